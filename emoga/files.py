@@ -1,0 +1,257 @@
+"""Files: atomic outputs that are never half there, checked inputs that are hostile until read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import platformdirs
+
+from emoga.errors import EnvironmentFailure, InputError
+
+FORMAT_VERSION = 1
+MAX_ELEMENTS = 2**31
+
+
+def cache_dir() -> Path:
+    """Folder for what can be made again: compiled kernels, studio captures. `EMOGA_CACHE` moves it."""
+    return Path(os.environ.get("EMOGA_CACHE") or platformdirs.user_cache_dir("emoga"))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_output(path: str | Path, overwrite: bool = False) -> Path:
+    """Refuse, before any work starts, an output that would overwrite or cannot be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, the output must be a file; name a file in it")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; pass --overwrite to replace it")
+    for parent in path.parents:
+        if parent.is_dir():
+            break
+        if parent.exists():
+            raise InputError(f"{path}: {parent} is a file, not a folder; choose another output")
+    return path
+
+
+def check_output_folder(path: str | Path, overwrite: bool = False) -> Path:
+    """Like `check_output`, for verbs whose output is a folder."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file, the output must be a folder; choose another name")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise InputError(f"{path}: the folder is not empty; pass --overwrite to write into it")
+    for parent in path.parents:
+        if parent.is_dir():
+            break
+        if parent.exists():
+            raise InputError(f"{path}: {parent} is a file, not a folder; choose another output")
+    return path
+
+
+@contextmanager
+def translate_os_errors(path: str | Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        # h5py reports a full disk as an OSError without errno whose text carries the number.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
+        if full:
+            raise EnvironmentFailure(f"{path}: no space left on the disk; free some and run again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise EnvironmentFailure(
+                f"{path}: cannot be written ({error.strerror}); check the rights"
+            ) from error
+        raise
+
+
+@contextmanager
+def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary sibling of `path` to write to and rename it into place on success.
+
+    At no moment is there a half-written `path`; on failure nothing is left behind.
+    """
+    path = check_output(path, overwrite)
+    with translate_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as stream:
+                os.fsync(stream.fileno())
+            _apply_umask(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Like `atomic_output` for a folder that appears whole or not at all."""
+    path = check_output_folder(path, overwrite)
+    with translate_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                old = path.with_name(f".{path.name}.old")
+                os.replace(path, old)
+                os.replace(temporary, path)
+                shutil.rmtree(old)
+            else:
+                os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_bytes(path: str | Path, data: bytes, overwrite: bool = False) -> None:
+    """Write a whole file atomically; `-` writes to stdout."""
+    if str(path) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with atomic_output(path, overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _apply_umask(path: Path) -> None:
+    path.chmod(0o666 & ~_umask())
+
+
+def require_file(path: str | Path, what: str) -> Path:
+    """The path of an existing regular file, else InputError naming it and what it should be."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected {what}")
+    if not path.exists():
+        raise InputError(f"{path}: no such file, expected {what}")
+    return path
+
+
+def new_hdf5(path: Path, kind: str) -> h5py.File:
+    """An HDF5 file to write, stamped with its kind and the format version, free of timestamps."""
+    file = h5py.File(path, "w", track_order=False, libver=("v110", "v110"))
+    file.attrs["emoga_kind"] = kind
+    file.attrs["emoga_format"] = FORMAT_VERSION
+    return file
+
+
+@contextmanager
+def open_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Open one of our HDF5 files for reading after checking what it claims to be.
+
+    Raises InputError for anything that is not an emoga file of `kind`, including damage found while reading.
+    """
+    path = require_file(path, f"an emoga {kind} file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: not a readable HDF5 file; expected an emoga {kind} file") from error
+    try:
+        with file:
+            found = file.attrs.get("emoga_kind")
+            if found != kind:
+                described = f"an emoga {found} file" if isinstance(found, str) else "not an emoga file"
+                raise InputError(f"{path}: is {described}, expected an emoga {kind} file")
+            version = file.attrs.get("emoga_format")
+            if not isinstance(version, (int, np.integer)) or int(version) != FORMAT_VERSION:
+                raise InputError(f"{path}: format {version!r} is not known here; update emoga")
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged emoga {kind} file ({_first_line(error)})") from error
+
+
+def read_array(
+    group: h5py.Group,
+    name: str,
+    shape: tuple[int | None, ...] | None = None,
+    kind: str = "f",
+    finite: bool = True,
+    max_elements: int = MAX_ELEMENTS,
+) -> np.ndarray:
+    """Read one dataset after checking class, shape, size and storage; `None` in `shape` matches any length.
+
+    kind: NumPy dtype kinds allowed, such as "f" or "iu". Raises InputError naming file and dataset.
+    """
+    where = f"{group.file.filename}: {group.name.rstrip('/')}/{name}"
+    item = group.get(name)
+    if not isinstance(item, h5py.Dataset):
+        raise InputError(f"{where}: missing; the file is damaged or was made by something else")
+    if item.dtype.kind not in kind:
+        raise InputError(f"{where}: has type {item.dtype}, which does not belong there")
+    if item.external or item.is_virtual:
+        raise InputError(f"{where}: refers to other files, which is refused")
+    if shape is not None:
+        fits = len(shape) == item.ndim and all(
+            w is None or w == g for w, g in zip(shape, item.shape, strict=True)
+        )
+        if not fits:
+            wanted = "x".join("?" if w is None else str(w) for w in shape)
+            raise InputError(f"{where}: shape {item.shape} where {wanted} is expected")
+    if item.size is None or item.size > max_elements:
+        raise InputError(f"{where}: claims {item.size} elements, more than the {max_elements} allowed")
+    _check_inflation(item, where)
+    array = np.asarray(item[()])
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{where}: contains NaN or infinite values")
+    return array
+
+
+def _check_inflation(item: h5py.Dataset, where: str) -> None:
+    """A few stored bytes that claim to be gigabytes are an attack, not data."""
+    claimed = item.size * item.dtype.itemsize
+    if claimed > 64 * 2**20 and claimed > 20_000 * max(item.id.get_storage_size(), 1):
+        raise InputError(f"{where}: claims {claimed} bytes but stores almost none")
+
+
+def write_array(group: h5py.Group, name: str, array: Any) -> None:
+    """Store an array compressed and chunked when it is large enough to gain from it."""
+    array = np.asarray(array)
+    if array.size < 256:
+        group.create_dataset(name, data=array, track_times=False)
+    else:
+        group.create_dataset(
+            name, data=array, compression="gzip", compression_opts=4, shuffle=True, track_times=False
+        )
+
+
+def read_text(group: h5py.Group, name: str, default: str | None = None, limit: int = 16 * 2**20) -> str:
+    """A string attribute, checked for type and length."""
+    value = group.attrs.get(name, default)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if not isinstance(value, str) or len(value) > limit:
+        raise InputError(f"{group.file.filename}: {group.name}@{name} is missing or not text")
+    return value
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
