@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -250,6 +251,17 @@ def read_text(group: h5py.Group, name: str, default: str | None = None, limit: i
         value = value.decode("utf-8", errors="replace")
     if not isinstance(value, str) or len(value) > limit:
         raise InputError(f"{group.file.filename}: {group.name}@{name} is missing or not text")
+    return value
+
+
+def read_json(group: h5py.Group, name: str) -> dict[str, Any]:
+    """A JSON object stored as an attribute."""
+    try:
+        value = json.loads(read_text(group, name, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{group.file.filename}: {name} is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{group.file.filename}: {name} is not a JSON object")
     return value
 
 

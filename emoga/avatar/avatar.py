@@ -1,0 +1,95 @@
+"""The avatar record: Gaussians bound to a head, appearance, neutral, named emotions, provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+
+from emoga.errors import InputError
+from emoga.motion import Motion
+
+
+@dataclass
+class Gaussians:
+    """N Gaussians in the local frames of what they are bound to.
+
+    means [N,3] and log_scales [N,3] in units of the frame's size k; quats [N,4] wxyz relative to the frame;
+    logit_opacities [N]; sh [N,K,3], DC first, world axes at the bind pose; binding [N] int64: triangle index,
+    or -1 - joint for Gaussians that ride on a joint; labels [N] uint8: index into the head's region names.
+    """
+
+    means: torch.Tensor
+    quats: torch.Tensor
+    log_scales: torch.Tensor
+    logit_opacities: torch.Tensor
+    sh: torch.Tensor
+    binding: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.means.shape[0]
+
+    @property
+    def sh_degree(self) -> int:
+        """0 to 3."""
+        return round(self.sh.shape[1] ** 0.5) - 1
+
+    def select(self, rows: torch.Tensor) -> Gaussians:
+        """Some of the Gaussians, by index or by mask."""
+        return Gaussians(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+
+    def to(self, device: torch.device | str) -> Gaussians:
+        """The same Gaussians on another device."""
+        return Gaussians(**{item.name: getattr(self, item.name).to(device) for item in fields(self)})
+
+    def detach(self) -> Gaussians:
+        """Without gradient history."""
+        return Gaussians(**{item.name: getattr(self, item.name).detach() for item in fields(self)})
+
+
+@dataclass
+class Emotion:
+    """A named emotion: the expression offset [E] added at intensity one."""
+
+    offset: torch.Tensor
+
+
+@dataclass
+class Avatar:
+    """A drivable head.
+
+    shape [S] and static_offset [V,3] metres give the person's mesh; neutral [E] is the person's own relaxed
+    expression; rig is "smooth" or "ga"; motion is the training motion, kept so the avatar plays by itself.
+    """
+
+    gaussians: Gaussians
+    head_name: str
+    head_version: str
+    head_checksum: str
+    shape: torch.Tensor
+    neutral: torch.Tensor
+    static_offset: torch.Tensor | None = None
+    rig: str = "smooth"
+    emotions: dict[str, Emotion] = field(default_factory=dict)
+    motion: Motion | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def with_gaussians(self, gaussians: Gaussians) -> Avatar:
+        """The same avatar with other Gaussians."""
+        return replace(self, gaussians=gaussians)
+
+    def emotion_offset(self, weights: dict[str, float]) -> torch.Tensor:
+        """Expression offset [E] of a mixture of the avatar's own emotions; weights above a sum of 1 are normalised.
+
+        Raises InputError for an emotion the avatar does not have, listing those it has.
+        """
+        total = max(1.0, sum(weights.values()))
+        offset = torch.zeros_like(self.neutral)
+        for name, weight in weights.items():
+            if name not in self.emotions:
+                known = ", ".join(sorted(self.emotions)) or "none"
+                raise InputError(f"emotion {name!r} is not in this avatar; it has: {known}")
+            offset = offset + weight / total * self.emotions[name].offset
+        return offset

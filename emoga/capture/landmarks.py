@@ -1,0 +1,147 @@
+"""2D landmarks over time: the `.npz` format detectors and the studio write, read with every check."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emoga.errors import InputError
+from emoga.files import atomic_output, require_file
+
+POINT_COUNTS = {"mediapipe478": 478, "ibug68": 68}
+MAX_FRAMES = 1_000_000
+MAX_BYTES = 4 * 2**30
+FOREHEAD, CHIN = 10, 152
+
+
+@dataclass
+class Landmarks:
+    """points [C,T,L,2] pixels (centres at +0.5), valid [C,T] whether a face was found, scheme names the points.
+
+    Points of invalid frames are zero and mean nothing.
+    """
+
+    points: np.ndarray
+    valid: np.ndarray
+    scheme: str
+
+    def frames(self, indices: np.ndarray) -> Landmarks:
+        """The landmarks of some frames."""
+        return Landmarks(self.points[:, indices], self.valid[:, indices], self.scheme)
+
+    def face_height(self) -> float:
+        """Distance in pixels between `mediapipe478` points 10 and 152, median over valid frames."""
+        if self.scheme != "mediapipe478":
+            raise ValueError(f"face height is defined on mediapipe478, not on {self.scheme}")
+        span = np.linalg.norm(self.points[..., FOREHEAD, :] - self.points[..., CHIN, :], axis=-1)
+        return float(np.median(span[self.valid]))
+
+
+def load_landmarks(path: str | Path, frame_count: int, width: int, height: int) -> Landmarks:
+    """Read one camera's landmark file made for `frame_count` pictures of `width` x `height`; C is 1.
+
+    Keys: points [T,L,2], valid [T], width, height, scheme. Raises InputError, naming the file, when the file
+    is no such archive, when its length or size differ from the pictures', or when valid points are not finite.
+    """
+    path = require_file(path, "a landmark file (.npz)")
+    arrays = _read_npz(path, ("points", "valid", "width", "height", "scheme"))
+    points, valid, scheme = arrays["points"], arrays["valid"], str(arrays["scheme"])
+    if scheme not in POINT_COUNTS:
+        raise InputError(
+            f"{path}: landmark scheme {scheme[:40]!r} is unknown; known: {', '.join(POINT_COUNTS)}"
+        )
+    if points.ndim != 3 or points.shape[1:] != (POINT_COUNTS[scheme], 2) or points.dtype.kind != "f":
+        raise InputError(
+            f"{path}: points {points.shape} {points.dtype} are not [T,{POINT_COUNTS[scheme]},2] floats"
+        )
+    if points.shape[0] != frame_count:
+        raise InputError(
+            f"{path}: has {points.shape[0]} frames, the pictures have {frame_count}; they must match"
+        )
+    if valid.shape != (frame_count,) or valid.dtype.kind not in "bu":
+        raise InputError(
+            f"{path}: 'valid' must be one truth value per frame, found {valid.shape} {valid.dtype}"
+        )
+    valid = valid.astype(bool)
+    if (int(arrays["width"]), int(arrays["height"])) != (width, height):
+        raise InputError(
+            f"{path}: made for {int(arrays['width'])}x{int(arrays['height'])} pictures, these are {width}x{height}"
+        )
+    bad = valid & ~np.isfinite(points).all(axis=(1, 2))
+    if bad.any():
+        raise InputError(
+            f"{path}: frame {int(bad.argmax())} is marked valid but its points contain NaN or infinity"
+        )
+    if not valid.any():
+        raise InputError(f"{path}: no frame has a face; nothing can be tracked")
+    points = np.where(valid[:, None, None], points, 0).astype(np.float32)
+    return Landmarks(points[None], valid[None], scheme)
+
+
+def save_landmarks(
+    path: str | Path,
+    points: np.ndarray,
+    valid: np.ndarray,
+    width: int,
+    height: int,
+    fps: float,
+    scheme: str = "mediapipe478",
+    source: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Write one camera's points [T,L,2] pixels and valid [T] in the format `load_landmarks` reads."""
+    with atomic_output(path, overwrite) as temporary, open(temporary, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            points=np.asarray(points, np.float32),
+            valid=np.asarray(valid, bool),
+            width=np.int64(width),
+            height=np.int64(height),
+            fps=np.float64(fps),
+            scheme=np.array(scheme),
+            source=np.array(source),
+        )
+
+
+def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Named arrays of an npz archive, their sizes checked before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.file_size > MAX_BYTES or info.file_size > 2000 * max(info.compress_size, 1024):
+                    raise InputError(
+                        f"{path}: entry {info.filename!r} claims {info.file_size} bytes; refused"
+                    )
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                raise InputError(f"{path}: lacks {', '.join(missing)}; expected a landmark file")
+            return {name: _checked_header(path, archive, name) for name in names}
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
+        raise InputError(f"{path}: not a readable landmark file (.npz without pickles)") from error
+    except (MemoryError, OverflowError, zipfile.LargeZipFile, SyntaxError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged landmark file") from error
+    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
+        raise InputError(f"{path}: damaged landmark file") from error
+
+
+def _checked_header(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Read an array only after its header's shape agrees with the bytes that are there."""
+    with archive.zip.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in reader:
+            raise InputError(f"{path}: {name} uses an unknown .npy version")
+        shape, _, dtype = reader[version](stream)
+    stored = archive.zip.getinfo(f"{name}.npy").file_size
+    if dtype.hasobject or any(n < 0 for n in shape):
+        raise InputError(f"{path}: {name} holds Python objects, which are refused")
+    elements = 1
+    for length in shape:
+        elements *= int(length)
+    if elements * dtype.itemsize > stored or elements > MAX_FRAMES * 478 * 2:
+        raise InputError(f"{path}: {name} claims shape {shape}, more than the file holds")
+    return archive[name]
