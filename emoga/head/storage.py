@@ -47,6 +47,8 @@ def read_params(file: h5py.Group, name: str) -> HeadParams:
     arrays = {"expr": expr, "shape": read_array(group, "shape", (None,))}
     for field_name, width in (("rotation", 3), ("neck", 3), ("jaw", 3), ("eyes", 6), ("translation", 3)):
         arrays[field_name] = read_array(group, field_name, (count, width))
+    tensors = {key: torch.from_numpy(value.astype(np.float32)) for key, value in arrays.items()}
+    offset = None
     if "static_offset" in group:
-        arrays["static_offset"] = read_array(group, "static_offset", (None, 3))
-    return HeadParams(**{key: torch.from_numpy(value.astype(np.float32)) for key, value in arrays.items()})
+        offset = torch.from_numpy(read_array(group, "static_offset", (None, 3)).astype(np.float32))
+    return HeadParams(static_offset=offset, **tensors)
