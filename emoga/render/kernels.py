@@ -1,0 +1,130 @@
+"""Compiled kernels and the threads that run them.
+
+`kernel` is numba's njit with emoga's settings. Compiled code is kept in emoga's cache folder under a
+name made from the sources of all kernel files, because numba's own cache looks only at the file that
+defines a function and would keep stale code when an inlined helper or a constant elsewhere changes.
+
+`run_parallel` runs one kernel on several threads. numba's own thread layers are not used: they differ
+from machine to machine, spin against torch's threads, and abort when two Python threads render at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import llvmlite
+import numba
+import torch
+
+from emoga.files import cache_dir
+
+
+@lru_cache(maxsize=1)
+def _kernel_cache_folder() -> Path | None:
+    """Where compiled kernels go, or None when nothing can be written there."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    root = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else cache_dir() / "kernels"
+    folder = root / f"emoga-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+@contextmanager
+def _numba_cache_at(folder: Path) -> Iterator[None]:
+    """numba reads its cache folder once, when a function is decorated."""
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = previous
+
+
+def kernel(function: Callable | None = None, *, inline: bool = False) -> Callable:
+    """Compile `function` on first call: no GIL, relaxed float order, no zero-division checks, cached.
+
+    `inline` forces LLVM to inline it into its callers.
+    """
+    if function is None:
+        return lambda target: kernel(target, inline=inline)
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy", "forceinline": inline}
+    folder = _kernel_cache_folder()
+    if folder is None:
+        return numba.njit(**options)(function)
+    with _numba_cache_at(folder):
+        return numba.njit(cache=True, **options)(function)
+
+
+def worker_count() -> int:
+    """Threads to use: torch's setting, but never more than NUMBA_NUM_THREADS."""
+    return max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+class _Crew:
+    """Sleeping threads that run a kernel as workers 1, 2, …; the caller is worker 0."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.inboxes: list[SimpleQueue] = []
+        self.finished: SimpleQueue = SimpleQueue()
+        self.process = os.getpid()
+
+    def _serve(self, inbox: SimpleQueue) -> None:
+        while True:
+            call, worker, workers, arguments = inbox.get()
+            try:
+                call(worker, workers, *arguments)
+                self.finished.put(None)
+            except BaseException as error:  # handed to the caller, whatever it is
+                self.finished.put(error)
+
+    def run(self, call: Callable, workers: int, arguments: tuple[Any, ...]) -> None:
+        while len(self.inboxes) < workers - 1:
+            inbox: SimpleQueue = SimpleQueue()
+            threading.Thread(target=self._serve, args=(inbox,), daemon=True, name="emoga-kernel").start()
+            self.inboxes.append(inbox)
+        failure: BaseException | None = None
+        for worker in range(1, workers):
+            self.inboxes[worker - 1].put((call, worker, workers, arguments))
+        try:
+            call(0, workers, *arguments)
+        finally:
+            for _ in range(1, workers):
+                failure = self.finished.get() or failure
+        if failure is not None:
+            raise failure
+
+
+_crew = _Crew()
+
+
+def run_parallel(call: Callable, *arguments: Any, workers: int | None = None) -> None:
+    """Run `call(worker, workers, *arguments)` once per worker and wait for all of them.
+
+    Kernels must give the same result for any number of workers. When another Python thread is already
+    rendering, the call runs on this thread alone: one core per thread is then the best split.
+    """
+    global _crew
+    workers = worker_count() if workers is None else workers
+    if _crew.process != os.getpid():  # threads do not survive a fork
+        _crew = _Crew()
+    if workers > 1 and _crew.busy.acquire(blocking=False):
+        try:
+            _crew.run(call, workers, arguments)
+        finally:
+            _crew.busy.release()
+    else:
+        call(0, 1, *arguments)

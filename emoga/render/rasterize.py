@@ -1,0 +1,101 @@
+"""The door to splat rendering: checks shapes, fills defaults and picks the backend."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from emoga.errors import InputError
+from emoga.render.rendering import Rendering
+
+Backend = Literal["auto", "cpu", "cuda", "reference"]
+
+
+def rasterize(
+    means: torch.Tensor,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    opacities: torch.Tensor,
+    colors: torch.Tensor,
+    viewmats: torch.Tensor,
+    Ks: torch.Tensor,
+    width: int,
+    height: int,
+    *,
+    background: torch.Tensor | None = None,
+    near: float = 0.01,
+    with_depth: bool = False,
+    backend: Backend = "auto",
+) -> Rendering:
+    """Splat Gaussians into every camera, differentiably.
+
+    means [N,3] metres, quats [N,4] wxyz (any length), scales [N,3] metres, opacities [N] in 0..1, colors
+    [C,N,3] or [N,3], viewmats [C,4,4] world to camera (OpenCV axes), Ks [C,3,3] pixels (pixel centres at
+    +0.5; skew is ignored), background [3] or [C,3] (black by default), near in metres.
+
+    Gradients flow to everything but Ks and near; on `cuda` as far as gsplat gives them. Depth is rendered
+    only `with_depth`. Gaussians that hold an infinity or a NaN are left out. `auto` takes `cuda` for
+    tensors on a GPU, else `cpu`. `reference` is brute force in the dtype of `means`, for tests.
+
+    Raises InputError when shapes disagree, MissingComponent when gsplat is needed and absent.
+    """
+    cameras, count = viewmats.shape[0] if viewmats.ndim == 3 else -1, means.shape[0]
+    expected = {
+        "means": (means, (count, 3)),
+        "quats": (quats, (count, 4)),
+        "scales": (scales, (count, 3)),
+        "opacities": (opacities, (count,)),
+        "viewmats": (viewmats, (cameras, 4, 4)),
+        "Ks": (Ks, (cameras, 3, 3)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape) != shape:
+            raise InputError(f"rasterize: {name} has shape {tuple(tensor.shape)}, expected {shape}")
+    if tuple(colors.shape) not in {(cameras, count, 3), (count, 3)}:
+        raise InputError(
+            f"rasterize: colors has shape {tuple(colors.shape)}, expected {(cameras, count, 3)} or {(count, 3)}"
+        )
+    if background is None:
+        background = means.new_zeros(3)
+    if tuple(background.shape) not in {(3,), (cameras, 3)}:
+        raise InputError(
+            f"rasterize: background has shape {tuple(background.shape)}, expected (3,) or {(cameras, 3)}"
+        )
+    if width < 1 or height < 1 or not near > 0:
+        raise InputError(f"rasterize: width {width}, height {height} and near {near} must be positive")
+    return _backend(backend, means.device)(
+        means,
+        quats,
+        scales,
+        opacities,
+        colors.expand(cameras, count, 3),
+        viewmats,
+        Ks,
+        width,
+        height,
+        background.to(means.device).expand(cameras, 3),
+        near,
+        with_depth,
+    )
+
+
+def _backend(name: Backend, device: torch.device):
+    """The backend's function; imported here so that each is loaded only when used."""
+    if name == "auto":
+        name = "cuda" if device.type == "cuda" else "cpu"
+    if name == "reference":
+        from emoga.render.reference import rasterize_reference
+
+        return rasterize_reference
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"rasterize: unknown backend {name!r}; use auto, cpu, cuda or reference")
+    if name != device.type:
+        raise InputError(f"rasterize: backend {name} needs tensors on {name}, these are on {device}")
+    if name == "cuda":
+        from emoga.render.cuda import rasterize_cuda
+
+        return rasterize_cuda
+    from emoga.render.cpu import rasterize_cpu
+
+    return rasterize_cpu
