@@ -194,7 +194,7 @@ def blend_forward(
             blue[k] = _ZERO
             inside = k // TILE_WIDTH < height and k % TILE_WIDTH < width
             transmittance[k] = _ONE if inside else _ZERO
-        if deep is not None:
+        if depth is not None:
             deep[:] = _ZERO
         _blend_tile(
             transmittance,
@@ -371,7 +371,7 @@ def blend_backward(
             grad_red[k] = _ZERO
             grad_green[k] = _ZERO
             grad_blue[k] = _ZERO
-        if grad_deep is not None:
+        if depth is not None:
             grad_deep[:] = _ZERO
         for y in range(height):
             for x in range(width):
