@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from emoga.errors import InputError
-from emoga.files import atomic_output, require_file
+from emoga.files import atomic_output, read_npz
 
 POINT_COUNTS = {"mediapipe478": 478, "ibug68": 68}
 MAX_FRAMES = 1_000_000
-MAX_BYTES = 4 * 2**30
 FOREHEAD, CHIN = 10, 152
 
 
@@ -46,8 +44,12 @@ def load_landmarks(path: str | Path, frame_count: int, width: int, height: int) 
     Keys: points [T,L,2], valid [T], width, height, scheme. Raises InputError, naming the file, when the file
     is no such archive, when its length or size differ from the pictures', or when valid points are not finite.
     """
-    path = require_file(path, "a landmark file (.npz)")
-    arrays = _read_npz(path, ("points", "valid", "width", "height", "scheme"))
+    arrays = read_npz(
+        path,
+        ("points", "valid", "width", "height", "scheme"),
+        what="a landmark file (.npz)",
+        max_elements=MAX_FRAMES * 478 * 2,
+    )
     points, valid, scheme = arrays["points"], arrays["valid"], str(arrays["scheme"])
     if scheme not in POINT_COUNTS:
         raise InputError(
@@ -104,44 +106,3 @@ def save_landmarks(
             scheme=np.array(scheme),
             source=np.array(source),
         )
-
-
-def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Named arrays of an npz archive, their sizes checked before anything is unpacked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.file_size > MAX_BYTES or info.file_size > 2000 * max(info.compress_size, 1024):
-                    raise InputError(
-                        f"{path}: entry {info.filename!r} claims {info.file_size} bytes; refused"
-                    )
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                raise InputError(f"{path}: lacks {', '.join(missing)}; expected a landmark file")
-            return {name: _checked_header(path, archive, name) for name in names}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a readable landmark file (.npz without pickles)") from error
-    except (MemoryError, OverflowError, zipfile.LargeZipFile, SyntaxError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged landmark file") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        raise InputError(f"{path}: damaged landmark file") from error
-
-
-def _checked_header(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    """Read an array only after its header's shape agrees with the bytes that are there."""
-    with archive.zip.open(f"{name}.npy") as stream:
-        version = np.lib.format.read_magic(stream)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in reader:
-            raise InputError(f"{path}: {name} uses an unknown .npy version")
-        shape, _, dtype = reader[version](stream)
-    stored = archive.zip.getinfo(f"{name}.npy").file_size
-    if dtype.hasobject or any(n < 0 for n in shape):
-        raise InputError(f"{path}: {name} holds Python objects, which are refused")
-    elements = 1
-    for length in shape:
-        elements *= int(length)
-    if elements * dtype.itemsize > stored or elements > MAX_FRAMES * 478 * 2:
-        raise InputError(f"{path}: {name} claims shape {shape}, more than the file holds")
-    return archive[name]
