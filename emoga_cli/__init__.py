@@ -1,0 +1,1 @@
+"""The shell of emoga: parses, calls one library function per verb, prints."""

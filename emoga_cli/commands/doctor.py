@@ -1,0 +1,30 @@
+"""`emoga doctor`: says what is usable on this machine and how to get the rest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emoga_cli.session import PLAIN, Session, verb
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @verb(app, "doctor", common=PLAIN)
+    def doctor(
+        session: Session,
+        warm_up: Annotated[
+            bool, typer.Option("--warm-up", help="Compile the kernels now, so that the first run is fast.")
+        ] = False,
+    ) -> None:
+        """Check packages, GPU, memory, disk and optional parts, and say how to get what is missing."""
+        from emoga import doctor as checks
+
+        if warm_up:
+            checks.warm_up(session.report)
+        found = checks.examine()
+        lines = [f"{'ok ' if check.usable else '-- '} {check.name:22} {check.detail}" for check in found]
+        result = {"checks": [vars(check) for check in found]}
+        session.finish(result, "\n".join(lines))

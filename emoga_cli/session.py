@@ -1,0 +1,146 @@
+"""What surrounds every verb: progress, threads, measuring, and the result on stdout."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+import emoga
+from emoga.errors import InputError
+from emoga_cli.options import DeviceOption, JsonOption, QuietOption, SeedOption, ThreadsOption, VerboseOption
+from emoga_cli.progress import Progress
+
+COMMON: dict[str, tuple[Any, Any]] = {
+    "device": (DeviceOption, "auto"),
+    "seed": (SeedOption, 0),
+    "threads": (ThreadsOption, None),
+    "json": (JsonOption, False),
+    "quiet": (QuietOption, False),
+    "verbose": (VerboseOption, False),
+}
+PLAIN = ("json", "quiet", "verbose")
+
+
+class Session:
+    """One run of a verb: hands out `report`, `device` and `seed`, collects the result, prints it once.
+
+    The result is a mapping; `--json` prints it whole with the run's figures, else `text` is printed.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.json: bool = options["json"]
+        self.device: str = options.get("device", "cpu")
+        self.seed: int = options.get("seed", 0)
+        self.threads: int = options.get("threads") or os.cpu_count() or 1
+        self.report = Progress(options["quiet"], options["verbose"])
+        self._started = time.perf_counter()
+        if options.get("threads"):
+            _limit_threads(self.threads)
+
+    def finish(self, result: Mapping[str, Any], text: str = "") -> None:
+        """Print the verb's result: one JSON object, or `text` when there is some."""
+        if self.json:
+            print(json.dumps(plain({**result, **self.figures()}), indent=1, allow_nan=False))
+        elif text:
+            print(text)
+
+    def refuse_json_with_stream(self, output: object) -> None:
+        """stdout can carry the result file or the JSON object, not both."""
+        if self.json and str(output) == "-":
+            raise InputError("--json and --output - both want stdout; write the result to a file")
+
+    def figures(self) -> dict[str, Any]:
+        """What every verb's JSON carries."""
+        return {
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "peak_rss_mb": peak_rss_mb(),
+            "version": emoga.__version__,
+            "device": _resolved(self.device),
+            "threads": self.threads,
+            "seed": self.seed,
+        }
+
+
+def verb(
+    app: typer.Typer, name: str, common: tuple[str, ...] = tuple(COMMON)
+) -> Callable[[Callable], Callable]:
+    """Register `function(session, ...)` as command `name`, adding the options every verb has.
+
+    The function's docstring is its help. typer reads signatures, so the common options are added to it here
+    instead of being repeated in every verb.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.name != "session"]
+        shared = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, (annotation, default) in COMMON.items()
+            if key in common
+        ]
+
+        @functools.wraps(function)
+        def command(**arguments: Any) -> None:
+            options = {key: arguments.pop(key) for key in common}
+            session = Session(name, options)
+            with session.report:
+                function(session=session, **arguments)
+
+        command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+        app.command(name)(command)
+        return function
+
+    return decorate
+
+
+def plain(value: Any) -> Any:
+    """The same data in JSON's own types; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return str(value)
+
+
+def peak_rss_mb() -> float | None:
+    """Largest resident memory of this process so far, in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _limit_threads(count: int) -> None:
+    # Read once, when the libraries are first imported, which has not happened yet.
+    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+
+
+def _resolved(device: str) -> str:
+    if device != "auto":
+        return device
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
