@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -24,6 +25,8 @@ from emoga.errors import EnvironmentFailure, InputError
 
 FORMAT_VERSION = 1
 MAX_ELEMENTS = 2**31
+MAX_HDF5_OBJECTS = 20_000
+MAX_HDF5_DEPTH = 16
 
 
 def cache_dir() -> Path:
@@ -159,8 +162,8 @@ def require_file(path: str | Path, what: str) -> Path:
     return path
 
 
-def new_hdf5(path: Path, kind: str) -> h5py.File:
-    """An HDF5 file to write, stamped with its kind and the format version, free of timestamps."""
+def new_hdf5(path: Path | BinaryIO, kind: str) -> h5py.File:
+    """An HDF5 file to write, on disk or in a buffer, stamped with kind and format version, free of times."""
     file = h5py.File(path, "w", track_order=False, libver=("v110", "v110"))
     file.attrs["emoga_kind"] = kind
     file.attrs["emoga_format"] = FORMAT_VERSION
@@ -176,20 +179,83 @@ def open_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     path = require_file(path, f"an emoga {kind} file")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not a readable HDF5 file; expected an emoga {kind} file") from error
+    with _checked_hdf5(file, path, kind) as checked:
+        yield checked
+
+
+@contextmanager
+def open_hdf5_image(image: bytes, path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Like `open_hdf5` for the bytes of such a file that lie inside another file, `path`."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fapl_core(1 << 16, False)
+    try:
+        access.set_file_image(image)
+        file = h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, access))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: its embedded emoga {kind} data is not readable HDF5") from error
+    with _checked_hdf5(file, path, kind) as checked:
+        yield checked
+
+
+@contextmanager
+def _checked_hdf5(file: h5py.File, path: str | Path, kind: str) -> Iterator[h5py.File]:
     try:
         with file:
             found = file.attrs.get("emoga_kind")
             if found != kind:
-                described = f"an emoga {found} file" if isinstance(found, str) else "not an emoga file"
+                described = f"an emoga {found[:40]} file" if isinstance(found, str) else "not an emoga file"
                 raise InputError(f"{path}: is {described}, expected an emoga {kind} file")
             version = file.attrs.get("emoga_format")
             if not isinstance(version, (int, np.integer)) or int(version) != FORMAT_VERSION:
-                raise InputError(f"{path}: format {version!r} is not known here; update emoga")
+                raise InputError(f"{path}: format {version!r:.40} is not known here; update emoga")
+            _audit(file, path)
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: damaged emoga {kind} file ({_first_line(error)})") from error
+
+
+def _audit(file: h5py.File, path: str | Path) -> None:
+    """Walk the whole file before anything of it is used, and refuse what our writers never make.
+
+    That is: links into other files or of no use, storage outside the file, filters beyond gzip and shuffle,
+    chunks far larger than their data, and trees that are too deep or too wide.
+    """
+    waiting: list[tuple[h5py.Group, int]] = [(file, 0)]
+    seen = 0
+    while waiting:
+        group, depth = waiting.pop()
+        for name in group:
+            seen += 1
+            if seen > MAX_HDF5_OBJECTS or depth > MAX_HDF5_DEPTH:
+                raise InputError(f"{path}: holds more objects than any emoga file; refused")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(f"{path}: {name[:80]!r} links elsewhere, which is refused")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                waiting.append((item, depth + 1))
+            elif isinstance(item, h5py.Dataset):
+                _audit_storage(item, f"{path}: {item.name}")
+            else:
+                raise InputError(f"{path}: {name[:80]!r} is neither group nor data; refused")
+
+
+def _audit_storage(item: h5py.Dataset, where: str) -> None:
+    plist = item.id.get_create_plist()
+    filters = {plist.get_filter(index)[0] for index in range(plist.get_nfilters())}
+    if not filters <= {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}:
+        raise InputError(f"{where}: is packed in a way emoga does not write; refused")
+    if item.external or item.is_virtual:
+        raise InputError(f"{where}: refers to other files, which is refused")
+    claimed = (item.size or 0) * item.dtype.itemsize
+    if item.chunks is not None:
+        chunk = math.prod(item.chunks) * item.dtype.itemsize
+        if chunk > 2 * claimed + 2**20:
+            raise InputError(f"{where}: has chunks of {chunk} bytes for {claimed} bytes of data; refused")
+    # A few stored bytes that claim to be gigabytes are an attack, not data.
+    if claimed > 64 * 2**20 and claimed > 2000 * max(item.id.get_storage_size(), 1):
+        raise InputError(f"{where}: claims {claimed} bytes but stores almost none")
 
 
 def read_array(
@@ -210,8 +276,6 @@ def read_array(
         raise InputError(f"{where}: missing; the file is damaged or was made by something else")
     if item.dtype.kind not in kind:
         raise InputError(f"{where}: has type {item.dtype}, which does not belong there")
-    if item.external or item.is_virtual:
-        raise InputError(f"{where}: refers to other files, which is refused")
     if shape is not None:
         fits = len(shape) == item.ndim and all(
             w is None or w == g for w, g in zip(shape, item.shape, strict=True)
@@ -221,18 +285,10 @@ def read_array(
             raise InputError(f"{where}: shape {item.shape} where {wanted} is expected")
     if item.size is None or item.size > max_elements:
         raise InputError(f"{where}: claims {item.size} elements, more than the {max_elements} allowed")
-    _check_inflation(item, where)
     array = np.asarray(item[()])
     if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{where}: contains NaN or infinite values")
     return array
-
-
-def _check_inflation(item: h5py.Dataset, where: str) -> None:
-    """A few stored bytes that claim to be gigabytes are an attack, not data."""
-    claimed = item.size * item.dtype.itemsize
-    if claimed > 64 * 2**20 and claimed > 20_000 * max(item.id.get_storage_size(), 1):
-        raise InputError(f"{where}: claims {claimed} bytes but stores almost none")
 
 
 def write_array(group: h5py.Group, name: str, array: Any) -> None:

@@ -1,0 +1,75 @@
+"""Saving and loading avatars: the suffix chooses the format written, the content the format read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from emoga.avatar.avatar import Avatar
+from emoga.avatar.checks import check_avatar
+from emoga.avatar.hdf5 import avatar_image, read_avatar
+from emoga.avatar.ply import parse_avatar_ply, ply_image
+from emoga.errors import InputError
+from emoga.files import open_hdf5, open_hdf5_image, require_file, write_bytes
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_BYTES = 16 * 2**30
+WHAT = "an emoga avatar (.ply or .h5)"
+
+
+def save_avatar(avatar: Avatar, path: str | Path, overwrite: bool = False) -> None:
+    """Write an avatar atomically, as PLY or HDF5 by the suffix of `path`.
+
+    Raises InputError for another suffix or an existing file without `overwrite`.
+    """
+    write_bytes(path, avatar_bytes(avatar, format_of(path)), overwrite)
+
+
+def avatar_bytes(avatar: Avatar, file_format: str) -> bytes:
+    """The bytes of `avatar.ply` ("ply") or `avatar.h5` ("h5")."""
+    return ply_image(avatar) if file_format == "ply" else avatar_image(avatar)
+
+
+def format_of(path: str | Path) -> str:
+    """ "ply" or "h5" by suffix. Raises InputError for any other."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".ply":
+        return "ply"
+    if suffix in HDF5_SUFFIXES:
+        return "h5"
+    raise InputError(f"{path}: avatars are written as .ply or .h5; choose one of these suffixes")
+
+
+def load_avatar(path: str | Path, like: Avatar | str | Path | None = None) -> Avatar:
+    """Read an avatar from a PLY or HDF5 file, or from stdin with "-".
+
+    like: the avatar that a PLY without its second element came from. Raises InputError for anything else,
+    for damage, and for avatars made with a head model that is not here.
+    """
+    original = load_avatar(like) if isinstance(like, (str, Path)) else like
+    if str(path) == "-":
+        return _from_bytes(sys.stdin.buffer.read(MAX_BYTES), "stdin", original)
+    path = require_file(path, WHAT)
+    with open(path, "rb") as stream:
+        if stream.read(8) == HDF5_SIGNATURE:
+            with open_hdf5(path, "avatar") as file:
+                return _checked(read_avatar(file), str(path))
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; refused")
+        stream.seek(0)
+        return _from_bytes(stream.read(), str(path), original)
+
+
+def _from_bytes(data: bytes, source: str, like: Avatar | None) -> Avatar:
+    if data.startswith(HDF5_SIGNATURE):
+        with open_hdf5_image(data, source, "avatar") as file:
+            return _checked(read_avatar(file), source)
+    if data.startswith(b"ply"):
+        return parse_avatar_ply(data, source, like)
+    raise InputError(f"{source}: is neither PLY nor HDF5; expected {WHAT}")
+
+
+def _checked(avatar: Avatar, source: str) -> Avatar:
+    check_avatar(avatar, source)
+    return avatar

@@ -1,0 +1,149 @@
+"""`avatar.h5`: every array and word of an avatar in one HDF5 file.
+
+gaussians/   means, quats, log_scales, logit_opacities: local encodings
+binding      [N] triangle, or -1 - joint
+labels       [N] region
+appearance/  sh [N,K,3]
+head/        shape, static_offset (optional); attributes name, version, checksum, rig
+neutral/     expr
+emotions/    one group per emotion: offset
+motion/      params and fps (optional)
+provenance   JSON attribute of the root
+"""
+
+from __future__ import annotations
+
+import io
+import json
+
+import h5py
+import numpy as np
+import torch
+
+from emoga.avatar.avatar import Avatar, Emotion, Gaussians
+from emoga.avatar.rig import RIGS
+from emoga.errors import InputError
+from emoga.files import new_hdf5, read_array, read_json, read_text, write_array
+from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
+from emoga.motion import Motion
+
+MAX_GAUSSIANS = 20_000_000
+MAX_EMOTIONS = 1000
+SH_COUNTS = (1, 4, 9, 16)
+LOCAL = {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": ()}
+
+
+def avatar_image(avatar: Avatar) -> bytes:
+    """The bytes of `avatar.h5`; equal avatars give equal bytes."""
+    buffer = io.BytesIO()
+    with new_hdf5(buffer, "avatar") as file:
+        _write_gaussians(file, avatar.gaussians)
+        head = file.create_group("head")
+        write_head_identity(head, avatar.head_name, avatar.head_version, avatar.head_checksum)
+        head.attrs["rig"] = avatar.rig
+        write_array(head, "shape", _float32(avatar.shape))
+        if avatar.static_offset is not None:
+            write_array(head, "static_offset", _float32(avatar.static_offset))
+        write_array(file.create_group("neutral"), "expr", _float32(avatar.neutral))
+        emotions = file.create_group("emotions")
+        for name in sorted(avatar.emotions):
+            write_array(
+                emotions.create_group(_emotion_name(name)), "offset", _float32(avatar.emotions[name].offset)
+            )
+        if avatar.motion is not None:
+            _write_motion(file.create_group("motion"), avatar.motion)
+        file.attrs["provenance"] = json.dumps(avatar.provenance, sort_keys=True)
+    return buffer.getvalue()
+
+
+def read_avatar(file: h5py.File) -> Avatar:
+    """The avatar in a checked HDF5 file. Raises InputError, naming file and array, for anything damaged."""
+    head = _group(file, "head")
+    rig = read_text(head, "rig", limit=32)
+    if rig not in RIGS:
+        raise InputError(f"{file.filename}: rig {rig!r} is not known here; known: {', '.join(RIGS)}")
+    name, version, checksum = read_head_identity(head)
+    neutral = _read(_group(file, "neutral"), "expr", (None,))
+    offset = _read(head, "static_offset", (None, 3)) if "static_offset" in head else None
+    return Avatar(
+        gaussians=_read_gaussians(file),
+        head_name=name,
+        head_version=version,
+        head_checksum=checksum,
+        shape=_read(head, "shape", (None,)),
+        neutral=neutral,
+        static_offset=offset,
+        rig=rig,
+        emotions=_read_emotions(_group(file, "emotions"), len(neutral)),
+        motion=_read_motion(file["motion"]) if "motion" in file else None,
+        provenance=read_json(file, "provenance"),
+    )
+
+
+def _write_gaussians(file: h5py.File, gaussians: Gaussians) -> None:
+    group = file.create_group("gaussians")
+    for name in LOCAL:
+        write_array(group, name, _float32(getattr(gaussians, name)))
+    write_array(file.create_group("appearance"), "sh", _float32(gaussians.sh))
+    write_array(file, "binding", gaussians.binding.detach().cpu().numpy().astype(np.int32))
+    write_array(file, "labels", gaussians.labels.detach().cpu().numpy().astype(np.uint8))
+
+
+def _read_gaussians(file: h5py.File) -> Gaussians:
+    binding = read_array(file, "binding", (None,), "i", max_elements=MAX_GAUSSIANS)
+    count = len(binding)
+    if count == 0:
+        raise InputError(f"{file.filename}: holds no Gaussians")
+    group = _group(file, "gaussians")
+    local = {name: _read(group, name, (count, *tail)) for name, tail in LOCAL.items()}
+    sh = _read(_group(file, "appearance"), "sh", (count, None, 3))
+    if sh.shape[1] not in SH_COUNTS:
+        raise InputError(f"{file.filename}: {sh.shape[1]} SH coefficients; 1, 4, 9 or 16 are possible")
+    if not (local["quats"].square().sum(1) > 0).all():
+        raise InputError(f"{file.filename}: gaussians/quats has quaternions of length zero")
+    return Gaussians(
+        **local,
+        sh=sh,
+        binding=torch.from_numpy(binding.astype(np.int64)),
+        labels=torch.from_numpy(read_array(file, "labels", (count,), "u").astype(np.uint8)),
+    )
+
+
+def _write_motion(group: h5py.Group, motion: Motion) -> None:
+    write_head_identity(group, motion.head_name, motion.head_version, motion.head_checksum)
+    write_params(group.create_group("params"), motion.params)
+    group.attrs["fps"] = float(motion.fps)
+
+
+def _read_motion(group: h5py.Group) -> Motion:
+    fps = float(np.float64(group.attrs["fps"]))
+    if not 0 < fps < 10_000:
+        raise InputError(f"{group.file.filename}: frame rate {fps} is impossible")
+    return Motion(*read_head_identity(group), read_params(group, "params"), fps)
+
+
+def _read_emotions(group: h5py.Group, width: int) -> dict[str, Emotion]:
+    if len(group) > MAX_EMOTIONS:
+        raise InputError(f"{group.file.filename}: {len(group)} emotions, more than {MAX_EMOTIONS}")
+    return {name: Emotion(_read(_group(group, name), "offset", (width,))) for name in group}
+
+
+def _emotion_name(name: str) -> str:
+    if not name or len(name) > 80 or name.startswith(".") or not name.isprintable() or set(name) & set("/:,"):
+        raise InputError(f"emotion name {name!r:.100} cannot be stored; use letters, digits, - and _")
+    return name
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    group = parent.get(name)
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"{parent.file.filename}: lacks the group {name!r}; it is damaged")
+    return group
+
+
+def _read(group: h5py.Group, name: str, shape: tuple[int | None, ...]) -> torch.Tensor:
+    return torch.from_numpy(read_array(group, name, shape).astype(np.float32))
+
+
+def _float32(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float32)
