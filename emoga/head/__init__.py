@@ -1,0 +1,11 @@
+"""Head models: one math, several models; `load_head("open")` gives the CC0 head that ships with emoga."""
+
+from emoga.head.embedding import LandmarkEmbedding
+from emoga.head.load import KNOWN, OPEN_HEAD, STUDIO_IDENTITIES, load_head, read_head
+from emoga.head.model import BONES, JOINTS, Head, Identity
+from emoga.head.params import HeadParams
+
+__all__ = [
+    "BONES", "JOINTS", "KNOWN", "OPEN_HEAD", "STUDIO_IDENTITIES", "Head", "HeadParams", "Identity",
+    "LandmarkEmbedding", "load_head", "read_head",
+]  # fmt: skip

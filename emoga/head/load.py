@@ -1,0 +1,157 @@
+"""Load a head from its file; only the open head ships with the package."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emoga.errors import InputError
+from emoga.files import read_npz, sha256_of
+from emoga.head.embedding import LandmarkEmbedding
+from emoga.head.model import BONES, JOINTS, Head, Lids
+from emoga.head.presets import PRESETS
+
+DATA = Path(__file__).parent / "data"
+OPEN_HEAD = DATA / "open_head.npz"
+STUDIO_IDENTITIES = DATA / "studio_identities.npz"
+KNOWN = ("open",)
+LID_ARRAYS = (
+    "upper", "lower", "meeting", "closing_ids", "closing", "sliding", "sliding_eye", "lashes", "lash_bind",
+    "lash_weights",
+)  # fmt: skip
+ARRAYS = (
+    "name", "version", "template", "faces", "uv", "uv_faces", "shape_basis", "shape_scale", "semantic_names",
+    "semantic", "region_names", "vertex_regions", "face_regions", "expr_names", "expr_basis", "expr_scale",
+    "joint_regressor", "joint_offset", "skin_weights", "jaw_turn", "gaze_angles",
+    *(f"lids_{name}" for name in LID_ARRAYS),
+)  # fmt: skip
+SCHEMES = {"ibug68": 68, "mediapipe478": 478}
+# Unions that verbs ask for by one name, over the finer labels.
+UNIONS = {
+    "face": ("face", "forehead", "brows", "eyelids", "nose", "cheeks", "lips", "jaw"),
+    "eyeballs": ("eyeballs", "irises"),
+    "neck": ("neck",),
+    "below_collar": ("shoulders", "boundary"),
+}
+
+
+@lru_cache(maxsize=4)
+def load_head(name: str = "open") -> Head:
+    """A head model by name; InputError lists the known ones."""
+    if name not in KNOWN:
+        raise InputError(f"unknown head {name!r}; known heads: {', '.join(KNOWN)}")
+    return read_head(OPEN_HEAD)
+
+
+def read_head(path: str | Path) -> Head:
+    """Read a head file (.npz, no pickles); InputError when it is not one or does not hold together."""
+    path = Path(path)
+    embeddings = tuple(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary"))
+    arrays = read_npz(path, ARRAYS, embeddings, what="an emoga head file", max_elements=20_000_000)
+    problem = _problem(arrays)
+    if problem:
+        raise InputError(f"{path}: not a usable head file, {problem}; reinstall emoga")
+    return _head(arrays, sha256_of(path))
+
+
+def _problem(a: dict[str, np.ndarray]) -> str | None:
+    """What is wrong with the shapes or indices of a head file, or None."""
+    if a["template"].ndim != 2 or a["faces"].ndim != 2 or a["shape_basis"].ndim != 3:
+        return "arrays have the wrong number of axes"
+    vertices, triangles = a["template"].shape[0], a["faces"].shape[0]
+    units, components = len(np.atleast_1d(a["expr_names"])), len(a["shape_basis"])
+    expected = {
+        "template": (vertices, 3), "faces": (triangles, 3), "uv_faces": (triangles, 3),
+        "shape_basis": (components, vertices, 3), "shape_scale": (components,),
+        "expr_basis": (units, vertices, 3), "expr_scale": (units,), "face_regions": (triangles,),
+        "vertex_regions": (vertices,), "joint_regressor": (len(JOINTS), vertices),
+        "joint_offset": (len(JOINTS), 3), "skin_weights": (vertices, len(BONES)), "jaw_turn": (3,),
+        "gaze_angles": (4,), "semantic": (len(np.atleast_1d(a["semantic_names"])), components),
+    }  # fmt: skip
+    for name, shape in expected.items():
+        if a[name].shape != shape:
+            return f"{name} has shape {a[name].shape} instead of {shape}"
+    for name, values in a.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            return f"{name} holds numbers that are not finite"
+        if values.dtype.kind not in "fiuU":
+            return f"{name} has the unusable type {values.dtype}"
+    return _bad_index(a, vertices, triangles)
+
+
+def _bad_index(a: dict[str, np.ndarray], vertices: int, triangles: int) -> str | None:
+    rows = len(a["lids_sliding"])
+    limits = {
+        "faces": vertices, "uv_faces": len(a["uv"]), "face_regions": len(a["region_names"]),
+        "vertex_regions": len(a["region_names"]), "lids_sliding_eye": 2, "lids_lash_bind": rows,
+        **{f"lids_{n}": vertices for n in ("upper", "lower", "closing_ids", "sliding", "lashes")},
+        **{f"{scheme}_faces": triangles for scheme in SCHEMES if f"{scheme}_faces" in a},
+    }  # fmt: skip
+    for name, limit in limits.items():
+        if a[name].dtype.kind not in "iu" or a[name].size == 0 or a[name].min() < 0 or a[name].max() >= limit:
+            return f"{name} points outside 0..{limit - 1}"
+    for scheme, count in SCHEMES.items():
+        bary = a.get(f"{scheme}_bary")
+        if bary is not None and (bary.shape != (count, 3) or a[f"{scheme}_faces"].shape != (count,)):
+            return f"{scheme} does not hold {count} points"
+    return None
+
+
+def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
+    def tensor(name: str) -> torch.Tensor:
+        values = a[name]
+        return torch.from_numpy(values.astype(np.float32 if values.dtype.kind == "f" else np.int64))
+
+    def basis(name: str, scale: str) -> torch.Tensor:
+        return torch.from_numpy(a[name].astype(np.float32) * a[scale][:, None, None])
+
+    faces, names = tensor("faces"), tuple(str(n) for n in a["region_names"])
+    return Head(
+        name=str(a["name"]),
+        version=str(a["version"]),
+        checksum=checksum,
+        template=tensor("template"),
+        faces=faces,
+        shape_basis=basis("shape_basis", "shape_scale"),
+        shape_names=tuple(f"shape{i:02d}" for i in range(len(a["shape_basis"]))),
+        semantic=dict(zip((str(n) for n in a["semantic_names"]), tensor("semantic"), strict=True)),
+        expr_basis=basis("expr_basis", "expr_scale"),
+        expr_names=tuple(str(n) for n in a["expr_names"]),
+        joint_regressor=tensor("joint_regressor"),
+        joint_offset=tensor("joint_offset"),
+        skin_weights=tensor("skin_weights"),
+        jaw_turn=tensor("jaw_turn"),
+        gaze_angles=tensor("gaze_angles"),
+        lids=Lids(*(tensor(f"lids_{name}") for name in LID_ARRAYS)),
+        uv=tensor("uv"),
+        uv_faces=tensor("uv_faces"),
+        regions=_regions(names, tensor("vertex_regions")),
+        face_regions=tensor("face_regions").to(torch.uint8),
+        region_names=names,
+        landmarks=_landmarks(a, faces),
+        presets=PRESETS,
+    )
+
+
+def _regions(names: tuple[str, ...], label: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Vertex sets [V] by name: one per label, with the unions in place of their narrow namesakes."""
+    single = {name: label == index for index, name in enumerate(names)}
+    unions = {
+        name: torch.stack([single[part] for part in parts]).any(0)
+        for name, parts in UNIONS.items()
+        if all(part in single for part in parts)
+    }
+    return {**single, **unions}
+
+
+def _landmarks(a: dict[str, np.ndarray], faces: torch.Tensor) -> dict[str, LandmarkEmbedding]:
+    found = {}
+    for scheme in SCHEMES:
+        if f"{scheme}_faces" in a and f"{scheme}_bary" in a:
+            index = torch.from_numpy(a[f"{scheme}_faces"].astype(np.int64))
+            bary = torch.from_numpy(a[f"{scheme}_bary"].astype(np.float32))
+            found[scheme] = LandmarkEmbedding(index, bary, faces[index])
+    return found

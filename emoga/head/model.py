@@ -1,0 +1,293 @@
+"""Head: a template with shape and expression bases, joints and lids; Identity: one person ready to be posed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+
+from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix
+from emoga.head.embedding import LandmarkEmbedding
+from emoga.head.frames import EdgeFrames, edge_frames, local_deformation
+from emoga.head.gaze import UNITS, gaze_matrix, lid_weights, weights_from_gaze
+from emoga.head.params import HeadParams
+
+JOINTS = ("neck", "jaw", "left_eye", "right_eye")
+BONES = ("root", *JOINTS)
+LID_CLEARANCE = 0.0006  # metres a lid keeps from the eyeball
+LID_SOFTNESS = 0.00015
+BIND_JAW_OPEN = 0.04
+
+
+@dataclass(frozen=True)
+class Lids:
+    """How lids meet and slide, for both eyes (index e: left, right).
+
+    upper [2,P], lower [2,Q] vertex ids of the rims; meeting [P,Q] weights of the lower rim's points that the
+    upper's meet; closing [N,P] weights that spread a gap of the rims over the lid vertices `closing_ids` [2,N]; sliding [M] ids of vertices kept off the eyeball and
+    sliding_eye [M] which eye; lashes [L] ids, lash_bind [L,K] sliding rows they ride on with weights
+    lash_weights [L,K].
+    """
+
+    upper: torch.Tensor
+    lower: torch.Tensor
+    meeting: torch.Tensor
+    closing_ids: torch.Tensor
+    closing: torch.Tensor
+    sliding: torch.Tensor
+    sliding_eye: torch.Tensor
+    lashes: torch.Tensor
+    lash_bind: torch.Tensor
+    lash_weights: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Head:
+    """A FLAME-like head model; arrays are torch tensors, metres, axes as the design says.
+
+    template [V,3]; faces [F,3]; shape_basis [S,V,3] metres per standard deviation; semantic: named
+    directions [S]; expr_basis [E,V,3] (for eyeLook units: the lid part only; for jawOpen: what is left
+    beside the jaw's turn); joint_regressor [4,V] and joint_offset [4,3]; skin_weights [V,5] over BONES;
+    jaw_turn [3] axis-angle at jawOpen 1; gaze_angles [4] radians of eyeLook up, down, in, out at 1;
+    uv [U,2]; uv_faces [F,3]; regions: name -> bool [V]; face_regions [F] index into region_names.
+    """
+
+    name: str
+    version: str
+    checksum: str
+    template: torch.Tensor
+    faces: torch.Tensor
+    shape_basis: torch.Tensor
+    shape_names: tuple[str, ...]
+    semantic: dict[str, torch.Tensor]
+    expr_basis: torch.Tensor
+    expr_names: tuple[str, ...]
+    joint_regressor: torch.Tensor
+    joint_offset: torch.Tensor
+    skin_weights: torch.Tensor
+    jaw_turn: torch.Tensor
+    gaze_angles: torch.Tensor
+    lids: Lids
+    uv: torch.Tensor
+    uv_faces: torch.Tensor
+    regions: dict[str, torch.Tensor]
+    face_regions: torch.Tensor
+    region_names: tuple[str, ...]
+    landmarks: dict[str, LandmarkEmbedding]
+    presets: dict[str, dict[str, float]]
+    frames: EdgeFrames | None = None
+    _copies: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.frames is None:
+            object.__setattr__(self, "frames", edge_frames(self.template, self.faces))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Head:
+        """This head on another device or in another float dtype; copies are kept."""
+        device = torch.device(device) if device is not None else self.template.device
+        dtype = dtype or self.template.dtype
+        if (device, dtype) == (self.template.device, self.template.dtype):
+            return self
+        if (device, dtype) not in self._copies:
+            self._copies[device, dtype] = self._converted(device, dtype)
+        return self._copies[device, dtype]
+
+    def _converted(self, device: torch.device, dtype: torch.dtype) -> Head:
+        def change(value):
+            if isinstance(value, torch.Tensor):
+                return value.to(device, dtype if value.is_floating_point() else value.dtype)
+            return value
+
+        values = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "_copies"}
+        lids = Lids(*(change(getattr(self.lids, f.name)) for f in fields(Lids)))
+        semantic = {name: change(value) for name, value in self.semantic.items()}
+        regions = {name: value.to(device) for name, value in self.regions.items()}
+        frames = self.frames.to(device, dtype)
+        return Head(**{**values, "lids": lids, "semantic": semantic, "regions": regions, "frames": frames})
+
+    @property
+    def joints(self) -> torch.Tensor:
+        """Joint positions [4,3] of the template, in the order of JOINTS."""
+        return self.joint_regressor @ self.template + self.joint_offset
+
+    def unit(self, name: str) -> int:
+        """Index of an expression unit."""
+        if name not in self.expr_names:
+            raise InputError(f"{self.name} head has no unit {name!r}; it has: {', '.join(self.expr_names)}")
+        return self.expr_names.index(name)
+
+    @property
+    def gaze_units(self) -> list[int]:
+        """Indices of the eight eyeLook units; solvers leave them at 0 and use `eyes` instead."""
+        return [self.unit(name) for name in UNITS]
+
+    def units_to_gaze(self, expr: torch.Tensor) -> torch.Tensor:
+        """Gaze [T,6] (axis-angle, left then right) that the eyeLook units of expr [T,E] stand for."""
+        return expr[..., self.gaze_units] @ gaze_matrix(self.gaze_angles).to(expr)
+
+    def gaze_to_units(self, eyes: torch.Tensor) -> torch.Tensor:
+        """eyeLook weights [T,8] in the order of `gaze_units` that describe a gaze [T,6]."""
+        return weights_from_gaze(eyes, self.gaze_angles.to(eyes))
+
+    def emotion(self, name: str, intensity: float = 1.0) -> torch.Tensor:
+        """Expression [E] of a preset, scaled; InputError names the known ones."""
+        if name not in self.presets:
+            raise InputError(f"unknown emotion {name!r}; known: {', '.join(self.presets)}")
+        expr = self.template.new_zeros(len(self.expr_names))
+        for unit, weight in self.presets[name].items():
+            expr[self.unit(unit)] = weight * intensity
+        return expr
+
+    def identify(self, shape: torch.Tensor, static_offset: torch.Tensor | None = None) -> Identity:
+        """The rest mesh of one person, from shape [S] and an optional offset [V,3], ready to pose."""
+        head = self.to(shape.device, shape.dtype)
+        if shape.shape != (len(head.shape_names),):
+            raise InputError(
+                f"shape of {tuple(shape.shape)} given, the {head.name} head has {len(head.shape_names)} components"
+            )
+        rest = head.template + torch.tensordot(shape, head.shape_basis, 1)
+        if static_offset is not None:
+            rest = rest + static_offset
+        deformation = _lashes_like_lids(head.lids, local_deformation(head.frames, rest))
+        carried = torch.einsum("vij,evj->evi", deformation, head.expr_basis)
+        joints = head.joint_regressor @ rest + head.joint_offset
+        carried = _close_lids(head, rest, carried)
+        return Identity(head, rest, carried, joints, *_lid_limits(head, rest, joints))
+
+    def vertices(self, params: HeadParams) -> torch.Tensor:
+        """Vertices [T,V,3] of all frames of `params`."""
+        identity = self.identify(params.shape, params.static_offset)
+        return identity.pose(
+            params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
+        )
+
+    def bind_expr(self) -> torch.Tensor:
+        """Expression [E] of the bind pose: lids open, lips just apart."""
+        expr = self.template.new_zeros(len(self.expr_names))
+        expr[self.unit("jawOpen")] = BIND_JAW_OPEN
+        return expr
+
+    def bind_vertices(self, shape: torch.Tensor, static_offset: torch.Tensor | None = None) -> torch.Tensor:
+        """Vertices [V,3] of a person in the bind pose."""
+        return self.identify(shape, static_offset).pose(self.bind_expr().to(shape)[None])[0]
+
+    def with_landmarks(self, landmarks: dict[str, LandmarkEmbedding]) -> Head:
+        """This head with other landmark embeddings."""
+        return replace(self, landmarks=landmarks, _copies={})
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person: rest [V,3], expr_basis [E,V,3] carried to it, joints [4,3], eyeball radii [2].
+
+    lid_floor [M]: how near to the eyeball's centre each sliding lid vertex may come.
+    """
+
+    head: Head
+    rest: torch.Tensor
+    expr_basis: torch.Tensor
+    joints: torch.Tensor
+    eye_radius: torch.Tensor
+    lid_floor: torch.Tensor
+
+    def pose(
+        self,
+        expr: torch.Tensor,
+        rotation: torch.Tensor | None = None,
+        neck: torch.Tensor | None = None,
+        jaw: torch.Tensor | None = None,
+        eyes: torch.Tensor | None = None,
+        translation: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Vertices [T,V,3] of T frames: expr [T,E]; rotation, neck, jaw, translation [T,3]; eyes [T,6].
+
+        Missing ones are zero. Differentiable. `eyes` adds to the gaze that eyeLook units in expr stand for;
+        the lids follow the sum. jawOpen turns the jaw joint, `jaw` turns it further.
+        """
+        expr = expr.to(self.rest)
+        zero = expr.new_zeros(expr.shape[0], 3)
+        rotation, neck, jaw, translation = (zero if x is None else x for x in (rotation, neck, jaw, translation))
+        gaze = self.head.units_to_gaze(expr)
+        gaze = gaze if eyes is None else gaze + eyes
+        local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
+        local = self._slide_lids(local)
+        turn = axis_angle_to_matrix(rotation)
+        posed = self._skin(local, expr, neck, jaw, gaze)
+        return posed @ turn.transpose(-1, -2) + translation[:, None, :]
+
+    def _weights(self, expr: torch.Tensor, gaze: torch.Tensor) -> torch.Tensor:
+        """Unit weights [T,E] with the eyeLook columns replaced by what the lids do for this gaze."""
+        follow = lid_weights(gaze, self.head.gaze_angles)
+        blink = expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)
+        # A closed lid has nowhere left to follow to.
+        follow = follow * (1 - blink).repeat_interleave(4, dim=1)
+        columns = torch.tensor(self.head.gaze_units, device=expr.device)
+        return expr.index_copy(1, columns, follow)
+
+    def _slide_lids(self, local: torch.Tensor) -> torch.Tensor:
+        """Keep lids off the eyeballs [T,V,3]; lashes ride along."""
+        lids = self.head.lids
+        centre = self.joints[2:][lids.sliding_eye]
+        arm = local[:, lids.sliding] - centre
+        distance = arm.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        excess = distance - self.lid_floor[:, None]
+        soft = (excess + LID_SOFTNESS).clamp(0, 2 * LID_SOFTNESS) ** 2 / (4 * LID_SOFTNESS)
+        # Above the soft band nothing moves; below it the vertex sits on the floor.
+        push = torch.where(excess >= LID_SOFTNESS, torch.zeros_like(excess), soft - excess)
+        push = arm / distance * push
+        lash_push = (push[:, lids.lash_bind] * lids.lash_weights[..., None]).sum(2)
+        return local.index_add(1, lids.sliding, push).index_add(1, lids.lashes, lash_push)
+
+    def _skin(
+        self, local: torch.Tensor, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
+    ) -> torch.Tensor:
+        """Linear blend skinning [T,V,3] over BONES: jaw and eyeballs hang from the neck's turn."""
+        opening = expr[:, self.head.unit("jawOpen"), None] * self.head.jaw_turn
+        neck_turn = axis_angle_to_matrix(neck)
+        turns = [
+            axis_angle_to_matrix(jaw) @ axis_angle_to_matrix(opening),
+            axis_angle_to_matrix(gaze[:, :3]),
+            axis_angle_to_matrix(gaze[:, 3:]),
+        ]
+        neck_shift = self.joints[0] - (neck_turn @ self.joints[0])
+        identity = torch.eye(3, 4, dtype=local.dtype, device=local.device).expand(local.shape[0], 3, 4)
+        bones = [identity, torch.cat([neck_turn, neck_shift[..., None]], -1)]
+        for turn, joint in zip(turns, self.joints[1:], strict=True):
+            shift = joint - turn @ joint
+            moved = neck_turn @ shift[..., None] + neck_shift[..., None]
+            bones.append(torch.cat([neck_turn @ turn, moved], -1))
+        blended = torch.einsum("vb,tbij->tvij", self.head.skin_weights, torch.stack(bones, 1))
+        return (blended[..., :3] @ local[..., None])[..., 0] + blended[..., 3]
+
+
+def _lashes_like_lids(lids: Lids, deformation: torch.Tensor) -> torch.Tensor:
+    """Give lashes the deformation [V,3,3] of the lid they are rooted in: their own strips say little."""
+    roots = lids.sliding[lids.lash_bind]
+    rooted = (deformation[roots] * lids.lash_weights[..., None, None]).sum(1)
+    return deformation.index_copy(0, lids.lashes, rooted)
+
+
+def _close_lids(head: Head, rest: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """Correct the carried blinks so that the rims of this person's lids meet at 1."""
+    lids, basis = head.lids, basis.clone()
+    for side, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
+        index = head.unit(name)
+        closed = rest + basis[index]
+        gap = lids.meeting @ closed[lids.lower[side]] - closed[lids.upper[side]]
+        change = torch.zeros_like(rest).index_add(0, lids.closing_ids[side], lids.closing @ gap)
+        roots = lids.sliding[lids.lash_bind]
+        lashes = (change[roots] * lids.lash_weights[..., None]).sum(1)
+        basis[index] = basis[index] + change.index_add(0, lids.lashes, lashes)
+    return basis
+
+
+def _lid_limits(
+    head: Head, rest: torch.Tensor, joints: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eyeball radii [2] and the nearest distance [M] each sliding lid vertex may come to the centre."""
+    balls = [head.skin_weights[:, BONES.index(name)] > 0.5 for name in ("left_eye", "right_eye")]
+    radius = torch.stack([(rest[b] - joints[2 + e]).norm(dim=-1).mean() for e, b in enumerate(balls)])
+    own = (rest[head.lids.sliding] - joints[2:][head.lids.sliding_eye]).norm(dim=-1)
+    floor = torch.minimum(own - 2 * LID_SOFTNESS, radius[head.lids.sliding_eye] + LID_CLEARANCE)
+    return radius, floor

@@ -1,0 +1,112 @@
+"""Named regions of the open head: topology of rims and pockets, and geometry of the template."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.csgraph import dijkstra
+
+from tools.open_head.assemble import IRIS_RING, MERIDIANS, Assembly, neighbours, rings_from
+from tools.open_head.lids import edge_loop
+from tools.open_head.source import Source
+
+# Later names win where a triangle's corners disagree.
+NAMES = (
+    "face", "scalp", "forehead", "brows", "cheeks", "nose", "jaw", "ears", "neck", "shoulders", "boundary",
+    "eyelids", "lips", "mouth_interior", "eyeballs", "irises", "teeth", "tongue", "lashes",
+)  # fmt: skip
+# Source ids of two neighbours on the loop where the lips touch, and of the throat's end behind it.
+LIP_START = (523, 7264, 676)
+LIP_LOOPS = 6  # edge loops from the contact line to the vermilion border
+INNER_LOOPS = 1  # loops behind the contact line that still count as lip
+LID_EDGES = 4
+
+
+def lip_edges(layout: Assembly, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Loop ids where the lips touch, and edges away from it [V], negative inside the mouth."""
+    graph = neighbours(layout.quads, count)
+    first, second, throat = (int(np.searchsorted(layout.skin_source, v)) for v in LIP_START)
+    loop = np.array(edge_loop(layout, graph, first, second))
+    away = dijkstra(graph, indices=loop, unweighted=True, min_only=True)
+    keep = ~np.isin(np.arange(count), loop)
+    cut = graph[keep][:, keep]
+    number = np.cumsum(keep) - 1
+    behind = np.zeros(count, bool)
+    behind[np.flatnonzero(keep)] = np.isfinite(rings_from(int(number[throat]), cut))
+    return loop, np.where(behind, -away, away)
+
+
+def _moved(source: Source, layout: Assembly, names: list[str], threshold: float) -> np.ndarray:
+    """Skin vertices [V] that any of these shape targets move by more than `threshold` metres."""
+    count = len(source.vertices)
+    hit = np.zeros(count, bool)
+    for name in names:
+        target = source.targets[name]
+        hit[target.ids[np.linalg.norm(target.deltas, axis=1) > threshold]] = True
+    mask = np.zeros(layout.matrix.shape[0], bool)
+    mask[layout.parts["skin"]] = hit[layout.skin_source]
+    return mask | mask[layout.mirror]
+
+
+def rim_vertices(faces: np.ndarray, count: int) -> np.ndarray:
+    """Vertices on an open edge."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    unique, times = np.unique(edges, axis=0, return_counts=True)
+    mask = np.zeros(count, bool)
+    mask[unique[times == 1].ravel()] = True
+    return mask
+
+
+def _skin_labels(source: Source, layout: Assembly, rest: np.ndarray, lid_edges: np.ndarray) -> np.ndarray:
+    """Region name of every skin vertex, as an array of strings [V]."""
+    x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
+    _, lips = lip_edges(layout, len(rest))
+    label = np.full(len(rest), "face", dtype="<U16")
+    label[(z > -0.045) & (y > -0.075) & (y < 0.0) & (x > 0.026)] = "cheeks"
+    # Mandible: below the mouth, or low and lateral in front of the ears.
+    label[(y < -0.078) | ((y < -0.055) & (x > 0.042))] = "jaw"
+    label[(y > 0.027 - 0.1 * x) & (y < 0.075)] = "forehead"
+    brows = (y > 0.0165 - 0.10 * np.maximum(x - 0.035, 0)) & (y < 0.0275 - 0.06 * np.maximum(x - 0.035, 0))
+    label[brows & (x > 0.009) & (x < 0.052) & (z > -0.03)] = "brows"
+    label[_moved(source, layout, ["nose/nose-scale-horiz-incr", "nose/nose-volume-incr"], 8e-4)] = "nose"
+    label[(y > 0.012) & (label == "nose") & (y > 0.02)] = "forehead"
+    # Hairline: high on the forehead, down in front of the ears, all of the back above the nape.
+    scalp = (y > 0.062) | ((z < -0.048) & (y > -0.035 + 0.0 * x)) | ((z < -0.115) & (y > -0.062))
+    label[scalp] = "scalp"
+    ears = _moved(source, layout, ["ears/l-ear-scale-incr"], 1.5e-3) & (x > 0.062)
+    label[ears] = "ears"
+    # Under the jaw line and below the nape; the line rises backwards towards the ear lobe.
+    line = np.where(z > -0.075, -0.112 + 0.055 * np.clip((0.0 - z) / 0.075, 0, 1), -0.062)
+    under = (y < line) & ~ears
+    label[under] = "neck"
+    label[y + 0.45 * z < -0.178] = "shoulders"
+    label[(lid_edges < 0) | (lid_edges <= LID_EDGES)] = "eyelids"
+    label[(lips >= -INNER_LOOPS) & (lips <= LIP_LOOPS)] = "lips"
+    label[lips < -INNER_LOOPS] = "mouth_interior"
+    rim = rim_vertices(layout.faces, len(rest)) & (y < -0.1) & (lips > 0)
+    graph = neighbours(layout.quads, len(rest))
+    label[dijkstra(graph, indices=np.flatnonzero(rim), unweighted=True, min_only=True) <= 1] = "boundary"
+    return label
+
+
+def build_regions(
+    source: Source, layout: Assembly, rest: np.ndarray, lid_edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Region index per vertex [V] and per triangle [F], into NAMES."""
+    label = _skin_labels(source, layout, rest, lid_edges)
+    label[len(layout.parts["skin"]) :] = ""
+    for part in ("tongue", "lashes"):
+        label[layout.parts[part]] = part
+    label[np.concatenate([layout.parts["lower_teeth"], layout.parts["upper_teeth"]])] = "teeth"
+    for side in ("left_eye", "right_eye"):
+        ball = layout.parts[side]
+        label[ball] = "eyeballs"
+        label[ball[: 1 + (IRIS_RING + 1) * MERIDIANS]] = "irises"
+    index = np.array([NAMES.index(name) for name in label])
+    index = np.maximum(index, index[layout.mirror])
+    corners = np.sort(index[layout.faces], axis=1)
+    # A triangle takes the majority; without one, the name that comes last. Iris triangles need all three.
+    faces = np.where(corners[:, 0] == corners[:, 1], corners[:, 0], corners[:, 2])
+    faces = np.where(corners[:, 1] == corners[:, 2], corners[:, 1], faces)
+    iris, ball = NAMES.index("irises"), NAMES.index("eyeballs")
+    faces = np.where((corners[:, 2] == iris) & (corners[:, 0] != iris), ball, faces)
+    return index.astype(np.uint8), faces.astype(np.uint8)
