@@ -192,7 +192,9 @@ def open_hdf5_image(image: bytes, path: str | Path, kind: str) -> Iterator[h5py.
     access.set_fapl_core(1 << 16, False)
     try:
         access.set_file_image(image)
-        file = h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, access))
+        # The name only labels messages, and HDF5 refuses an image under the name of an existing file.
+        name = os.fsencode(f"{path}#{kind}")
+        file = h5py.File(h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, access))
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: its embedded emoga {kind} data is not readable HDF5") from error
     with _checked_hdf5(file, path, kind) as checked:
