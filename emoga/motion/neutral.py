@@ -1,0 +1,57 @@
+"""The relaxed face of a person, estimated from how he moves; and how far apart his lips are."""
+
+from __future__ import annotations
+
+import torch
+
+from emoga.head import Head, HeadParams, Identity
+
+# Facing points of the inner lips: upper, lower.
+INNER_LIPS = {
+    "mediapipe478": ((13, 14), (82, 87), (312, 317)),
+    "ibug68": ((62, 66), (61, 67), (63, 65)),
+}
+CLOSED_GAP = 0.001  # metres beyond the resting gap that still count as closed lips
+LOW_QUANTILE = 0.25
+FEW_FRAMES = 12.0
+CHUNK = 16
+
+
+def lip_gap(identity: Identity, expr: torch.Tensor, jaw: torch.Tensor | None = None) -> torch.Tensor:
+    """Vertical distance [T] metres between the inner lips, for expr [T,E] and jaw [T,3]; < 0: crossed."""
+    head = identity.head
+    scheme = next(name for name in INNER_LIPS if name in head.landmarks)
+    upper, lower = torch.tensor(INNER_LIPS[scheme]).unbind(1)
+    gaps = []
+    for start in range(0, len(expr), CHUNK):
+        part = slice(start, start + CHUNK)
+        vertices = identity.pose(expr[part], jaw=None if jaw is None else jaw[part])
+        heights = head.landmarks[scheme].points(vertices)[..., 1]
+        gaps.append((heights[:, upper] - heights[:, lower]).mean(-1))
+    return torch.cat(gaps)
+
+
+def estimate_neutral(head: Head, params: HeadParams, gap: torch.Tensor | None = None) -> torch.Tensor:
+    """The person's relaxed expression [E] from params of T frames.
+
+    A low quantile of every unit over the frames with closed lips (all units push away from rest, so what a
+    face shows most of the time is its rest), shrunk towards zero when such frames are few. Gaze is no part
+    of it. `gap` [T] may be given when known. For heads whose components have two signs: the median.
+    """
+    with torch.no_grad():
+        if gap is None:
+            gap = lip_gap(head.identify(params.shape, params.static_offset), params.expr, params.jaw)
+        closed = params.expr[closed_lips(gap)]
+        has_units = "jawOpen" in head.expr_names
+        neutral = torch.quantile(closed, LOW_QUANTILE if has_units else 0.5, dim=0)
+        neutral = neutral * (len(closed) / (len(closed) + FEW_FRAMES))
+        if has_units:
+            neutral[head.gaze_units] = 0
+            neutral = neutral.clamp(0, 1)
+        return neutral
+
+
+def closed_lips(gap: torch.Tensor) -> torch.Tensor:
+    """Which frames [T] have closed lips, judged against the smallest tenth of the gaps; never none."""
+    resting = torch.quantile(gap, 0.1)
+    return gap <= resting + CLOSED_GAP

@@ -1,0 +1,139 @@
+"""Score an avatar against the pictures of a track: one protocol for fit's report and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emoga.camera import Camera, stack_cameras
+from emoga.capture import HeldOut, Track
+from emoga.errors import InputError
+from emoga.head import Head, HeadParams
+from emoga.images import to_uint8
+from emoga.optimize.metrics import Likeness, PictureLikeness, average, binary_mask, compare
+from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Reporter, Stage, Step, silent
+from emoga.render import rasterize_mesh
+
+SPLITS = ("training", "views", "frames", "both")
+MOUTH_REGIONS = ("lips", "mouth_interior", "teeth", "tongue")
+EYE_REGIONS = ("eyelids", "eyeballs", "irises")
+PROTOCOL = (
+    "head mask: foreground above the neck boundary, hair in, clothing out, alpha of at least one half",
+    "PSNR: 8-bit sRGB, MSE over mask pixels x 3, per picture, then averaged (not full frame)",
+    "SSIM: Gaussian sigma 1.5, 11x11, data range 1, white outside the mask, averaged over it",
+    "mouth, eyes: PSNR inside the mask where the mesh shows lips and mouth interior, lids and eyeballs",
+    "the avatar is drawn over the picture's own backdrop colour (median outside the foreground mask)",
+)
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """Figures of one picture of a track."""
+
+    view: int
+    frame: int
+    likeness: PictureLikeness
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One picture, drawn and compared: truth and result uint8 [H,W,3], mask bool [H,W]."""
+
+    score: PictureScore
+    truth: np.ndarray
+    result: np.ndarray
+    mask: np.ndarray
+
+
+def split_pictures(held_out: HeldOut, views: int, frames: int) -> dict[str, list[tuple[int, int]]]:
+    """(view, frame) pairs of the training pictures and of each held-out kind."""
+    training_views, training_frames = held_out.training_views(views), held_out.training_frames(frames)
+    pairs = {
+        "training": (training_views, training_frames),
+        "views": (held_out.views, training_frames),
+        "frames": (training_views, held_out.frames),
+        "both": (held_out.views, held_out.frames),
+    }
+    return {name: [(v, f) for v in vs for f in fs] for name, (vs, fs) in pairs.items()}
+
+
+def evenly(pairs: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int, int]]:
+    """At most `most` of the pairs, spread evenly over them."""
+    if most is None or len(pairs) <= most:
+        return list(pairs)
+    return [pairs[index] for index in np.linspace(0, len(pairs) - 1, most).round().astype(int)]
+
+
+def region_masks(head: Head, vertices: torch.Tensor, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """bool [H,W]: where the posed mesh [V,3] shows the mouth, and where it shows the eyes."""
+    viewmats, Ks = stack_cameras([camera])
+    vertices = vertices.detach().cpu().float()
+    fragments = rasterize_mesh(vertices, head.faces.cpu(), viewmats, Ks, camera.width, camera.height)
+    index = fragments.face_index[0]
+    labels = head.face_regions.cpu().long()[index.clamp_min(0)]
+    masks = []
+    for names in (MOUTH_REGIONS, EYE_REGIONS):
+        wanted = torch.tensor([head.region_names.index(n) for n in names if n in head.region_names])
+        masks.append((torch.isin(labels, wanted) & (index >= 0)).numpy())
+    return masks[0], masks[1]
+
+
+def backdrop_colour(truth: np.ndarray, foreground: np.ndarray | None) -> tuple[float, float, float]:
+    """Median sRGB colour of a uint8 picture where the foreground alpha [H,W] is zero; white when unknown."""
+    outside = None if foreground is None else truth[foreground == 0]
+    if outside is None or len(outside) < 50:
+        return (1.0, 1.0, 1.0)
+    return tuple(float(value) / 255 for value in np.median(outside, axis=0))
+
+
+def compare_pictures(
+    renderer: AvatarRenderer,
+    track: Track,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    params: HeadParams | None = None,
+    cameras: Sequence[Camera] | None = None,
+) -> Iterator[Comparison]:
+    """Draw the avatar in every (view, frame) of `pairs` and compare it with the track's picture.
+
+    params, cameras: refined ones to use in place of the track's. Raises InputError when the track has no
+    head masks.
+    """
+    if track.head_masks is None:
+        raise InputError("the track holds no head masks, so nothing can be compared; track again with masks")
+    params = track.params if params is None else params
+    head = renderer.puppet.head
+    # Frames outside, views inside: a posed mesh serves all its views.
+    for view, frame in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
+        camera = (cameras or track.cameras)[view]
+        truth = track.picture(view, frame)
+        foreground = None if track.masks is None else track.masks[view, frame]
+        rendering = renderer.render(params, frame, [camera], backdrop_colour(truth, foreground))
+        result = to_uint8(rendering.image[0].cpu().numpy())
+        mouth, eyes = region_masks(head, renderer.puppet.pose(params, frame).vertices, camera)
+        mask = binary_mask(track.head_masks[view, frame])
+        likeness = compare(result, truth, mask, mouth, eyes)
+        yield Comparison(PictureScore(view, frame, likeness), truth, result, mask)
+
+
+def score_split(
+    renderer: AvatarRenderer,
+    track: Track,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    params: HeadParams | None = None,
+    cameras: Sequence[Camera] | None = None,
+    name: str = "score",
+    report: Reporter = silent,
+) -> tuple[Likeness, list[PictureScore]]:
+    """Average figures over `pairs`, and those of every picture."""
+    report(Stage(name, len(pairs)))
+    scores = []
+    for comparison in compare_pictures(renderer, track, pairs, params=params, cameras=cameras):
+        scores.append(comparison.score)
+        report(Step(len(scores), {"psnr": comparison.score.likeness.psnr}))
+    return average(score.likeness for score in scores), scores

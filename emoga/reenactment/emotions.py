@@ -1,0 +1,101 @@
+"""Emotions over time from text: `happy`, `happy:0.6,surprised:0.3`, `happy@0s:0,happy@2s:1`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass, field
+
+import torch
+
+from emoga.avatar import Avatar
+from emoga.errors import InputError
+from emoga.head import Head
+
+ENTRY = re.compile(r"(?P<name>[^@:,]+)(?:@(?P<time>[0-9.]+)s?)?(?::(?P<weight>[-+0-9.eE]+))?")
+FORM = "write happy, happy:0.6,surprised:0.3 or happy@0s:0,happy@2s:1"
+NEUTRAL = "neutral"
+MAX_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class EmotionCurve:
+    """Weights over time: per emotion its keys (seconds, weight) in order; a single key holds all the time."""
+
+    keys: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the last key."""
+        return max((keys[-1][0] for keys in self.keys.values()), default=0.0)
+
+    def weights(self, seconds: float) -> dict[str, float]:
+        """Weight of every emotion at a time; between keys it eases in and out."""
+        return {name: _eased(keys, seconds) for name, keys in self.keys.items()}
+
+
+def parse_emotion(text: str | None) -> EmotionCurve:
+    """Read an emotion text. Raises InputError for what it cannot mean."""
+    keys: dict[str, list[tuple[float, float]]] = {}
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        name, seconds, weight = _entry(part.strip(), text or "")
+        keys.setdefault(name, []).append((seconds, weight))
+    for name, entries in keys.items():
+        entries.sort()
+        times = [seconds for seconds, _ in entries]
+        if len(set(times)) != len(times):
+            raise InputError(f"--emotion {text}: {name} has two weights at one time; {FORM}")
+    return EmotionCurve({name: tuple(entries) for name, entries in keys.items()})
+
+
+def emotion_offsets(avatar: Avatar, head: Head, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
+    """Expression offsets [T,E] of the curve at times [T]; weights that sum to more than one are normalised.
+
+    A name means the avatar's own emotion if it has one, else the head's preset; `neutral` adds nothing.
+    Raises InputError for an unknown name, listing the known ones.
+    """
+    units = {name: _offset(avatar, head, name) for name in curve.keys}
+    offsets = torch.zeros(len(seconds), len(head.expr_names))
+    for frame, time in enumerate(seconds.tolist()):
+        weights = curve.weights(time)
+        total = max(1.0, sum(weights.values()))
+        for name, weight in weights.items():
+            offsets[frame] += weight / total * units[name]
+    return offsets
+
+
+def _offset(avatar: Avatar, head: Head, name: str) -> torch.Tensor:
+    if name in avatar.emotions:
+        return avatar.emotions[name].offset.detach().cpu()
+    if name in head.presets:
+        return head.emotion(name).cpu()
+    if name == NEUTRAL:
+        return torch.zeros(len(head.expr_names))
+    known = sorted({*avatar.emotions, *head.presets, NEUTRAL})
+    raise InputError(f"unknown emotion {name!r}; this avatar knows: {', '.join(known)}")
+
+
+def _entry(part: str, text: str) -> tuple[str, float, float]:
+    match = ENTRY.fullmatch(part)
+    try:
+        if match is None:
+            raise ValueError
+        seconds, weight = float(match["time"] or 0), float(match["weight"] or 1)
+    except ValueError:
+        raise InputError(f"--emotion {text}: {part!r} is not understood; {FORM}") from None
+    if not (math.isfinite(weight) and 0 <= weight <= MAX_WEIGHT):
+        raise InputError(f"--emotion {text}: weight {weight} must be between 0 and {MAX_WEIGHT:g}")
+    return match["name"].strip(), seconds, weight
+
+
+def _eased(keys: tuple[tuple[float, float], ...], seconds: float) -> float:
+    if seconds <= keys[0][0]:
+        return keys[0][1]
+    for (before, low), (after, high) in itertools.pairwise(keys):
+        if seconds <= after:
+            t = (seconds - before) / (after - before)
+            return low + (high - low) * (0.5 - 0.5 * math.cos(math.pi * t))
+    return keys[-1][1]

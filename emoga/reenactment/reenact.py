@@ -1,0 +1,227 @@
+"""reenact: an avatar driven by its own or another's motion, by emotions and cameras, to video or pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from emoga.avatar import Avatar, load_avatar
+from emoga.avatar.rig import avatar_head
+from emoga.camera import Camera
+from emoga.errors import InputError
+from emoga.head import Head
+from emoga.images import to_uint8
+from emoga.motion import Motion, read_motion
+from emoga.motion.driving import rest_pose
+from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Reporter, Stage, Step, silent
+from emoga.reenactment.cameras import Orbit, fitted_camera, head_centre, orbited, parse_orbit, portrait_camera
+from emoga.reenactment.emotions import EmotionCurve, parse_emotion
+from emoga.reenactment.outputs import (
+    FrameSink,
+    WriteAhead,
+    check_reenact_output,
+    is_video,
+    open_sink,
+    straight_alpha,
+)
+from emoga.reenactment.score import (
+    STILL_SECONDS,
+    Score,
+    cut,
+    own_motion,
+    person_of,
+    resampled,
+    still_motion,
+    write_score,
+)
+
+Pose = Literal["auto", "relative", "absolute", "still"]
+WHITE = (1.0, 1.0, 1.0)
+MAX_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class Reenactment:
+    """What `reenact` made: where, how many frames (and how many of them were drawn now), how fast."""
+
+    output: str
+    frames: int
+    drawn: int
+    fps: float
+    width: int
+    height: int
+    seconds: float
+
+
+def reenact(
+    avatar: Avatar | str | Path,
+    output: str | Path,
+    *,
+    motion: Motion | str | Path | None = "own",
+    emotion: EmotionCurve | str | None = None,
+    orbit: Orbit | str | None = None,
+    camera: Camera | None = None,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    start: int = 0,
+    end: int | None = None,
+    background: Sequence[float] | None = None,
+    calibrate: bool = True,
+    pose: Pose = "auto",
+    pose_reference: Literal["mean", "first"] = "mean",
+    audio_from: str | Path | None = None,
+    mark: bool = True,
+    backend: str = "auto",
+    device: str = "cpu",
+    overwrite: bool = False,
+    resume: bool = False,
+    report: Reporter = silent,
+) -> Reenactment:
+    """Draw an avatar doing what a motion and emotions say.
+
+    avatar: the record or its file. output: .mp4, .y4m, "-" (y4m on stdout), or a folder of PNG pictures.
+    motion: "own", a record, anything `read_motion` reads, or None for the neutral face held still.
+    emotion: weights over named emotions, also over time, see `parse_emotion`. orbit: see `parse_orbit`.
+    camera: default is a portrait of the head; size (width, height): default the camera's, else 512x512.
+    start, end: frames of the motion. background: sRGB 0..1, default white in videos and transparent in
+    PNG pictures. calibrate: subtract the driver's neutral face and add the avatar's own. pose: "auto" is
+    "absolute" for the avatar's own motion and "relative" for another's, see `drive`. audio_from: a video
+    whose sound goes into the mp4. mark: metadata says that the pictures are synthetic. resume: go on with
+    a folder of pictures.
+
+    Raises InputError for bad input, before anything is written.
+    """
+    began = time.perf_counter()
+    check_reenact_output(output, overwrite, resume, audio_from is not None)
+    if not isinstance(avatar, Avatar):
+        avatar = load_avatar(avatar)
+    head = avatar_head(avatar)
+    orbit = parse_orbit(orbit) if isinstance(orbit, str) else orbit
+    curve = emotion if isinstance(emotion, EmotionCurve) else parse_emotion(emotion)
+    own = motion == "own" if isinstance(motion, str) else motion is avatar.motion and motion is not None
+    source = _source(avatar, head, motion, own, max(curve.seconds, orbit.seconds if orbit else 0), fps)
+    source = resampled(cut(source, start, end), fps)
+    if pose == "auto":
+        pose = "absolute" if own else "still" if motion is None else "relative"
+    score = write_score(
+        avatar,
+        head,
+        source,
+        curve,
+        calibrate=calibrate and not own and motion is not None,
+        pose=pose,
+        pose_reference=pose_reference,
+    )
+    cameras = _cameras(avatar, head, camera, size, orbit, score)
+    shape = (cameras[0].width, cameras[0].height)
+    colour = _background(output, background)
+    plan = _plan(avatar, score, cameras, colour)
+    with open_sink(
+        output, score.fps, shape, mark=mark, overwrite=overwrite, resume=resume, plan=plan,
+        audio_from=audio_from,
+    ) as sink:  # fmt: skip
+        renderer = AvatarRenderer(avatar, device=device, backend=backend)
+        drawn = _draw(renderer, score, cameras, colour, sink, report)
+    elapsed = time.perf_counter() - began
+    return Reenactment(str(output), score.frame_count, drawn, score.fps, *shape, elapsed)
+
+
+def _source(
+    avatar: Avatar,
+    head: Head,
+    motion: Motion | str | Path | None,
+    own: bool,
+    seconds: float,
+    fps: float | None,
+) -> Motion:
+    if own:
+        return own_motion(avatar)
+    if motion is None:
+        return still_motion(avatar, head, seconds or STILL_SECONDS, fps)
+    return motion if isinstance(motion, Motion) else read_motion(motion, avatar.head_name)
+
+
+def _cameras(
+    avatar: Avatar,
+    head: Head,
+    camera: Camera | None,
+    size: tuple[int, int] | None,
+    orbit: Orbit | None,
+    score: Score,
+) -> list[Camera]:
+    """The camera of every frame."""
+    person = person_of(avatar)
+    width, height = size or ((camera.width, camera.height) if camera else (512, 512))
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise InputError(f"--size {width}x{height}: sides from 1 to {MAX_SIDE} pixels are possible")
+    if camera is None:
+        camera = portrait_camera(head, person, width, height)
+    else:
+        camera = fitted_camera(camera, width, height)
+    if orbit is None:
+        return [camera] * score.frame_count
+    turn, _, place = (part.double().cpu().numpy() for part in rest_pose(person))
+    pivot, up = place + turn @ head_centre(head, person)[0], turn @ np.array([0.0, 1.0, 0.0])
+    return [orbited(camera, orbit.yaw(frame / score.fps), pivot, up) for frame in range(score.frame_count)]
+
+
+def _background(output: str | Path, background: Sequence[float] | None) -> tuple[float, float, float] | None:
+    """Colour to draw over, or None for transparency."""
+    if background is None:
+        return WHITE if is_video(output) else None
+    colour = tuple(float(value) for value in background)
+    if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
+        raise InputError(f"--background {background}: needs three values from 0 to 1")
+    return colour
+
+
+def _plan(avatar: Avatar, score: Score, cameras: list[Camera], colour: Sequence[float] | None) -> str:
+    """Digest of everything that decides the pictures, without what may differ between equal runs."""
+    digest = hashlib.sha256(f"{score.digest()} {colour}".encode())
+    for camera in cameras:
+        digest.update(camera.K.tobytes() + camera.w2c.tobytes())
+    for tensor in (avatar.gaussians.means, avatar.gaussians.logit_opacities, avatar.gaussians.sh):
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _draw(
+    renderer: AvatarRenderer,
+    score: Score,
+    cameras: list[Camera],
+    colour: tuple[float, float, float] | None,
+    sink: FrameSink,
+    report: Reporter,
+) -> int:
+    """Render every frame the sink lacks, ahead of the sink's own work; returns how many."""
+    report(Stage("reenact", score.frame_count))
+    began, drawn = time.perf_counter(), 0
+    with WriteAhead(sink) as writer:
+        for frame, camera in enumerate(cameras):
+            if not sink.has(frame):
+                writer.write(frame, _picture(renderer, score, frame, camera, colour))
+                drawn += 1
+            report(Step(frame + 1, {"fps": drawn / max(time.perf_counter() - began, 1e-6)}))
+    return drawn
+
+
+def _picture(
+    renderer: AvatarRenderer,
+    score: Score,
+    frame: int,
+    camera: Camera,
+    colour: tuple[float, float, float] | None,
+) -> np.ndarray:
+    """uint8 [H,W,3] over the colour, or [H,W,4] with straight alpha."""
+    rendering = renderer.render(score.params, frame, [camera], background=colour or (0.0, 0.0, 0.0))
+    image = rendering.image[0].detach().cpu().numpy()
+    if colour is not None:
+        return to_uint8(image)
+    return straight_alpha(image, rendering.alpha[0, ..., 0].detach().cpu().numpy())
