@@ -110,8 +110,8 @@ def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
 
     faces, names = tensor("faces"), tuple(str(n) for n in a["region_names"])
     return Head(
-        name=str(a["name"]),
-        version=str(a["version"]),
+        name=str(a["name"].ravel()[0]),
+        version=str(a["version"].ravel()[0]),
         checksum=checksum,
         template=tensor("template"),
         faces=faces,

@@ -239,10 +239,29 @@ class Identity:
         lash_push = (push[:, lids.lash_bind] * lids.lash_weights[..., None]).sum(2)
         return local.index_add(1, lids.sliding, push).index_add(1, lids.lashes, lash_push)
 
-    def _skin(
-        self, local: torch.Tensor, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
+    def bones(
+        self,
+        expr: torch.Tensor,
+        rotation: torch.Tensor | None = None,
+        neck: torch.Tensor | None = None,
+        jaw: torch.Tensor | None = None,
+        eyes: torch.Tensor | None = None,
+        translation: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Linear blend skinning [T,V,3] over BONES: jaw and eyeballs hang from the neck's turn."""
+        """World transforms [T,B,3,4] of BONES, rest to world, for the arguments of `pose`."""
+        expr = expr.to(self.rest)
+        zero = expr.new_zeros(expr.shape[0], 3)
+        motion = (rotation, neck, jaw, translation)
+        rotation, neck, jaw, translation = (zero if x is None else x for x in motion)
+        gaze = self.head.units_to_gaze(expr)
+        local = self._bones(expr, neck, jaw, gaze if eyes is None else gaze + eyes)
+        turned = axis_angle_to_matrix(rotation)[:, None] @ local
+        return torch.cat([turned[..., :3], turned[..., 3:] + translation[:, None, :, None]], -1)
+
+    def _bones(
+        self, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
+    ) -> torch.Tensor:
+        """Transforms [T,B,3,4] of BONES in the head's frame: jaw and eyeballs hang from the neck's turn."""
         opening = expr[:, self.head.unit("jawOpen"), None] * self.head.jaw_turn
         neck_turn = axis_angle_to_matrix(neck)
         turns = [
@@ -251,13 +270,20 @@ class Identity:
             axis_angle_to_matrix(gaze[:, 3:]),
         ]
         neck_shift = self.joints[0] - (neck_turn @ self.joints[0])
-        identity = torch.eye(3, 4, dtype=local.dtype, device=local.device).expand(local.shape[0], 3, 4)
+        identity = torch.eye(3, 4, dtype=expr.dtype, device=expr.device).expand(expr.shape[0], 3, 4)
         bones = [identity, torch.cat([neck_turn, neck_shift[..., None]], -1)]
         for turn, joint in zip(turns, self.joints[1:], strict=True):
             shift = joint - turn @ joint
             moved = neck_turn @ shift[..., None] + neck_shift[..., None]
             bones.append(torch.cat([neck_turn @ turn, moved], -1))
-        blended = torch.einsum("vb,tbij->tvij", self.head.skin_weights, torch.stack(bones, 1))
+        return torch.stack(bones, 1)
+
+    def _skin(
+        self, local: torch.Tensor, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
+    ) -> torch.Tensor:
+        """Linear blend skinning [T,V,3] over BONES."""
+        bones = self._bones(expr, neck, jaw, gaze)
+        blended = torch.einsum("vb,tbij->tvij", self.head.skin_weights, bones)
         return (blended[..., :3] @ local[..., None])[..., 0] + blended[..., 3]
 
 
