@@ -1,7 +1,7 @@
 """Drive an avatar: motion, emotions and cameras to video or pictures."""
 
+from emoga.avatar.emotions import EmotionCurve, parse_emotion
 from emoga.reenactment.cameras import Orbit, fitted_camera, parse_orbit, portrait_camera
-from emoga.reenactment.emotions import EmotionCurve, parse_emotion
 from emoga.reenactment.reenact import Reenactment, reenact
 
 __all__ = [

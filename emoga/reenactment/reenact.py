@@ -12,7 +12,18 @@ from typing import Literal
 import numpy as np
 
 from emoga.avatar import Avatar, load_avatar
+from emoga.avatar.emotions import EmotionCurve, parse_emotion
 from emoga.avatar.rig import avatar_head
+from emoga.avatar.score import (
+    STILL_SECONDS,
+    Score,
+    cut,
+    own_motion,
+    person_of,
+    resampled,
+    still_motion,
+    write_score,
+)
 from emoga.camera import Camera
 from emoga.errors import InputError
 from emoga.head import Head
@@ -22,7 +33,6 @@ from emoga.motion.driving import rest_pose
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, Step, silent
 from emoga.reenactment.cameras import Orbit, fitted_camera, head_centre, orbited, parse_orbit, portrait_camera
-from emoga.reenactment.emotions import EmotionCurve, parse_emotion
 from emoga.reenactment.outputs import (
     FrameSink,
     WriteAhead,
@@ -30,16 +40,6 @@ from emoga.reenactment.outputs import (
     is_video,
     open_sink,
     straight_alpha,
-)
-from emoga.reenactment.score import (
-    STILL_SECONDS,
-    Score,
-    cut,
-    own_motion,
-    person_of,
-    resampled,
-    still_motion,
-    write_score,
 )
 
 Pose = Literal["auto", "relative", "absolute", "still"]

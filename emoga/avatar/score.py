@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from emoga.avatar import Avatar
+from emoga.avatar.avatar import Avatar
+from emoga.avatar.emotions import EmotionCurve, emotion_offsets
 from emoga.errors import InputError
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
 from emoga.motion.driving import Person, drive
 from emoga.motion.resampling import interpolate_params
-from emoga.reenactment.emotions import EmotionCurve, emotion_offsets
 
 STILL_SECONDS = 4.0
 STILL_FPS = 25.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from emoga.avatar import Avatar
+from emoga.avatar.avatar import Avatar
 from emoga.errors import InputError
 from emoga.head import Head
 
