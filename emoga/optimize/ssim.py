@@ -174,7 +174,9 @@ class _SsimMap(torch.autograd.Function):
         keep = any(ctx.needs_input_grad)
         similarity = torch.empty(a.shape)
         slopes = torch.empty((4, *a.shape) if keep else (4, 0, 0, 0, 3))
-        slope_rows = slopes.numpy().reshape(4, *slopes.shape[1:3], -1) if keep else np.empty((4, 0, 0, 0), "f")
+        slope_rows = (
+            slopes.numpy().reshape(4, *slopes.shape[1:3], -1) if keep else np.empty((4, 0, 0, 0), "f")
+        )
         tickets = np.zeros(1, np.int64)
         run_parallel(_ssim_forward, tickets, _rows(a), _rows(b), _rows(similarity), slope_rows, keep)
         ctx.save_for_backward(a, b, slopes)

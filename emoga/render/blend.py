@@ -176,7 +176,11 @@ def blend_forward(
     image_height, image_width = transmittances.shape
     transmittance = np.empty(_PIXELS, np.float32)
     final = np.empty(_PIXELS, np.float32)
-    red, green, blue = np.empty(_PIXELS, np.float32), np.empty(_PIXELS, np.float32), np.empty(_PIXELS, np.float32)
+    red, green, blue = (
+        np.empty(_PIXELS, np.float32),
+        np.empty(_PIXELS, np.float32),
+        np.empty(_PIXELS, np.float32),
+    )
     deep = _plane_unless_none(depth)
     background_r, background_g, background_b = background[0], background[1], background[2]
     while True:
@@ -187,6 +191,16 @@ def blend_forward(
         left = tile % columns * TILE_WIDTH
         height = min(TILE_HEIGHT, image_height - top)
         width = min(TILE_WIDTH, image_width - left)
+        if starts[tile] == starts[tile + 1]:
+            for y in range(top, top + height):
+                for x in range(left, left + width):
+                    transmittances[y, x] = _ONE
+                    image[y, x, 0] = background_r
+                    image[y, x, 1] = background_g
+                    image[y, x, 2] = background_b
+                    if depth is not None:
+                        depth[y, x] = _ZERO
+            continue
         for k in range(_PIXELS):
             final[k] = _ZERO
             red[k] = _ZERO

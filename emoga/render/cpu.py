@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from emoga.errors import InputError
 from emoga.render.blend import blend_backward, blend_forward
 from emoga.render.kernels import run_parallel, worker_count
 from emoga.render.project import (
@@ -136,6 +137,8 @@ class _Rasterize(torch.autograd.Function):
         ctx.views = []
         for c in range(cameras):
             camera = pack_camera(_array(viewmats[c]), _array(Ks[c]), frame.width, frame.height)
+            if not np.isfinite(camera).all():
+                raise InputError(f"rasterize: camera {c} holds an infinity or a NaN in viewmats or Ks")
             radii = statistics.radii[c].numpy()
             view = _prepare_view((*shape, _array(colors[c])), camera, frame, radii)
             view.transmittance = _pool.take(view, (frame.height, frame.width), np.float32)

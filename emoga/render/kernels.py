@@ -32,7 +32,9 @@ def _kernel_cache_folder() -> Path | None:
     """Where compiled kernels go, or None when nothing can be written there."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
+        text = source.read_bytes()
+        if b"numba" in text or b"@kernel" in text:
+            digest.update(source.name.encode() + text)
     root = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else cache_dir() / "kernels"
     folder = root / f"emoga-{digest.hexdigest()[:16]}"
     try:

@@ -144,7 +144,9 @@ def _barycentrics(face_index, points, faces, Ks):
     total = weights.sum(-1)
     volume = (a * normals[:, 0]).sum(-1)
     shape = face_index.shape
-    bary = points.new_zeros(*shape, 3).index_put((camera, line, column), (weights / total[:, None]).to(points.dtype))
+    bary = points.new_zeros(*shape, 3).index_put(
+        (camera, line, column), (weights / total[:, None]).to(points.dtype)
+    )
     depth = points.new_zeros(shape).index_put((camera, line, column), (volume / total).to(points.dtype))
     return bary, depth
 
@@ -210,7 +212,11 @@ def _outline_crossings(fragments, points, Ks):
     camera, line, column, steps = [], [], [], []
     for dy, dx in _NEIGHBOURS:
         empty = torch.zeros_like(covered)
-        inside = (slice(None), slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx)))
+        inside = (
+            slice(None),
+            slice(max(0, -dy), height - max(0, dy)),
+            slice(max(0, -dx), width - max(0, dx)),
+        )
         beside = (slice(None), slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx)))
         empty[inside] = covered[inside] & ~covered[beside]
         found = torch.nonzero(empty)

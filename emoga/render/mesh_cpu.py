@@ -127,8 +127,12 @@ def rasterize_faces(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One camera: points [V,3] float64 in camera axes, faces [F,3] int32.
 
+    Faces at a point that is not finite are left out, like those too near.
     Returns face_index [H,W] int32 (-1: none), bary [H,W,3] float32, depth [H,W] float32 (0: none).
     """
+    usable = (np.abs(points) < 1e12).all(1, keepdims=True)
+    if not usable.all():
+        points = np.where(usable, points, [0.0, 0.0, -1.0])
     setup = np.empty((faces.shape[0], _SETUP))
     intrinsics = tuple(float(v) for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
     frame = (float(width), float(height), float(near), bool(cull_backfaces))

@@ -30,6 +30,8 @@ CAMERA = 20
 VIEW_GRADIENT_CHUNKS = 64
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(v) for v in (0, 0.5, 1, 2))
+_TINY = np.float32(1e-30)
+_LARGEST = np.float32(1e15)  # squared pixels; its square still fits a float32
 _DILATION = np.float32(0.3)
 _LOG2_E = np.float32(1 / math.log(2))
 _LOG2_CUT = np.float32(math.log2(1 / 255))
@@ -97,9 +99,22 @@ def _world_jacobian(camera, held_x, held_y, inverse_z):
 
 
 @kernel(inline=True)
-def _not_finite(value):
-    """Inf or NaN, by the exponent bits: relaxed float order makes every other test unreliable."""
-    return (float_bits(value) & 0x7F800000) == 0x7F800000
+def _too_large(value):
+    """Above 1e8 in size, or not a number.
+
+    A test on the bits of a value as loaded: after any relaxed arithmetic the compiler may take it for
+    granted that there are no infinities and no NaNs, and drop the test.
+    """
+    return (float_bits(value) & 0x7FFFFFFF) > 0x4CBEBC20
+
+
+@kernel(inline=True)
+def _usable(mean, quat, scale, opacity):
+    """Whether projecting the Gaussian stays within float32; what does not would be written anywhere."""
+    bad = _too_large(mean[0]) or _too_large(mean[1]) or _too_large(mean[2])
+    bad = bad or _too_large(scale[0]) or _too_large(scale[1]) or _too_large(scale[2])
+    bad = bad or _too_large(quat[0]) or _too_large(quat[1]) or _too_large(quat[2]) or _too_large(quat[3])
+    return not (bad or _too_large(opacity))
 
 
 @kernel
@@ -111,13 +126,16 @@ def project_forward(
     for i in range(count * worker // workers, count * (worker + 1) // workers):
         radii[i] = _ZERO
         opacity = opacities[i]
-        x, y, z = _to_camera(camera, means[i, 0], means[i, 1], means[i, 2])
-        if _not_finite(x + y + z) or _not_finite(opacity):
+        if not _usable(means[i], quats[i], scales[i], opacity):
             continue
+        x, y, z = _to_camera(camera, means[i, 0], means[i, 1], means[i, 2])
         if z <= near or opacity * np.float32(255.0) <= _ONE:
             continue
         w0, w1, w2, w3 = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
-        unit = _ONE / math.sqrt(w0 * w0 + w1 * w1 + w2 * w2 + w3 * w3)
+        squared = w0 * w0 + w1 * w1 + w2 * w2 + w3 * w3
+        if squared < _TINY:
+            continue
+        unit = _ONE / math.sqrt(squared)
         r00, r01, r02, r10, r11, r12, r20, r21, r22 = _rotation(w0 * unit, w1 * unit, w2 * unit, w3 * unit)
         inverse_z = _ONE / z
         slope_x = x * inverse_z
@@ -134,6 +152,8 @@ def project_forward(
         q2 = (b0 * r02 + b1 * r12 + b2 * r22) * s2
         pp = p0 * p0 + p1 * p1 + p2 * p2
         qq = q0 * q0 + q1 * q1 + q2 * q2
+        if pp + qq > _LARGEST:
+            continue
         cxx = pp + _DILATION
         cxy = p0 * q0 + p1 * q1 + p2 * q2
         cyy = qq + _DILATION
@@ -142,16 +162,12 @@ def project_forward(
         m1 = p2 * q0 - p0 * q2
         m2 = p0 * q1 - p1 * q0
         det = m0 * m0 + m1 * m1 + m2 * m2 + _DILATION * (pp + qq) + _DILATION * _DILATION
-        if _not_finite(det):
-            continue
         log_opacity = math.log2(opacity)
         cut2 = _TWO * (log_opacity - _LOG2_CUT) / _LOG2_E  # squared sigmas to where alpha is 1/255
         px = camera[12] * slope_x + camera[14]
         py = camera[13] * slope_y + camera[15]
         reach_x = math.sqrt(cut2 * cxx)
         reach_y = math.sqrt(cut2 * cyy)
-        if _not_finite(reach_x + reach_y):
-            continue
         if px + reach_x <= 0 or px - reach_x >= width or py + reach_y <= 0 or py - reach_y >= height:
             continue
         inverse = _ONE / det

@@ -52,16 +52,16 @@ def rasterize(
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise InputError(f"rasterize: {name} has shape {tuple(tensor.shape)}, expected {shape}")
-    if tuple(colors.shape) not in {(cameras, count, 3), (count, 3)}:
-        raise InputError(
-            f"rasterize: colors has shape {tuple(colors.shape)}, expected {(cameras, count, 3)} or {(count, 3)}"
-        )
     if background is None:
         background = means.new_zeros(3)
-    if tuple(background.shape) not in {(3,), (cameras, 3)}:
-        raise InputError(
-            f"rasterize: background has shape {tuple(background.shape)}, expected (3,) or {(cameras, 3)}"
-        )
+    either = {
+        "colors": (colors, {(cameras, count, 3), (count, 3)}),
+        "background": (background, {(cameras, 3), (3,)}),
+    }
+    for name, (tensor, shapes) in either.items():
+        if tuple(tensor.shape) not in shapes:
+            expected_shapes = " or ".join(str(s) for s in sorted(shapes))
+            raise InputError(f"rasterize: {name} has shape {tuple(tensor.shape)}, expected {expected_shapes}")
     if width < 1 or height < 1 or not near > 0:
         raise InputError(f"rasterize: width {width}, height {height} and near {near} must be positive")
     return _backend(backend, means.device)(

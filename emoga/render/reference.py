@@ -56,7 +56,7 @@ def blending_weights(
     # The first Gaussian that would take the transmittance to STOP is left out with all behind it.
     alphas = torch.where((1 - alphas).cumprod(1) > STOP, alphas, 0)
     after = (1 - alphas).cumprod(1)
-    before = torch.cat([torch.ones_like(after[:, :1]), after], 1)
+    before = torch.cat([after.new_ones(len(pixels), 1), after], 1)
     return alphas * before[:, :-1], before[:, -1]
 
 
@@ -93,7 +93,9 @@ def rasterize_reference(
         statistics.radii[c] = _visible_reach(centre, covariance, opacities, width, height) * in_front
     shape = (len(images), height, width, -1)
     depth = torch.stack(depths).reshape(shape) if with_depth else None
-    return Rendering(torch.stack(images).reshape(shape), torch.stack(alphas).reshape(shape), depth, statistics)
+    return Rendering(
+        torch.stack(images).reshape(shape), torch.stack(alphas).reshape(shape), depth, statistics
+    )
 
 
 @torch.no_grad()

@@ -29,6 +29,10 @@ class Statistics:
             self.means2d_grad = torch.zeros_like(self.radii)
         self.means2d_grad[camera] = grad.detach().norm(dim=-1)
 
+    def keep_pixel_gradients(self, grad: torch.Tensor) -> None:
+        """Backward hook: remember the norms of all cameras' gradients [C,N,2]."""
+        self.means2d_grad = grad.detach().norm(dim=-1)
+
 
 @dataclass
 class Rendering:
