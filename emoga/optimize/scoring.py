@@ -12,7 +12,7 @@ from emoga.camera import Camera, stack_cameras
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
 from emoga.head import Head, HeadParams
-from emoga.images import to_uint8
+from emoga.optimize.backdrop import backdrops
 from emoga.optimize.metrics import Likeness, PictureLikeness, average, binary_mask, compare
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, Step, silent
@@ -26,7 +26,7 @@ PROTOCOL = (
     "PSNR: 8-bit sRGB, MSE over mask pixels x 3, per picture, then averaged (not full frame)",
     "SSIM: Gaussian sigma 1.5, 11x11, data range 1, white outside the mask, averaged over it",
     "mouth, eyes: PSNR inside the mask where the mesh shows lips and mouth interior, lids and eyeballs",
-    "the avatar is drawn over the picture's own backdrop colour (median outside the foreground mask)",
+    "the avatar is drawn over the view's own backdrop colour (median outside the foreground mask)",
 )
 
 
@@ -82,14 +82,6 @@ def region_masks(head: Head, vertices: torch.Tensor, camera: Camera) -> tuple[np
     return masks[0], masks[1]
 
 
-def backdrop_colour(truth: np.ndarray, foreground: np.ndarray | None) -> tuple[float, float, float]:
-    """Median sRGB colour of a uint8 picture where the foreground alpha [H,W] is zero; white when unknown."""
-    outside = None if foreground is None else truth[foreground == 0]
-    if outside is None or len(outside) < 50:
-        return (1.0, 1.0, 1.0)
-    return tuple(float(value) / 255 for value in np.median(outside, axis=0))
-
-
 def compare_pictures(
     renderer: AvatarRenderer,
     track: Track,
@@ -107,13 +99,12 @@ def compare_pictures(
         raise InputError("the track holds no head masks, so nothing can be compared; track again with masks")
     params = track.params if params is None else params
     head = renderer.puppet.head
+    colors, _ = backdrops(track)
     # Frames outside, views inside: a posed mesh serves all its views.
     for view, frame in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
         camera = (cameras or track.cameras)[view]
         truth = track.picture(view, frame)
-        foreground = None if track.masks is None else track.masks[view, frame]
-        rendering = renderer.render(params, frame, [camera], backdrop_colour(truth, foreground))
-        result = to_uint8(rendering.image[0].cpu().numpy())
+        result = renderer.picture(params, frame, camera, colors[view])
         mouth, eyes = region_masks(head, renderer.puppet.pose(params, frame).vertices, camera)
         mask = binary_mask(track.head_masks[view, frame])
         likeness = compare(result, truth, mask, mouth, eyes)
