@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import typer
 
 import emoga
 from emoga.errors import EmogaError
-from emoga_cli.commands import cache, doctor
+from emoga_cli.commands import cache, doctor, export, info
 
 EXIT_INTERRUPTED = 130
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (doctor, cache):
+for module in (export, info, doctor, cache):
     module.register(app)
 
 
@@ -76,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """Entry point of the `emoga` program."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold what the terminal's encoding cannot say.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code = main()
     # Flushing at interpreter exit would complain about a pipe that closed in the meantime.
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from emoga.avatar.avatar import Avatar
 from emoga.avatar.checks import check_avatar
 from emoga.avatar.hdf5 import avatar_image, read_avatar
-from emoga.avatar.ply import parse_avatar_ply, ply_image
+from emoga.avatar.ply import parse_avatar_ply, parse_splat_ply, ply_image
 from emoga.errors import InputError
 from emoga.files import open_hdf5, open_hdf5_image, require_file, write_bytes
 
@@ -51,14 +51,35 @@ def load_avatar(path: str | Path, like: Avatar | str | Path | None = None) -> Av
     if str(path) == "-":
         return _from_bytes(sys.stdin.buffer.read(MAX_BYTES), "stdin", original)
     path = require_file(path, WHAT)
+    if is_hdf5(path):
+        with open_hdf5(path, "avatar") as file:
+            return _checked(read_avatar(file), str(path))
+    return _from_bytes(_read(path), str(path), original)
+
+
+def inspect_avatar(path: str | Path) -> tuple[int, Avatar | None]:
+    """How many splats a file shows, and the avatar stored in it; no head model is needed or checked.
+
+    The avatar is None for a PLY that carries splats but no rig. Raises InputError for anything else.
+    """
+    path = require_file(path, WHAT)
+    if is_hdf5(path):
+        with open_hdf5(path, "avatar") as file:
+            avatar = read_avatar(file)
+        return len(avatar.gaussians), avatar
+    return parse_splat_ply(_read(path), str(path))
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 files do."""
     with open(path, "rb") as stream:
-        if stream.read(8) == HDF5_SIGNATURE:
-            with open_hdf5(path, "avatar") as file:
-                return _checked(read_avatar(file), str(path))
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; refused")
-        stream.seek(0)
-        return _from_bytes(stream.read(), str(path), original)
+        return stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES} bytes; refused")
+    return path.read_bytes()
 
 
 def _from_bytes(data: bytes, source: str, like: Avatar | None) -> Avatar:

@@ -107,17 +107,23 @@ def parse_avatar_ply(data: bytes, source: str, like: Avatar | None = None) -> Av
     Raises InputError for anything damaged, foreign, or made with another head.
     """
     elements = parse_ply(data, source)
-    if "vertex" not in elements:
-        raise InputError(f"{source}: has no vertices; it is not a splat file")
-    vertices = elements["vertex"]
+    vertices = _vertices(elements, source)
     world = read_splat_records(vertices, source)
     original = _original(elements, source, like)
     return original.with_gaussians(_bring_home(vertices, world, original, source))
 
 
-def read_original(data: bytes, source: str) -> Avatar | None:
-    """The avatar in the second element alone, without looking at the vertices; None when it is not there."""
-    return _embedded(parse_ply(data, source), source)
+def parse_splat_ply(data: bytes, source: str) -> tuple[int, Avatar | None]:
+    """How many splats the bytes of a PLY hold, and the avatar in its second element, if that is there."""
+    elements = parse_ply(data, source)
+    read_splat_records(_vertices(elements, source), source)
+    return len(elements["vertex"]), _embedded(elements, source)
+
+
+def _vertices(elements: dict[str, np.ndarray], source: str) -> np.ndarray:
+    if "vertex" not in elements:
+        raise InputError(f"{source}: has no vertices; it is not a splat file")
+    return elements["vertex"]
 
 
 def _original(elements: dict[str, np.ndarray], source: str, like: Avatar | None) -> Avatar:
