@@ -6,21 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from emoga.camera import Camera, stack_cameras
+from emoga.camera import Camera
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
-from emoga.head import Head, HeadParams
+from emoga.head import HeadParams
 from emoga.optimize.backdrop import backdrops
 from emoga.optimize.metrics import Likeness, PictureLikeness, average, binary_mask, compare
 from emoga.optimize.picture import AvatarRenderer
+from emoga.optimize.regions import EYES, MOUTH, region_mask, visible_faces
 from emoga.progress import Reporter, Stage, Step, silent
-from emoga.render import rasterize_mesh
 
 SPLITS = ("training", "views", "frames", "both")
-MOUTH_REGIONS = ("lips", "mouth_interior", "teeth", "tongue")
-EYE_REGIONS = ("eyelids", "eyeballs", "irises")
 PROTOCOL = (
     "head mask: foreground above the neck boundary, hair in, clothing out, alpha of at least one half",
     "PSNR: 8-bit sRGB, MSE over mask pixels x 3, per picture, then averaged (not full frame)",
@@ -68,20 +65,6 @@ def evenly(pairs: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int
     return [pairs[index] for index in np.linspace(0, len(pairs) - 1, most).round().astype(int)]
 
 
-def region_masks(head: Head, vertices: torch.Tensor, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """bool [H,W]: where the posed mesh [V,3] shows the mouth, and where it shows the eyes."""
-    viewmats, Ks = stack_cameras([camera])
-    vertices = vertices.detach().cpu().float()
-    fragments = rasterize_mesh(vertices, head.faces.cpu(), viewmats, Ks, camera.width, camera.height)
-    index = fragments.face_index[0]
-    labels = head.face_regions.cpu().long()[index.clamp_min(0)]
-    masks = []
-    for names in (MOUTH_REGIONS, EYE_REGIONS):
-        wanted = torch.tensor([head.region_names.index(n) for n in names if n in head.region_names])
-        masks.append((torch.isin(labels, wanted) & (index >= 0)).numpy())
-    return masks[0], masks[1]
-
-
 def compare_pictures(
     renderer: AvatarRenderer,
     track: Track,
@@ -105,7 +88,8 @@ def compare_pictures(
         camera = (cameras or track.cameras)[view]
         truth = track.picture(view, frame)
         result = renderer.picture(params, frame, camera, colors[view])
-        mouth, eyes = region_masks(head, renderer.puppet.pose(params, frame).vertices, camera)
+        seen = visible_faces(head, renderer.puppet.pose(params, frame).vertices, camera)
+        mouth, eyes = (region_mask(head, seen, names) for names in (MOUTH, EYES))
         mask = binary_mask(track.head_masks[view, frame])
         likeness = compare(result, truth, mask, mouth, eyes)
         yield Comparison(PictureScore(view, frame, likeness), truth, result, mask)
