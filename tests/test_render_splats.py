@@ -139,9 +139,7 @@ def _safe(scene: Scene) -> torch.Tensor:
         offset = pixels[:, None] - centres
         power = torch.einsum("pni,nij,pnj->pn", offset, covariances.inverse(), offset) / 2
         alpha = scene.opacities[seen] * torch.exp(-power)
-        weights, _ = blending_weights(
-            centres, covariances, scene.opacities[seen], scene.width, scene.height
-        )
+        weights, _ = blending_weights(centres, covariances, scene.opacities[seen], scene.width, scene.height)
         kept = torch.where(alpha >= 1 / 255, alpha.clamp(max=0.999), 0)
         after = (1 - kept).cumprod(1)
         near_cut = ((alpha - 1 / 255).abs() < 1e-6).any(1) | ((alpha - 0.999).abs() < 1e-6).any(1)
@@ -209,7 +207,9 @@ def test_scenes_reach_every_branch() -> None:
     z = near.means[:, 2] + 1.5
     assert (z < 0).any() and ((z > 0) & (z < 0.05)).any()
     x_over_z = (beside.means @ beside.viewmats[0, :3, :3].T + beside.viewmats[0, :3, 3])[:, 0] / 1.5
-    limit = (beside.width - beside.Ks[0, 0, 2]) / beside.Ks[0, 0, 0] + 0.15 * beside.width / beside.Ks[0, 0, 0]
+    limit = (beside.width - beside.Ks[0, 0, 2]) / beside.Ks[0, 0, 0] + 0.15 * beside.width / beside.Ks[
+        0, 0, 0
+    ]
     assert (x_over_z > limit).any()
     rendering, _ = _render(opaque, "reference", torch.float64, None)
     assert (rendering.alpha > 0.999).double().mean() > 0.05
@@ -272,7 +272,9 @@ def test_nothing_to_draw(backend: str) -> None:
     for scene in (_scene(0), _moved(_scene(3), means=torch.full((3, 3), -9.0, dtype=torch.float64))):
         generator = [torch.ones(1, scene.height, scene.width, d) for d in (3, 1, 1)]
         rendering, grads = _render(scene, backend, torch.float32, generator)
-        assert torch.equal(rendering.image, scene.background.float().expand(scene.height, scene.width, 3)[None])
+        assert torch.equal(
+            rendering.image, scene.background.float().expand(scene.height, scene.width, 3)[None]
+        )
         assert rendering.alpha.abs().max() == 0 and rendering.depth.abs().max() == 0
         assert grads["means"].abs().sum() == 0 and grads["background"].sum() == 3 * 70 * 45
 
@@ -333,7 +335,9 @@ def test_two_renders_may_wait_for_their_backward() -> None:
     means = scene.means.float().requires_grad_()
 
     def render(scene: Scene, means: torch.Tensor) -> torch.Tensor:
-        rest = [getattr(scene, n).float() for n in ("quats", "scales", "opacities", "colors", "viewmats", "Ks")]
+        rest = [
+            getattr(scene, n).float() for n in ("quats", "scales", "opacities", "colors", "viewmats", "Ks")
+        ]
         return rasterize(means, *rest, scene.width, scene.height).image
 
     (alone,) = torch.autograd.grad(render(scene, means).sum(), means)
