@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
+import typer.completion
 
 import emoga
 from emoga.errors import EmogaError
-from emoga_cli.commands import cache, doctor, export, info
+from emoga_cli.commands import cache, doctor, evaluate, export, info, reenact, track
 
 EXIT_INTERRUPTED = 130
+COMPLETE_VARIABLE = "_EMOGA_COMPLETE"
 
 app = typer.Typer(
     name="emoga",
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (export, info, doctor, cache):
+for module in (track, reenact, export, evaluate, info, doctor, cache):
     module.register(app)
 
 
@@ -51,9 +53,11 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never raises for expected failures."""
+    if COMPLETE_VARIABLE in os.environ:
+        typer.completion.completion_init()
     try:
         # Outside standalone mode the exceptions come through, and a typer.Exit becomes the returned value.
-        code = app(arguments, prog_name="emoga", standalone_mode=False, complete_var="_EMOGA_COMPLETE")
+        code = app(arguments, prog_name="emoga", standalone_mode=False, complete_var=COMPLETE_VARIABLE)
         sys.stdout.flush()
         if code == EXIT_INTERRUPTED:
             return _fail("interrupted", EXIT_INTERRUPTED)

@@ -9,14 +9,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 import emoga
-from emoga.errors import InputError
+from emoga.errors import InputError, MissingComponent
 from emoga_cli.options import DeviceOption, JsonOption, QuietOption, SeedOption, ThreadsOption, VerboseOption
 from emoga_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from emoga_cli.plans import Plan
 
 COMMON: dict[str, tuple[Any, Any]] = {
     "device": (DeviceOption, "auto"),
@@ -52,6 +55,20 @@ class Session:
             print(json.dumps(plain({**result, **self.figures()}), indent=1, allow_nan=False))
         elif text:
             print(text)
+
+    def plan(self, plan: Plan) -> None:
+        """Print a plan instead of running it."""
+        self.finish({"plan": vars(plan)}, plan.text())
+
+    def torch_device(self) -> str:
+        """ "cpu" or "cuda". Raises MissingComponent when CUDA is asked for and not usable."""
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise MissingComponent(
+                "--device cuda: no usable NVIDIA GPU or a CPU-only torch; `emoga doctor` tells more"
+            )
+        return _resolved(self.device)
 
     def refuse_json_with_stream(self, output: object) -> None:
         """stdout can carry the result file or the JSON object, not both."""

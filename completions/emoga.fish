@@ -1,0 +1,1 @@
+complete --command emoga --no-files --arguments "(env _EMOGA_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) emoga)" --condition "env _EMOGA_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) emoga"

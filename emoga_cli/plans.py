@@ -1,0 +1,114 @@
+"""What a run will take: rough, honest estimates of time, memory and disk for `--dry-run`.
+
+The rates were measured on four cores of a laptop-class machine; a machine with other cores scales them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoga.capture import Track, load_track, open_capture
+from emoga.errors import InputError
+
+MEGA = 2**20
+BASE_MEMORY_MB = 700
+# Seconds per picture on four cores.
+TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+TRACK_START = {"fast": 15, "default": 25, "best": 45}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in words, and estimates: seconds, memory and disk in MB."""
+
+    steps: list[str]
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+
+    def text(self) -> str:
+        """For the terminal."""
+        lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
+        estimates = (
+            f"about {_time(self.seconds)}, {self.memory_mb / 1000:.1f} GB of memory, "
+            f"{max(self.disk_mb, 1):.0f} MB on disk (estimates for {os.cpu_count()} cores)"
+        )
+        return "\n".join([*lines, estimates])
+
+
+def plan_track(
+    source: Path, output: Path, preset: str, start: int | None, end: int | None, overlay: bool
+) -> Plan:
+    """What `emoga track` will do and take."""
+    capture = open_capture(source)
+    frames = _span(capture.frame_count, start, end)
+    views, size = len(capture.pictures), (capture.pictures[0].width, capture.pictures[0].height)
+    pictures, pixels = views * frames, size[0] * size[1]
+    steps = [
+        f"read {pictures} pictures of {size[0]}x{size[1]} ({views} cameras, {frames} frames)",
+        "solve cameras and shape over a spread of frames, then every frame",
+        "foreground and head masks",
+        f"write {output}" + (", overlay video and quality plot" if overlay else ""),
+    ]
+    seconds = TRACK_START[preset] + pictures * (TRACK_SECONDS[preset] + 0.15 * pixels / 512**2)
+    disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
+    return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
+
+
+def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None) -> Plan:
+    """What `emoga fit` will do and take."""
+    from emoga.fitting.presets import preset as find_preset
+
+    track: Track = load_track(track_file, media)
+    chosen = find_preset(preset)
+    camera = track.cameras[0]
+    pixels = camera.width * camera.height
+    pictures = len(track.cameras) * track.frame_count
+    steps = [
+        f"read {pictures} pictures of {camera.width}x{camera.height}",
+        f"{chosen.iterations} iterations on up to {chosen.gaussians} Gaussians, head refined along",
+        "measure training and held-out pictures",
+        f"write {output}",
+    ]
+    # A quarter of an iteration is independent of the picture's size.
+    seconds = 20 + chosen.iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
+    memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
+    return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
+
+
+def plan_reenact(
+    avatar: str, output: str, motion: str, size: tuple[int, int] | None, start: int, end: int | None
+) -> Plan:
+    """What `emoga reenact` will do and take."""
+    from emoga.avatar import inspect_avatar
+    from emoga.motion import read_motion
+
+    if avatar == "-":
+        raise InputError("--dry-run cannot look into stdin; name the avatar file")
+    count, found = inspect_avatar(avatar)
+    own = found.motion.frame_count if found is not None and found.motion is not None else 100
+    frames = own if motion == "own" else 100 if motion == "none" else read_motion(motion).frame_count
+    frames = _span(frames, start, end)
+    width, height = size or (512, 512)
+    pixels = width * height
+    steps = [f"draw {frames} frames of {width}x{height} from {count} Gaussians", f"write {output}"]
+    seconds = 6 + frames * (0.02 + 0.4e-6 * count + 0.03 * pixels / 512**2)
+    return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + count * 800 / MEGA, frames * pixels * 0.08 / MEGA)
+
+
+def _span(count: int, start: int | None, end: int | None) -> int:
+    span = min(count, end if end is not None else count) - (start or 0)
+    if span < 1:
+        raise InputError(f"frames {start or 0} to {end}: there are frames 0 to {count - 1}")
+    return span
+
+
+def _scaled(seconds: float) -> float:
+    """Seconds on this machine: the work runs in parallel, though not perfectly."""
+    return seconds * (4 / (os.cpu_count() or 1)) ** 0.8
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
