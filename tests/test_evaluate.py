@@ -15,6 +15,7 @@ from emoga.capture import HeldOut, save_landmarks, save_track
 from emoga.errors import InputError
 from emoga.evaluation import evaluate, evaluate_track
 from emoga.images import read_image_uint8
+from emoga.optimize.baseline import baselines
 from emoga.optimize.regions import EYES, MOUTH, region_mask, visible_faces
 from emoga.optimize.scoring import evenly, split_pictures
 
@@ -123,6 +124,15 @@ def test_hold_out_can_be_chosen(avatar, track):
 def test_baseline_is_below_perfect_and_above_nothing(avatar, track):
     found = evaluate(avatar, track, max_pictures=1)
     assert 10 < found.baseline_psnr < 60
+
+
+def test_guesses_rank_as_they_should(avatar, track):
+    found = baselines(track, HeldOut(frames=(3,)))
+    assert found.nearest_warped > found.nearest_frame + 1, "moving the nearest picture along helps"
+    assert found.best == max(found.mean_frame, found.nearest_frame, found.nearest_warped)
+    from_view = baselines(track, HeldOut(views=(1,)))
+    assert np.isnan(from_view.mean_frame) and from_view.nearest_warped > 15
+    assert np.isnan(baselines(track, HeldOut()).best)
 
 
 def test_track_without_masks_and_foreign_heads_are_refused(avatar, track):
