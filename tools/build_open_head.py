@@ -20,7 +20,8 @@ from tools.open_head import regions as region_tools  # noqa: E402
 from tools.open_head import shapes, units  # noqa: E402
 from tools.open_head.assemble import Assembly, assemble  # noqa: E402
 from tools.open_head.lids import build_lids  # noqa: E402
-from tools.open_head.people import AVERAGE, macro_delta  # noqa: E402
+from tools.open_head.lips import build_lips, fill_mouth  # noqa: E402
+from tools.open_head.people import average_delta, shape_axes  # noqa: E402
 from tools.open_head.source import Source, read_source  # noqa: E402
 
 VERSION = "1"
@@ -49,29 +50,40 @@ def joint_rows(layout: Assembly, rest: np.ndarray, neck: np.ndarray, jaw: np.nda
     return rows, offset
 
 
-def build_expression(source: Source, layout: Assembly, rest: np.ndarray, lids: dict) -> dict[str, np.ndarray]:
+def joints_of_eyes(layout: Assembly, rest: np.ndarray) -> np.ndarray:
+    """Eyeball centres [2,3]."""
+    return np.stack([rest[layout.parts[side][[0, -1]]].mean(0) for side in ("left_eye", "right_eye")])
+
+
+def build_expression(
+    source: Source, layout: Assembly, rest: np.ndarray, lids: dict, fixes: shapes.Fixes
+) -> dict[str, np.ndarray]:
     """Units without jaw turn and gaze, the jaw, the gaze angles and the skinning weights."""
     names = sorted(source.units)
-    base = shapes.head_of(source, layout, np.zeros_like(source.vertices), lids["sliding"])
+    base = shapes.head_of(source, layout, np.zeros_like(source.vertices), fixes)
     deltas = units.unit_deltas(source, layout, names)
     teeth = layout.parts["lower_teeth"]
     opening = deltas[names.index("jawOpen")]
     angle, centre = units.fit_jaw(base, opening, teeth)
     weights = units.jaw_weights(layout, base, opening, angle, centre)
     units.without_jaw_turn(deltas, base, names, weights, angle, centre)
-    deltas[:, np.concatenate([layout.parts["left_eye"], layout.parts["right_eye"], layout.parts["upper_teeth"]])] = 0
+    deltas[
+        :, np.concatenate([layout.parts["left_eye"], layout.parts["right_eye"], layout.parts["upper_teeth"]])
+    ] = 0
     deltas[names.index("jawOpen"), teeth] = 0
-    units.bend_lashes(deltas, base, lids)
     carried = units.carry(deltas, base, rest, layout.faces)
+    fill_mouth(carried, rest, names, layout, fixes.lips)
     units.close_blinks(carried, rest, names, lids)
-    units.bend_lashes(carried, rest, lids)
+    units.bend_lashes(carried, rest, lids, joints_of_eyes(layout, rest))
     # The jaw's centre moves from the modelling identity to the template with the skin beside it.
     rows, offset = joint_rows(layout, base, np.array([0, -0.105, -0.108]), centre)
     joints = rows @ rest + offset
     rows, offset = joint_rows(layout, rest, joints[0], joints[1])
     neck = units.neck_weights(layout, rest)
     eyes = np.stack([np.isin(np.arange(len(rest)), layout.parts[s]) for s in ("left_eye", "right_eye")], 1)
-    skin = np.concatenate([(1 - neck)[:, None], (neck - weights * neck)[:, None], (weights * neck)[:, None], eyes], 1)
+    skin = np.concatenate(
+        [(1 - neck)[:, None], (neck - weights * neck)[:, None], (weights * neck)[:, None], eyes], 1
+    )
     skin[eyes.any(1), :3] = 0
     steps, scale = quantise(carried)
     return {
@@ -84,9 +96,10 @@ def build_expression(source: Source, layout: Assembly, rest: np.ndarray, lids: d
 def build(source: Source) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Arrays of the head file and of the studio identities."""
     layout = assemble(source)
-    average = layout.apply(source.vertices + macro_delta(source, AVERAGE))
-    sliding = build_lids(layout, average)["sliding"]
-    heads = shapes.sample_heads(source, layout, sliding)
+    average = layout.apply(source.vertices + average_delta(source, shape_axes(source)))
+    lips = build_lips(layout, average)
+    fixes = shapes.Fixes(build_lids(layout, average)["sliding"], lips)
+    heads = shapes.sample_heads(source, layout, fixes)
     mean = heads.mean(0, dtype=np.float64)
     lids = build_lids(layout, mean)
     index, face_index = region_tools.build_regions(source, layout, mean, lids["edges"])
@@ -94,9 +107,19 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     weight = shapes.vertex_importance(mean, inner | (lids["edges"] < 0))
     rest, basis, kept = shapes.principal_components(heads, weight)
     print(f"{len(basis)} components keep {100 * kept:.2f} % of the variance of {len(heads)} heads")
-    semantic = shapes.semantic_directions(source, layout, basis, weight, sliding)
+    semantic = shapes.semantic_directions(source, layout, basis, weight, fixes)
     steps, scale = quantise(basis)
-    keep = ("upper", "lower", "meeting", "closing_ids", "closing", "sliding", "sliding_eye", "lashes", "lash_bind")
+    keep = (
+        "upper",
+        "lower",
+        "meeting",
+        "closing_ids",
+        "closing",
+        "sliding",
+        "sliding_eye",
+        "lashes",
+        "lash_bind",
+    )
     arrays = {
         "name": np.array("open"), "version": np.array(VERSION), "template": rest, "faces": layout.faces,
         "uv": layout.uv, "uv_faces": layout.uv_faces, "shape_basis": steps, "shape_scale": scale,
@@ -104,9 +127,11 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
         "region_names": np.array(region_tools.NAMES), "vertex_regions": index, "face_regions": face_index,
         "mirror": layout.mirror,
         **{f"lids_{key}": lids[key] for key in (*keep, "lash_weights")},
-        **build_expression(source, layout, rest, lids),
+        **build_expression(source, layout, rest, lids, fixes),
     }  # fmt: skip
-    return {key: compact(value) for key, value in arrays.items()}, {}
+    studio = shapes.studio_identities(source, layout, basis, rest, weight, fixes)
+    print("performers outside the basis, RMS mm over the face:", np.round(1e3 * studio["performer_rms"], 2))
+    return tuple({key: compact(value) for key, value in part.items()} for part in (arrays, studio))
 
 
 def compact(values: np.ndarray) -> np.ndarray:
@@ -134,8 +159,7 @@ def main() -> None:
     folder = parser.parse_args().output
     head, studio = build(read_source())
     save(folder / "open_head.npz", head)
-    if studio:
-        save(folder / "studio_identities.npz", studio)
+    save(folder / "studio_identities.npz", studio)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,9 @@ class Identity:
         """
         expr = expr.to(self.rest)
         zero = expr.new_zeros(expr.shape[0], 3)
-        rotation, neck, jaw, translation = (zero if x is None else x for x in (rotation, neck, jaw, translation))
+        rotation, neck, jaw, translation = (
+            zero if x is None else x for x in (rotation, neck, jaw, translation)
+        )
         gaze = self.head.units_to_gaze(expr)
         gaze = gaze if eyes is None else gaze + eyes
         local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
@@ -279,7 +281,12 @@ class Identity:
         return torch.stack(bones, 1)
 
     def _skin(
-        self, local: torch.Tensor, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
+        self,
+        local: torch.Tensor,
+        expr: torch.Tensor,
+        neck: torch.Tensor,
+        jaw: torch.Tensor,
+        gaze: torch.Tensor,
     ) -> torch.Tensor:
         """Linear blend skinning [T,V,3] over BONES."""
         bones = self._bones(expr, neck, jaw, gaze)
@@ -308,9 +315,7 @@ def _close_lids(head: Head, rest: torch.Tensor, basis: torch.Tensor) -> torch.Te
     return basis
 
 
-def _lid_limits(
-    head: Head, rest: torch.Tensor, joints: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _lid_limits(head: Head, rest: torch.Tensor, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Eyeball radii [2] and the nearest distance [M] each sliding lid vertex may come to the centre."""
     balls = [head.skin_weights[:, BONES.index(name)] > 0.5 for name in ("left_eye", "right_eye")]
     radius = torch.stack([(rest[b] - joints[2 + e]).norm(dim=-1).mean() for e, b in enumerate(balls)])

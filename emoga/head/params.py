@@ -56,9 +56,7 @@ class HeadParams:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return HeadParams(**{k: None if v is None else change(v) for k, v in values.items()})
 
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> HeadParams:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> HeadParams:
         """A copy on another device or in another float dtype."""
         return self._map(lambda value: value.to(device=device, dtype=dtype))
 

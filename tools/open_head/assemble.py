@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,12 +67,25 @@ def skin_selection(source: Source) -> np.ndarray:
     relative = source.vertices[:BODY] - source.vertices[eyes].mean(0)
     inside = (relative[:, 1] > -COLLAR_BELOW_EYES) & (np.abs(relative[:, 0]) < COLLAR_HALF_WIDTH)
     used = [p for p in source.faces["body"] if all(inside[v] for v, _ in p)]
-    count = np.zeros(BODY, int)
-    for polygon in used:
-        count[[v for v, _ in polygon]] += 1
-    # A corner that hangs on one polygon only makes a ragged rim.
-    used = [p for p in used if sum(count[v] == 1 for v, _ in p) == 0]
+    hanging = Counter(v for p in used for v, _ in p)
+    # A corner that hangs on one polygon makes a ragged rim.
+    used = _without_tabs([p for p in used if all(hanging[v] > 1 for v, _ in p)])
     return np.array(sorted({v for p in used for v, _ in p}))
+
+
+def _edges(polygon: list) -> list[tuple[int, int]]:
+    ids = [v for v, _ in polygon]
+    return [tuple(sorted(pair)) for pair in zip(ids, ids[1:] + ids[:1], strict=True)]
+
+
+def _without_tabs(polygons: list) -> list:
+    """Drop, until none is left, polygons that hang on fewer than two others and make a ragged rim."""
+    while True:
+        shared = Counter(edge for polygon in polygons for edge in _edges(polygon))
+        kept = [p for p in polygons if sum(shared[edge] > 1 for edge in _edges(p)) > 1]
+        if len(kept) == len(polygons):
+            return kept
+        polygons = kept
 
 
 def _triangulate(polygons: list, vertices: np.ndarray) -> tuple[list, list]:
@@ -175,8 +189,6 @@ def assemble(source: Source) -> Assembly:
     placed = layout.apply(source.vertices)
     layout.mirror = cKDTree(placed).query(placed * [-1, 1, 1])[1]
     return layout
-
-
 
 
 def neighbours(quads: list[list[int]], count: int) -> sp.csr_matrix:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from tools.open_head.assemble import Assembly, neighbours, rings_from
 
@@ -13,7 +12,6 @@ from tools.open_head.assemble import Assembly, neighbours, rings_from
 RIM_START = (7748, 7747, 11915)
 CLOSING_REACH = 0.011  # metres over which a rim correction fades out
 LID_EDGES = 8  # how many edges from the rim a vertex may slide on the eyeball
-LASH_ROOTS = 3
 
 
 def edge_loop(layout: Assembly, graph, first: int, second: int) -> list[int]:
@@ -66,23 +64,40 @@ def _closest_on_polyline(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarr
 
 
 def closing_weights(
-    rest: np.ndarray, skin: np.ndarray, own: np.ndarray, other: np.ndarray
+    rest: np.ndarray, skin: np.ndarray, own: np.ndarray, other: np.ndarray, reach: float = CLOSING_REACH
 ) -> tuple[np.ndarray, np.ndarray]:
     """Skin ids [N] on the side of rim `own`, and weights [N,P] that spread the rim's correction over them."""
     distance, weights = _closest_on_polyline(rest[skin], rest[own])
     away, _ = _closest_on_polyline(rest[skin], rest[other])
-    reach = np.clip(1 - distance / CLOSING_REACH, 0, 1)
-    fade = reach * reach * (3 - 2 * reach)
+    near = np.clip(1 - distance / reach, 0, 1)
+    fade = near * near * (3 - 2 * near)
     chosen = (fade > 0) & (distance < away) | np.isin(skin, own)
     return skin[chosen], weights[chosen] * fade[chosen, None]
 
 
-def lash_roots(rest: np.ndarray, lashes: np.ndarray, sliding: np.ndarray, rims: np.ndarray) -> tuple:
-    """Rows of `sliding` [L,K] nearest to each lash vertex among rim vertices, and weights [L,K]."""
-    rows = np.flatnonzero(np.isin(sliding, rims))
-    distance, index = cKDTree(rest[sliding[rows]]).query(rest[lashes], LASH_ROOTS)
-    weights = 1 / (distance + 1e-4) ** 2
-    return rows[index], weights / weights.sum(1, keepdims=True)
+def lash_roots(
+    layout: Assembly, rest: np.ndarray, sliding: np.ndarray, upper: np.ndarray, lower: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `sliding` [L,2] between which each lash vertex is rooted on its rim, and weights [L,2]."""
+    lashes = layout.parts["lashes"]
+    inside = layout.faces[np.isin(layout.faces, lashes).all(1)] - lashes[0]
+    edges = np.concatenate([inside[:, [0, 1]], inside[:, [1, 2]]]).T
+    graph = sp.coo_matrix((np.ones(edges.shape[1]), tuple(edges)), (len(lashes), len(lashes)))
+    strips = connected_components(graph, directed=False)[1]
+    bind, weights = np.zeros((len(lashes), 2), int), np.zeros((len(lashes), 2))
+    for strip in np.unique(strips):
+        rows = np.flatnonzero(strips == strip)
+        points = rest[lashes[rows]]
+        rims = [upper, lower] if points[:, 0].mean() > 0 else [layout.mirror[upper], layout.mirror[lower]]
+        # A strip belongs to the rim its nearest edge touches.
+        near = [_closest_on_polyline(points, rest[ids])[0] for ids in rims]
+        own = rims[int(np.mean(near[0]) > np.mean(near[1]))]
+        _, spread = _closest_on_polyline(points, rest[own])
+        pair = np.sort(np.argsort(-spread, axis=1, kind="stable")[:, :2], axis=1)
+        row_of = {vertex: row for row, vertex in enumerate(sliding)}
+        bind[rows] = np.array([row_of[v] for v in own])[pair]
+        weights[rows] = np.take_along_axis(spread, pair, 1)
+    return bind, weights
 
 
 def build_lids(layout: Assembly, rest: np.ndarray) -> dict[str, np.ndarray]:
@@ -94,8 +109,7 @@ def build_lids(layout: Assembly, rest: np.ndarray) -> dict[str, np.ndarray]:
     lower_ids, lower_closing = closing_weights(rest, skin, lower, upper)
     left = np.flatnonzero((edges >= 0) & (edges <= LID_EDGES) & (rest[:, 2] > 0))
     sliding = np.concatenate([left, layout.mirror[left]])
-    rims = np.concatenate([upper, lower])
-    bind, weights = lash_roots(rest, layout.parts["lashes"], sliding, np.concatenate([rims, layout.mirror[rims]]))
+    bind, weights = lash_roots(layout, rest, sliding, upper, lower)
     both = {"upper": upper, "lower": lower, "closing_ids": ids, "lower_ids": lower_ids}
     return {
         **{key: np.stack([value, layout.mirror[value]]) for key, value in both.items()},

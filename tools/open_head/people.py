@@ -13,6 +13,8 @@ OPPOSITES = (
     ("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"),
     ("concave", "convex"), ("compress", "uncompress"),
 )  # fmt: skip
+# Several motions share a stem ('eye-trans-up', 'eye-trans-out'): the axis name says which.
+KINDS = {"down": "-vertical", "in": "-lateral", "backward": "-depth"}
 # Motions of the whole head or neck, which pose and translation already describe.
 POSE_LIKE = ("head/head-trans", "head/head-angle", "neck-trans-in", "neck-trans-out")
 # Left out of the shape basis on purpose: studio performers use them, so the tracker cannot span them.
@@ -20,6 +22,13 @@ HELD_OUT = (
     "nose-hump", "chin-cleft", "mouth-dimples", "mouth-laugh-lines", "nose-septumangle", "eye-eyefold-angle",
     "forehead-nubian", "mouth-upperlip-ext", "cheek-inner", "eye-push2", "nose-width2",
 )  # fmt: skip
+
+# Where MakeHuman's average head departs from anthropometry (eye distance 63 mm, lid opening 30 x 9.5 mm,
+# mouth 49 mm, narrower face): means of local axes, both sides.
+CENTRES = {
+    "eyes/eye-scale": 1.0, "eyes/eye-push1": 0.5, "eyes/eye-height2": 0.3, "eyes/eye-trans-lateral": 0.45,
+    "mouth/mouth-scale-horiz": 0.65, "head/head-scale-horiz": -0.2,
+}  # fmt: skip
 
 
 def is_held_out(name: str) -> bool:
@@ -34,7 +43,8 @@ def shape_axes(source: Source) -> dict[str, tuple[str, str | None]]:
     for name in names:
         for low, high in OPPOSITES:
             if name.endswith(f"-{low}") and f"{name[: -len(low)]}{high}" in source.targets:
-                axes[name[: -len(low) - 1]] = (name, f"{name[: -len(low)]}{high}")
+                stem = name[: -len(low) - 1]
+                axes[stem + KINDS.get(low, "")] = (name, f"{name[: -len(low)]}{high}")
                 break
             if name.endswith(f"-{high}") and f"{name[: -len(high)]}{low}" in source.targets:
                 break
@@ -58,7 +68,9 @@ def macro_delta(source: Source, person: dict) -> np.ndarray:
     age = _segments(person["age"], [(0, "baby"), (0.1875, "child"), (0.5, "young"), (1.0, "old")])
     muscle = _segments(person["muscle"], [(0, "minmuscle"), (0.5, "averagemuscle"), (1, "maxmuscle")])
     weight = _segments(person["weight"], [(0, "minweight"), (0.5, "averageweight"), (1, "maxweight")])
-    proportion = _segments(person["proportions"], [(0, "uncommonproportions"), (0.5, ""), (1, "idealproportions")])
+    proportion = _segments(
+        person["proportions"], [(0, "uncommonproportions"), (0.5, ""), (1, "idealproportions")]
+    )
     parts: list[tuple[str, float]] = []
     for (g, wg), (a, wa) in itertools.product(gender.items(), age.items()):
         parts += [(f"{race}-{g}-{a}", wg * wa * w) for race, w in zip(RACES, person["races"], strict=True)]
@@ -74,7 +86,26 @@ def macro_delta(source: Source, person: dict) -> np.ndarray:
     return total
 
 
-AVERAGE = {"gender": 0.5, "age": 0.58, "muscle": 0.5, "weight": 0.5, "proportions": 0.5, "races": (1 / 3,) * 3}
+AVERAGE = {
+    "gender": 0.5,
+    "age": 0.58,
+    "muscle": 0.5,
+    "weight": 0.5,
+    "proportions": 0.5,
+    "races": (1 / 3,) * 3,
+}
+
+
+def average_delta(source: Source, axes: dict) -> np.ndarray:
+    """Displacement [N,3] of the average adult from the base mesh."""
+    values = {name: CENTRES.get(_both_sides(name), 0.0) for name in axes}
+    return macro_delta(source, AVERAGE) + local_delta(source, axes, values)
+
+
+def _both_sides(name: str) -> str:
+    """The name of an axis without its side, and eye shifts told apart: 'eyes/l-eye-scale' -> 'eyes/eye-scale'."""
+    folder, stem = name.split("/")
+    return f"{folder}/{stem[2:]}" if stem[:2] in ("l-", "r-") else name
 
 
 def local_delta(source: Source, axes: dict, values: dict[str, float]) -> np.ndarray:
@@ -102,9 +133,9 @@ def sample_person(rng: np.random.Generator, axes: dict) -> tuple[dict, dict[str,
     for name, (low, _) in axes.items():
         if is_held_out(name):
             continue
-        folder, stem = name.split("/")
-        key = f"{folder}/{stem[2:]}" if stem[:2] in ("l-", "r-") else name
+        key = _both_sides(name)
         if key not in values:
             values[key] = rng.normal(0, 0.38) if low else max(0.0, rng.normal(-0.2, 0.4))
-        values[name] = float(np.clip(values[key] + (rng.normal(0, 0.05) if key != name else 0), -0.95, 0.95))
+        own = values[key] + (rng.normal(0, 0.05) if key != name else 0)
+        values[name] = CENTRES.get(key, 0.0) + float(np.clip(own, -0.95, 0.95))
     return person, {name: values[name] for name in axes if name in values}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.csgraph import dijkstra
 
-from tools.open_head.assemble import IRIS_RING, MERIDIANS, Assembly, neighbours, rings_from
-from tools.open_head.lids import edge_loop
+from tools.open_head.assemble import IRIS_RING, MERIDIANS, Assembly, neighbours
+from tools.open_head.lips import lip_edges
 from tools.open_head.source import Source
 
 # Later names win where a triangle's corners disagree.
@@ -14,25 +14,9 @@ NAMES = (
     "face", "scalp", "forehead", "brows", "cheeks", "nose", "jaw", "ears", "neck", "shoulders", "boundary",
     "eyelids", "lips", "mouth_interior", "eyeballs", "irises", "teeth", "tongue", "lashes",
 )  # fmt: skip
-# Source ids of two neighbours on the loop where the lips touch, and of the throat's end behind it.
-LIP_START = (523, 7264, 676)
 LIP_LOOPS = 6  # edge loops from the contact line to the vermilion border
 INNER_LOOPS = 1  # loops behind the contact line that still count as lip
 LID_EDGES = 4
-
-
-def lip_edges(layout: Assembly, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Loop ids where the lips touch, and edges away from it [V], negative inside the mouth."""
-    graph = neighbours(layout.quads, count)
-    first, second, throat = (int(np.searchsorted(layout.skin_source, v)) for v in LIP_START)
-    loop = np.array(edge_loop(layout, graph, first, second))
-    away = dijkstra(graph, indices=loop, unweighted=True, min_only=True)
-    keep = ~np.isin(np.arange(count), loop)
-    cut = graph[keep][:, keep]
-    number = np.cumsum(keep) - 1
-    behind = np.zeros(count, bool)
-    behind[np.flatnonzero(keep)] = np.isfinite(rings_from(int(number[throat]), cut))
-    return loop, np.where(behind, -away, away)
 
 
 def _moved(source: Source, layout: Assembly, names: list[str], threshold: float) -> np.ndarray:
@@ -67,12 +51,12 @@ def _skin_labels(source: Source, layout: Assembly, rest: np.ndarray, lid_edges: 
     label[(y > 0.027 - 0.1 * x) & (y < 0.075)] = "forehead"
     brows = (y > 0.0165 - 0.10 * np.maximum(x - 0.035, 0)) & (y < 0.0275 - 0.06 * np.maximum(x - 0.035, 0))
     label[brows & (x > 0.009) & (x < 0.052) & (z > -0.03)] = "brows"
-    label[_moved(source, layout, ["nose/nose-scale-horiz-incr", "nose/nose-volume-incr"], 8e-4)] = "nose"
-    label[(y > 0.012) & (label == "nose") & (y > 0.02)] = "forehead"
+    label[_moved(source, layout, ["nose/nose-scale-depth-incr"], 1.2e-3)] = "nose"
+    label[(y > 0.012) & (label == "nose")] = "face"
     # Hairline: high on the forehead, down in front of the ears, all of the back above the nape.
     scalp = (y > 0.062) | ((z < -0.048) & (y > -0.035 + 0.0 * x)) | ((z < -0.115) & (y > -0.062))
     label[scalp] = "scalp"
-    ears = _moved(source, layout, ["ears/l-ear-scale-incr"], 1.5e-3) & (x > 0.062)
+    ears = _moved(source, layout, ["ears/l-ear-trans-down"], 9e-3) & (x > 0.055)
     label[ears] = "ears"
     # Under the jaw line and below the nape; the line rises backwards towards the ear lobe.
     line = np.where(z > -0.075, -0.112 + 0.055 * np.clip((0.0 - z) / 0.075, 0, 1), -0.062)

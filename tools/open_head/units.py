@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.spatial import cKDTree
 
 from emoga.head.gaze import UNITS
 from tools.open_head.assemble import Assembly, neighbours
@@ -97,19 +96,28 @@ def neck_weights(layout: Assembly, base: np.ndarray) -> np.ndarray:
     return weights
 
 
-def bend_lashes(deltas: np.ndarray, base: np.ndarray, lids: dict[str, np.ndarray]) -> None:
-    """Make lashes ride on the lids, in place: each turns and shifts with the lid around its root."""
-    sliding, tree = lids["sliding"], cKDTree(base[lids["sliding"]])
-    roots = (base[sliding[lids["lash_bind"]]] * lids["lash_weights"][..., None]).sum(1)
-    around = sliding[tree.query(roots, 9)[1]]
+def least_turn(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Smallest rotations [n,3,3] that take directions `before` [n,3] to `after` [n,3]."""
+    a = before / np.linalg.norm(before, axis=1, keepdims=True)
+    b = after / np.linalg.norm(after, axis=1, keepdims=True)
+    x, y, z = np.cross(a, b).T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    cosine = (a * b).sum(1)[:, None, None]
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
+
+
+def bend_lashes(deltas: np.ndarray, rest: np.ndarray, lids: dict[str, np.ndarray], eyes: np.ndarray) -> None:
+    """Make lashes ride on the lids, in place: each shifts and turns with its root about the eyeball's centre."""
+    rim = lids["sliding"][lids["lash_bind"]]
+    weights = lids["lash_weights"][..., None]
+    roots = (rest[rim] * weights).sum(1)
+    centre = eyes[(roots[:, 0] < 0).astype(int)]
+    arms = rest[lids["lashes"]] - roots
     for delta in deltas:
-        lid_moves = np.abs(delta[sliding]).max() > 1e-5
-        shift = (delta[sliding[lids["lash_bind"]]] * lids["lash_weights"][..., None]).sum(1)
-        for row, vertex in enumerate(lids["lashes"]):
-            arm = base[vertex] - roots[row]
-            near = around[row]
-            turn = kabsch(base[near], base[near] + delta[near]) if lid_moves else np.eye(3)
-            delta[vertex] = shift[row] + (turn - np.eye(3)) @ arm
+        shift = (delta[rim] * weights).sum(1)
+        turn = least_turn(roots - centre, roots + shift - centre)
+        delta[lids["lashes"]] = shift + np.einsum("lij,lj->li", turn - np.eye(3), arms)
 
 
 def close_blinks(deltas: np.ndarray, rest: np.ndarray, names: list[str], lids: dict[str, np.ndarray]) -> None:
@@ -124,7 +132,12 @@ def close_blinks(deltas: np.ndarray, rest: np.ndarray, names: list[str], lids: d
 
 
 def without_jaw_turn(
-    deltas: np.ndarray, rest: np.ndarray, names: list[str], weights: np.ndarray, angle: float, centre: np.ndarray
+    deltas: np.ndarray,
+    rest: np.ndarray,
+    names: list[str],
+    weights: np.ndarray,
+    angle: float,
+    centre: np.ndarray,
 ) -> None:
     """What is left of jawOpen, and of mouthClose, once the jaw joint turns; in place."""
     turn = turn_x(angle)
