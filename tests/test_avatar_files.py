@@ -81,7 +81,7 @@ def test_the_vertices_are_standard_3dgs_at_the_bind_pose() -> None:
 
 
 def edited_ply(avatar: Avatar, keep: np.ndarray, second_element: bool = True, drop: tuple = ()) -> tuple:
-    """What another program might make of avatar.ply: elements with the vertices `keep`; and those vertices."""
+    """What another program might make of avatar.ply: elements, and the vertices kept."""
     data = PlyData.read(io.BytesIO(avatar_bytes(avatar, "ply")))
     vertices = data["vertex"].data[keep].copy()
     names = [name for name in vertices.dtype.names if name not in drop]

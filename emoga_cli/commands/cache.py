@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
         session: Session,
         clear: Annotated[bool, typer.Option("--clear", help="Delete everything in it.")] = False,
     ) -> None:
-        """Show the cache folder and its size, or clear it. It holds only what can be made again."""
+        """Show the cache folder and its size, or clear it. It holds only what can be made again.
+
+        Example: emoga cache --clear
+        """
         from emoga.files import cache_dir
 
         folder = cache_dir()

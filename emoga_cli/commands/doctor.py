@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--warm-up", help="Compile the kernels now, so that the first run is fast.")
         ] = False,
     ) -> None:
-        """Check packages, GPU, memory, disk and optional parts, and say how to get what is missing."""
+        """Check packages, GPU, memory, disk and optional parts, and say how to get what is missing.
+
+        Example: emoga doctor --warm-up
+        """
         from emoga import doctor as checks
 
         if warm_up:
