@@ -57,23 +57,24 @@ def plan_track(
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
 
-def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None) -> Plan:
+def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, iterations: int | None) -> Plan:
     """What `emoga fit` will do and take."""
     from emoga.fitting.presets import preset as find_preset
 
     track: Track = load_track(track_file, media)
     chosen = find_preset(preset)
+    iterations = iterations or chosen.iterations
     camera = track.cameras[0]
     pixels = camera.width * camera.height
     pictures = len(track.cameras) * track.frame_count
     steps = [
         f"read {pictures} pictures of {camera.width}x{camera.height}",
-        f"{chosen.iterations} iterations on up to {chosen.gaussians} Gaussians, head refined along",
+        f"{iterations} iterations on up to {chosen.gaussians} Gaussians, head refined along",
         "measure training and held-out pictures",
         f"write {output}",
     ]
     # A quarter of an iteration is independent of the picture's size.
-    seconds = 20 + chosen.iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
+    seconds = 20 + iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
     memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
     return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
 
