@@ -63,7 +63,7 @@ def evaluate(
     split, spread evenly; default all held-out ones and 64 training ones. baseline: also measure guesses
     without an avatar. weights: folder with LPIPS weights.
 
-    Raises InputError when avatar and track have different heads, or the track no masks.
+    Raises InputError when avatar and track have different heads.
     """
     for path in (output, csv, sheet):
         if path is not None and str(path) != "-":

@@ -9,7 +9,6 @@ import numpy as np
 
 from emoga.camera import Camera
 from emoga.capture import HeldOut, Track
-from emoga.errors import InputError
 from emoga.head import HeadParams
 from emoga.optimize.backdrop import backdrops
 from emoga.optimize.metrics import Likeness, PictureLikeness, average, binary_mask, compare
@@ -65,6 +64,15 @@ def evenly(pairs: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int
     return [pairs[index] for index in np.linspace(0, len(pairs) - 1, most).round().astype(int)]
 
 
+def head_mask(track: Track, view: int, frame: int) -> np.ndarray:
+    """bool [H,W] where likeness is measured: the head mask, else the foreground, else everything."""
+    for masks in (track.head_masks, track.masks):
+        if masks is not None:
+            return binary_mask(masks[view, frame])
+    camera = track.cameras[view]
+    return np.ones((camera.height, camera.width), bool)
+
+
 def compare_pictures(
     renderer: AvatarRenderer,
     track: Track,
@@ -75,11 +83,8 @@ def compare_pictures(
 ) -> Iterator[Comparison]:
     """Draw the avatar in every (view, frame) of `pairs` and compare it with the track's picture.
 
-    params, cameras: refined ones to use in place of the track's. Raises InputError when the track has no
-    head masks.
+    params, cameras: refined ones to use in place of the track's.
     """
-    if track.head_masks is None:
-        raise InputError("the track holds no head masks, so nothing can be compared; track again with masks")
     params = track.params if params is None else params
     head = renderer.puppet.head
     colors, _ = backdrops(track)
@@ -90,7 +95,7 @@ def compare_pictures(
         result = renderer.picture(params, frame, camera, colors[view])
         seen = visible_faces(head, renderer.puppet.pose(params, frame).vertices, camera)
         mouth, eyes = (region_mask(head, seen, names) for names in (MOUTH, EYES))
-        mask = binary_mask(track.head_masks[view, frame])
+        mask = head_mask(track, view, frame)
         likeness = compare(result, truth, mask, mouth, eyes)
         yield Comparison(PictureScore(view, frame, likeness), truth, result, mask)
 
