@@ -242,7 +242,7 @@ def test_gaussians_on_the_jaw_bone_turn_with_the_jaw(avatar):
     jaw = -1 - BONES.index("jaw")
     one = Gaussians(**{k: v[:1].clone() for k, v in vars(avatar.gaussians).items()})
     one.binding[:] = jaw
-    one.means[:] = torch.tensor([[0.0, -0.08, 0.05]])
+    one.means[:] = torch.tensor([[0.0, -8.0, 5.0]])  # centimetres
     puppet = make_puppet(avatar.with_gaussians(one))
     params = HeadParams.zeros(head, 2)
     params.expr[1, head.unit("jawOpen")] = 1.0

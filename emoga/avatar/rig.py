@@ -24,6 +24,8 @@ RIGS = ("smooth", "ga")
 # Bind vertices are rounded to about a micrometre: a library that sums in another order on another machine
 # then still arrives at the same bits.
 BIND_GRID = 2.0**-20
+# Size k, in metres, of the frames of bones: what is bound to a bone has its local values in centimetres.
+BONE_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -207,12 +209,12 @@ def _rows(binding: torch.Tensor, frames: TriangleFrames) -> torch.Tensor:
 
 def _with_bones(frames: TriangleFrames, bones: torch.Tensor) -> TriangleFrames:
     bones = bones.to(frames.origin)
-    size = bones.new_ones(bones.shape[:-2])
+    ones = bones.new_ones(bones.shape[:-2])
     return TriangleFrames(
         torch.cat([frames.origin, bones[..., 3]], -2),
         torch.cat([frames.rotation, bones[..., :3]], -3),
-        torch.cat([frames.size, size], -1),
-        torch.cat([frames.fade, size], -1),
+        torch.cat([frames.size, BONE_SIZE * ones], -1),
+        torch.cat([frames.fade, ones], -1),
     )
 
 

@@ -47,19 +47,21 @@ def adam_step(
     value: torch.Tensor,
     gradient: torch.Tensor,
     state: AdamState,
-    rate: float,
+    rate: float | torch.Tensor,
     rows: torch.Tensor | None = None,
 ) -> None:
     """Update `value` [N,...] and `state` in place; `rows` bool [N] marks what takes part (all by default).
 
+    rate: one for all, or a tensor of the shape of one row.
     Bias correction counts each row's own updates: a Gaussian seen for the first time moves by `rate`.
     """
     if rows is None:
         rows = torch.ones(value.shape[0], dtype=torch.bool, device=value.device)
     if value.device.type == "cpu" and value.dtype == torch.float32:
-        flat = [part.reshape(value.shape[0], -1).numpy() for part in (value, gradient.contiguous())]
+        flat = [part.reshape(value.shape[0], -1).numpy() for part in (value.detach(), gradient.contiguous())]
         moments = [part.reshape(value.shape[0], -1).numpy() for part in (state.mean, state.square)]
-        run_parallel(_adam_rows, *flat, *moments, state.steps.numpy(), rows.numpy(), float(rate))
+        rates = torch.as_tensor(rate, dtype=torch.float32).expand(value.shape[1:]).reshape(-1).contiguous()
+        run_parallel(_adam_rows, *flat, *moments, state.steps.numpy(), rows.numpy(), rates.numpy())
         return
     taken = gradient[rows]
     state.steps[rows] += 1
@@ -72,7 +74,7 @@ def adam_step(
 
 
 @kernel
-def _adam_rows(worker, workers, value, gradient, mean, square, steps, rows, rate):
+def _adam_rows(worker, workers, value, gradient, mean, square, steps, rows, rates):
     count, width = value.shape
     b1, b2 = np.float32(BETAS[0]), np.float32(BETAS[1])
     one, epsilon = np.float32(1), np.float32(EPSILON)
@@ -82,10 +84,9 @@ def _adam_rows(worker, workers, value, gradient, mean, square, steps, rows, rate
         steps[i] += 1
         first = one - math.exp(np.float32(steps[i]) * math.log(b1))
         second = one - math.exp(np.float32(steps[i]) * math.log(b2))
-        scaled = np.float32(rate) / first
         for j in range(width):
             g = gradient[i, j]
             m = b1 * mean[i, j] + (one - b1) * g
             v = b2 * square[i, j] + (one - b2) * g * g
             mean[i, j], square[i, j] = m, v
-            value[i, j] -= scaled * m / (math.sqrt(v / second) + epsilon)
+            value[i, j] -= rates[j] / first * m / (math.sqrt(v / second) + epsilon)

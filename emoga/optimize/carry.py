@@ -13,11 +13,12 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import binding_rows, to_world
 from emoga.geometry import matrix_to_quat
 from emoga.head import BONES
+from emoga.render import evaluate_sh
 from emoga.render.kernels import kernel, run_parallel
 
 
 @dataclass(frozen=True)
-class Splats:
+class Carried:
     """Arguments of `rasterize` for one camera: means, scales, colors [N,3], quats [N,4], opacities [N]."""
 
     means: torch.Tensor
@@ -51,7 +52,7 @@ def carry(
     frames: TriangleFrames,
     bind: TriangleFrames,
     camera_position: torch.Tensor,
-) -> Splats:
+) -> Carried:
     """Carry Gaussians by frames (triangles, then bones) and evaluate their colours towards a camera [3].
 
     Gradients reach the Gaussians and, through means and scales, the frames' origin, rotation and size; the
@@ -64,7 +65,7 @@ def carry(
         gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh,
         frames.origin, frames.rotation, frames.size, fixed, bindings, camera_position.float(),
     )  # fmt: skip
-    return Splats(*outputs)
+    return Carried(*outputs)
 
 
 def _carry_torch(
@@ -73,15 +74,13 @@ def _carry_torch(
     frames: TriangleFrames,
     bind: TriangleFrames,
     camera_position: torch.Tensor,
-) -> Splats:
+) -> Carried:
     world = to_world(gaussians, frames)
     turn = (frames.rotation.detach() @ bind.rotation.to(frames.rotation).mT)[bindings.rows]
     towards = torch.nn.functional.normalize(world.means.detach() - camera_position.to(world.means), dim=-1)
     directions = (towards[:, None, :] @ turn)[:, 0]
-    from emoga.render import evaluate_sh
-
     colors = evaluate_sh(gaussians.sh, directions)
-    return Splats(world.means, world.quats, world.scales, world.opacities, colors)
+    return Carried(world.means, world.quats, world.scales, world.opacities, colors)
 
 
 def _pack(frames: TriangleFrames, bind: TriangleFrames) -> torch.Tensor:

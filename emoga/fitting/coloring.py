@@ -1,0 +1,75 @@
+"""First colours: each Gaussian takes what the training pictures show where it is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emoga.avatar.avatar import Gaussians
+from emoga.fitting.pictures import Example, TrainingPictures
+from emoga.fitting.start import paint
+from emoga.head import Head
+from emoga.optimize.regions import visible_faces
+
+BEHIND = 0.012  # metres behind the mesh at which a Gaussian counts as hidden
+GREY = 0.4
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One training picture and the head in it: vertices [V,3], the Gaussians' means and outward normals [N,3]."""
+
+    view: int
+    frame: int
+    vertices: torch.Tensor
+    means: torch.Tensor
+    normals: torch.Tensor
+
+
+def color_from_pictures(
+    gaussians: Gaussians, head: Head, pictures: TrainingPictures, sightings: list[Sighting]
+) -> np.ndarray:
+    """Set base colours in place from some pictures, those seen head-on counting most.
+
+    Gaussians that no picture shows take the mean colour of their region. Returns which were seen, bool [N].
+    """
+    total, weight = np.zeros((len(gaussians), 3)), np.zeros(len(gaussians))
+    for sighting in sightings:
+        example = pictures.example(sighting.view, sighting.frame)
+        rows, columns, lines = _unhidden(head, example, sighting)
+        towards = example.camera.position - sighting.means.double().numpy()[rows]
+        towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+        facing = (towards * sighting.normals.double().numpy()[rows]).sum(1).clip(0.05, 1) ** 2
+        total[rows] += facing[:, None] * example.target.numpy()[lines, columns]
+        weight[rows] += facing
+    seen = weight > 0
+    colors = np.where(seen[:, None], total / np.maximum(weight, 1e-9)[:, None], np.nan)
+    _fill_by_region(colors, gaussians.labels.numpy())
+    paint(gaussians, torch.arange(len(gaussians)), torch.from_numpy(colors.astype(np.float32)))
+    return seen
+
+
+def _unhidden(head: Head, example: Example, sighting: Sighting) -> tuple[np.ndarray, ...]:
+    """Rows of Gaussians whose centre the picture shows on certain foreground, and their pixels."""
+    pixels, depth = example.camera.project(sighting.means.double().numpy())
+    columns, lines = (np.floor(pixels[:, axis]).astype(int) for axis in (0, 1))
+    height, width = example.target.shape[:2]
+    rows = np.flatnonzero((columns >= 0) & (columns < width) & (lines >= 0) & (lines < height) & (depth > 0))
+    columns, lines = columns[rows], lines[rows]
+    _, vertex_depth = example.camera.project(sighting.vertices.double().numpy())
+    index = visible_faces(head, sighting.vertices, example.camera)[lines, columns]
+    face_depth = vertex_depth[head.faces.numpy()[np.maximum(index, 0)]].mean(1)
+    shown = depth[rows] < np.where(index >= 0, face_depth, np.inf) + BEHIND
+    if example.alpha is not None:
+        shown &= example.alpha.numpy()[lines, columns] > 0.97
+    return rows[shown], columns[shown], lines[shown]
+
+
+def _fill_by_region(colors: np.ndarray, labels: np.ndarray) -> None:
+    known = ~np.isnan(colors[:, 0])
+    for label in np.unique(labels):
+        inside = labels == label
+        seen = inside & known
+        colors[inside & ~known] = colors[seen].mean(0) if seen.any() else GREY

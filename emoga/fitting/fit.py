@@ -1,0 +1,269 @@
+"""`emoga fit`: from a track to an avatar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import emoga
+from emoga.avatar import Avatar, Gaussians, save_avatar
+from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.posing import pose_frames
+from emoga.avatar.rig import bind_pose, rig_of, to_world
+from emoga.capture import HeldOut, Track, load_track, parse_hold_out
+from emoga.errors import InputError
+from emoga.files import check_output
+from emoga.fitting.coloring import Sighting, color_from_pictures
+from emoga.fitting.pictures import TrainingPictures
+from emoga.fitting.presets import Preset, Rates
+from emoga.fitting.presets import preset as find_preset
+from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
+from emoga.fitting.sink import SHARE, start_sink
+from emoga.fitting.start import start_gaussians
+from emoga.fitting.trainer import Trainer
+from emoga.head import Head, HeadParams, load_head
+from emoga.motion import Motion
+from emoga.motion.neutral import estimate_neutral
+from emoga.optimize.scoring import evenly
+from emoga.optimize.splats import Splats
+from emoga.progress import Note, Reporter, Stage, silent
+
+START_SHARE = 0.45  # of the budget, placed before the first iteration
+SIGHTINGS = 24
+
+
+def fit(
+    track: Track | str | Path,
+    output: str | Path | None,
+    *,
+    preset: str = "default",
+    media: str | Path | None = None,
+    hold_out: Sequence[str] | None = None,
+    iterations: int | None = None,
+    gaussians: int | None = None,
+    sh_degree: int | None = None,
+    keep_shoulders: bool = False,
+    rig: str = "smooth",
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> tuple[Avatar, FitReport]:
+    """Fit an avatar to a tracked capture and write it to `output` (.ply or .h5; None writes nothing).
+
+    track: record or file; media: where its pictures lie now. hold_out: specifications as on the command
+    line; by default what the track held out. iterations, gaussians (budget), sh_degree (0 to 3) override
+    the preset. keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
+    beside the output.
+
+    Raises InputError for unusable tracks, heads, presets or outputs.
+    """
+    started = time.monotonic()
+    if output is not None:
+        check_output(output, overwrite)
+    if device not in ("auto", "cpu"):
+        raise InputError(f"device {device!r}: fitting runs on the CPU for now; pass cpu or auto")
+    chosen = _overridden(find_preset(preset), iterations, gaussians, sh_degree)
+    track = track if isinstance(track, Track) else load_track(track, media)
+    held_out = track.held_out
+    if hold_out is not None:
+        held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
+    session = prepare(track, held_out, chosen, rig, seed, report)
+    report(Stage("fit", chosen.iterations))
+    session.trainer.run(chosen.iterations, report)
+    avatar = session.avatar(keep_shoulders)
+    avatar.provenance = {
+        "made_by": f"emoga {emoga.__version__} fit",
+        "preset": preset,
+        "iterations": chosen.iterations,
+        "seed": seed,
+        "hold_out": _specifications(held_out),
+    }
+    if output is not None:
+        save_avatar(avatar, output, overwrite)
+    found = session.report(avatar, preset, report)
+    found.seconds = round(time.monotonic() - started, 2)
+    for note in found.notes:
+        report(Note(note))
+    return avatar, found
+
+
+def _overridden(
+    chosen: Preset, iterations: int | None, gaussians: int | None, sh_degree: int | None
+) -> Preset:
+    asked = {"iterations": iterations, "gaussians": gaussians, "sh_degree": sh_degree}
+    for name, (low, high) in {"iterations": (1, 10**7), "gaussians": (1, 10**7), "sh_degree": (0, 3)}.items():
+        if asked[name] is not None and not low <= asked[name] <= high:
+            raise InputError(f"{name} {asked[name]} is out of range; {low} to {high} are possible")
+    return replace(chosen, **{name: value for name, value in asked.items() if value is not None})
+
+
+def _specifications(held_out: HeldOut) -> list[str]:
+    """`--hold-out` values that name these views and frames."""
+    parts = {"views": held_out.views, "frames": held_out.frames}
+    return [f"{kind}:{','.join(map(str, indices))}" for kind, indices in parts.items() if indices]
+
+
+@dataclass
+class FitSession:
+    """A fit in progress: the record it works from and the trainer."""
+
+    track: Track
+    held_out: HeldOut
+    head: Head
+    rig: str
+    trainer: Trainer
+
+    def avatar(self, keep_shoulders: bool) -> Avatar:
+        """The avatar as it stands; the sink below the collar goes unless it is to be kept."""
+        trainer, track = self.trainer, self.track
+        gaussians = trainer.splats.gaussians.detach()
+        if not keep_shoulders:
+            gaussians = gaussians.select(gaussians.binding >= 0)
+        params = trainer.motion.refined()
+        motion = Motion(track.head_name, track.head_version, track.head_checksum, params, track.fps)
+        frames = self.held_out.training_frames(track.frame_count)
+        return Avatar(
+            gaussians,
+            track.head_name,
+            track.head_version,
+            track.head_checksum,
+            params.shape,
+            self._neutral(params.select(frames)),
+            params.static_offset,
+            self.rig,
+            motion=motion,
+        )
+
+    def _neutral(self, params: HeadParams) -> torch.Tensor:
+        if not self.head.landmarks:  # without lips nobody can say when they are closed
+            return torch.zeros_like(params.expr[0])
+        return estimate_neutral(self.head, params)
+
+    def report(self, avatar: Avatar, preset: str, report: Reporter) -> FitReport:
+        """Measure the avatar."""
+        params = avatar.motion.params
+        scores = score_fit(avatar, self.track, self.held_out, params, report)
+        frames = self.held_out.training_frames(self.track.frame_count)
+        with torch.no_grad():
+            vertices = self.head.vertices(params.select(frames))
+        unseen = never_seen(self.head, vertices, self.track, self.trainer.pictures.pairs, frames)
+        return FitReport(
+            training=scores.training,
+            held_out=scores.held_out,
+            baseline_psnr=max(scores.baselines.values(), default=float("nan")),
+            baselines=scores.baselines,
+            never_seen=unseen,
+            gaussians=len(avatar.gaussians),
+            iterations=self.trainer.iteration,
+            sh_degree=avatar.gaussians.sh_degree,
+            preset=preset,
+            seconds=0.0,
+            notes=unseen_notes(unseen),
+        )
+
+
+def prepare(
+    track: Track, held_out: HeldOut, preset: Preset, rig_name: str, seed: int, report: Reporter
+) -> FitSession:
+    """Load the pictures and place the first Gaussians."""
+    head = load_head(track.head_name)
+    if head.checksum != track.head_checksum:
+        raise InputError(
+            f"the track was made with head {track.head_name} {track.head_version}, here is {head.version}; "
+            "track again with this version"
+        )
+    views, frames = held_out.training_views(len(track.cameras)), held_out.training_frames(track.frame_count)
+    pictures = TrainingPictures(track, views, frames, report)
+    identity, rig = head.identify(track.params.shape, track.params.static_offset), rig_of(head, rig_name)
+    generator = np.random.default_rng(seed)
+    count = round(preset.gaussians * START_SHARE)
+    gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
+    middle = TrainerStart(track, head, identity, rig, pictures, frames)
+    middle.color(gaussians)
+    shoulders = middle.shoulders()
+    label = head.region_names.index("shoulders")
+    below = middle.below_collar()
+    sink = start_sink(
+        track, pictures, below, label, round(preset.gaussians * SHARE), preset.sh_degree, generator
+    )
+    if sink is not None:
+        gaussians = _joined(gaussians, sink)
+    rates = Rates()
+    motion = MotionRefinement(track.params, _motion_rates(rates))
+    bind = _bind(track, head, rig_name)
+    splats = Splats.start(gaussians, len(head.faces))
+    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, shoulders)
+    return FitSession(track, held_out, head, rig_name, trainer)
+
+
+@dataclass
+class TrainerStart:
+    """What the first pictures say about colours and shoulders."""
+
+    track: Track
+    head: Head
+    identity: object
+    rig: object
+    pictures: TrainingPictures
+    frames: list[int]
+
+    @torch.no_grad()
+    def color(self, gaussians: Gaussians) -> None:
+        """Give Gaussians the colours of some training pictures."""
+        sightings = []
+        normal = 2 if self.rig.patches is not None else 1
+        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
+            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
+            normals = frames.rotation[gaussians.binding][:, :, normal]
+            sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
+        color_from_pictures(gaussians, self.head, self.pictures, sightings)
+
+    def shoulders(self) -> torch.Tensor:
+        """Transform [3,4] of the shoulders: the median place of the head's root, upright as the mean turn."""
+        params = self.track.params.select(self.frames)
+        bones = self.identity.bones(
+            params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
+        )
+        middle = bones[:, 0].mean(0)
+        u, _, vh = torch.linalg.svd(middle[:, :3])
+        return torch.cat([u @ vh, middle[:, 3:]], 1)
+
+    @torch.no_grad()
+    def below_collar(self) -> np.ndarray:
+        """A point [3] in the world about where the clothing begins."""
+        vertices = self.head.vertices(self.track.params.select(self.frames[:1]))[0]
+        return vertices[self.head.regions["shoulders"]].mean(0).double().numpy()
+
+
+def _bind(track: Track, head: Head, rig: str) -> TriangleFrames:
+    """Bind frames in float32, for colours."""
+    empty = Gaussians(*(torch.zeros(0),) * 7)
+    params = track.params
+    avatar = Avatar(
+        empty, head.name, head.version, head.checksum, params.shape, torch.zeros(len(head.expr_names)),
+        params.static_offset, rig,
+    )  # fmt: skip
+    frames = bind_pose(avatar, head)
+    return TriangleFrames(*(getattr(frames, item.name).float() for item in fields(frames)))
+
+
+def _motion_rates(rates: Rates) -> dict[str, float]:
+    turns = dict.fromkeys(("rotation", "neck", "jaw"), rates.turn)
+    return {"expr": rates.expr, "eyes": rates.eyes, "translation": rates.translation, **turns}
+
+
+def _joined(first: Gaussians, second: Gaussians) -> Gaussians:
+    return Gaussians(
+        **{
+            item.name: torch.cat([getattr(first, item.name), getattr(second, item.name)])
+            for item in fields(Gaussians)
+        }
+    )

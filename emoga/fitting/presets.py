@@ -1,0 +1,63 @@
+"""How long and how finely to fit: the presets, and the schedule that follows from one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from emoga.errors import InputError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """iterations of one picture each; gaussians: budget; sh_degree: colour detail by direction.
+
+    coarse: share of the iterations at half resolution; refine_every: iterations between density controls;
+    refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
+    iterations between checkpoints.
+    """
+
+    iterations: int
+    gaussians: int
+    sh_degree: int = 1
+    coarse: float = 0.35
+    refine_every: int = 150
+    refine_until: float = 0.7
+    checkpoint_every: int = 500
+
+
+PRESETS = {
+    "fast": Preset(iterations=2000, gaussians=40_000, refine_every=100),
+    "default": Preset(iterations=8000, gaussians=90_000),
+    "best": Preset(iterations=24_000, gaussians=160_000, sh_degree=2, refine_every=300),
+}
+
+
+def preset(name: str) -> Preset:
+    """A preset by name. Raises InputError listing the known ones."""
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates at the start: Gaussians in local units, the head in radians, metres, unit weights."""
+
+    means: float = 0.01
+    quats: float = 0.002
+    log_scales: float = 0.012
+    logit_opacities: float = 0.05
+    sh: float = 0.006
+    sh_rest: float = 0.0006
+    expr: float = 0.002
+    turn: float = 0.0004
+    eyes: float = 0.001
+    translation: float = 0.00004
+    color_decay: float = 0.15
+    decay: float = 0.03
+
+
+def decayed(rate: float, final_share: float, progress: float) -> float:
+    """Exponential decay from `rate` at progress 0 to `rate * final_share` at 1."""
+    return rate * math.exp(math.log(final_share) * min(max(progress, 0.0), 1.0))

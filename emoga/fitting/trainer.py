@@ -1,0 +1,156 @@
+"""The fit's loop: pose, carry, render, compare, correct; and density control now and then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emoga.avatar.avatar import Gaussians
+from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.posing import pose_frames
+from emoga.avatar.rig import Rig
+from emoga.camera import stack_cameras
+from emoga.fitting.pictures import Example, TrainingPictures
+from emoga.fitting.presets import Preset, Rates, decayed
+from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.start import FIXED_SHARE
+from emoga.head import Head, Identity
+from emoga.optimize.carry import carry
+from emoga.optimize.density import Density, refine
+from emoga.optimize.regularise import Tether, add_tether
+from emoga.optimize.splats import Splats
+from emoga.optimize.ssim import dssim_l1_loss
+from emoga.progress import Reporter, Stage, Step
+from emoga.render import Rendering, rasterize
+
+ALPHA_WEIGHT = 0.1
+REACH = {"scalp": 10.0, "shoulders": 4.0, "boundary": 4.0, "brows": 1.5, "lashes": 1.5, "neck": 2.0}
+SINK_REACH = 100.0
+WARM_UP = 0.08  # share of the iterations before the motion is corrected
+CENTRE_EVERY = 100
+REPORT_EVERY = 25
+
+
+@dataclass
+class Trainer:
+    """Everything that changes while fitting, and what the step needs to change it."""
+
+    head: Head
+    identity: Identity
+    rig: Rig
+    bind: TriangleFrames
+    splats: Splats
+    motion: MotionRefinement
+    pictures: TrainingPictures
+    preset: Preset
+    rates: Rates
+    seed: int
+    shoulders: torch.Tensor
+    iteration: int = 0
+
+    def run(self, until: int, report: Reporter) -> None:
+        """Iterate to `until`, reporting now and then."""
+        loss_sum, count = 0.0, 0
+        while self.iteration < until:
+            loss_sum += self.step()
+            count += 1
+            if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
+                report(Step(self.iteration, {"loss": loss_sum / count, "gaussians": float(len(self.splats))}))
+                loss_sum, count = 0.0, 0
+
+    def step(self) -> float:
+        """One picture: gradients, updates, statistics. Returns the loss."""
+        progress = self.iteration / self.preset.iterations
+        example = self.next_example(progress)
+        learning = progress >= WARM_UP
+        params = self.motion.of_frame(example.frame, learning)
+        _, frames = pose_frames(self.identity, self.rig, params, 0)
+        frames = self.hold_shoulders(frames)
+        rendering = self.render(example, frames)
+        loss = picture_loss(rendering, example)
+        loss.backward()
+        visible = rendering.statistics.visible[0]
+        self.splats.observe(rendering.statistics.means2d_grad[0], visible)
+        add_tether(self.splats.gaussians, visible, self._tether())
+        self.splats.update(self._gaussian_rates(progress), visible)
+        if learning:
+            self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
+        self.iteration += 1
+        self._control(progress)
+        return float(loss.detach())
+
+    def next_example(self, progress: float) -> Example:
+        """Pictures in a fresh random order every epoch, each epoch seeded by its number."""
+        pairs = self.pictures.pairs
+        epoch, position = divmod(self.iteration, len(pairs))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
+        return self.pictures.example(*pairs[order[position]], half=progress < self.preset.coarse)
+
+    def hold_shoulders(self, frames: TriangleFrames) -> TriangleFrames:
+        """The root bone's frame stands for the shoulders while fitting: clothing does not turn with the head."""
+        row = len(self.head.faces)
+        origin, rotation = frames.origin.clone(), frames.rotation.clone()
+        origin[row], rotation[row] = self.shoulders[:, 3], self.shoulders[:, :3]
+        return TriangleFrames(origin, rotation, frames.size, frames.fade)
+
+    def render(self, example: Example, frames: TriangleFrames) -> Rendering:
+        """The Gaussians carried by `frames`, over the picture's backdrop."""
+        camera = example.camera
+        position = torch.from_numpy(camera.position.astype(np.float32))
+        carried = carry(self.splats.gaussians, self.splats.bindings, frames, self.bind, position)
+        viewmats, Ks = stack_cameras([camera])
+        return rasterize(
+            carried.means, carried.quats, carried.scales, carried.opacities, carried.colors[None],
+            viewmats, Ks, camera.width, camera.height, background=example.backdrop,
+        )  # fmt: skip
+
+    def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
+        rates = self.rates
+        geometry, color = decayed(1.0, rates.decay, progress), decayed(1.0, rates.color_decay, progress)
+        sh = torch.full(self.splats.gaussians.sh.shape[1:], rates.sh_rest * color)
+        sh[0] = rates.sh * color
+        return {
+            "means": rates.means * geometry,
+            "quats": rates.quats,
+            "log_scales": rates.log_scales * decayed(1.0, 0.3, progress),
+            "logit_opacities": rates.logit_opacities * decayed(1.0, 0.3, progress),
+            "sh": sh,
+        }
+
+    def _tether(self) -> Tether:
+        gaussians = self.splats.gaussians
+        reach = torch.ones(len(self.head.region_names) + 1)
+        for name, distance in REACH.items():
+            reach[self.head.region_names.index(name)] = distance
+        distance = reach[gaussians.labels.long()]
+        return Tether(torch.where(gaussians.binding < 0, torch.full_like(distance, SINK_REACH), distance))
+
+    def _control(self, progress: float) -> None:
+        preset = self.preset
+        if self.iteration % CENTRE_EVERY == 0:
+            self.motion.centre(sorted({frame for _, frame in self.pictures.pairs}))
+        due = self.iteration % preset.refine_every == 0 and self.iteration >= 2 * preset.refine_every
+        if due and progress < preset.refine_until:
+            self.splats = refine(self.splats, Density(preset.gaussians), self.fixed(self.splats.gaussians))
+
+    def fixed(self, gaussians: Gaussians) -> torch.Tensor:
+        """bool [N]: Gaussians of eyes, teeth and tongue, whose number does not change."""
+        names = self.head.region_names
+        labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
+        return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
+
+
+def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
+    """0.8 L1 + 0.2 D-SSIM over what counts, and L1 of alpha where the matte is certain."""
+    loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
+    if example.alpha is None:
+        return loss
+    off = (rendering.alpha[0, ..., 0] - example.alpha).abs() * example.alpha_weight
+    return loss + ALPHA_WEIGHT * off.mean()
+
+
+def start_stage(preset: Preset, report: Reporter) -> None:
+    """Announce the loop."""
+    report(Stage("fit", preset.iterations))

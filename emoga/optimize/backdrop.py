@@ -1,0 +1,43 @@
+"""The colour behind a tracked head in each view, so that results and truth are compared on one ground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emoga.capture.track import Track
+
+CERTAIN_EMPTY, CERTAIN_FULL = 8, 247  # 8-bit alpha outside of which a matte counts as certain
+FLAT = 0.06  # colour distance from the backdrop that a flat background keeps to
+PICTURES = 6
+
+
+def backdrops(track: Track, frames: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Median background colour of every view [C,3] float32 in 0..1, and whether it is flat [C] bool.
+
+    Looks at a few of `frames` (all by default). White, and not flat, where a view has no mask or shows no
+    background.
+    """
+    frames = range(track.frame_count) if frames is None else frames
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(PICTURES, len(frames))).astype(int))
+    colors, flat = np.ones((len(track.cameras), 3), np.float32), np.zeros(len(track.cameras), bool)
+    if track.masks is None:
+        return colors, flat
+    for view in range(len(track.cameras)):
+        empty = [track.picture(view, frames[i])[track.masks[view, frames[i]] < CERTAIN_EMPTY] for i in chosen]
+        pixels = np.concatenate(empty).astype(np.float32) / 255
+        if len(pixels) < 100:
+            continue
+        pixels = pixels[:: max(1, len(pixels) // 200_000)]
+        colors[view] = np.median(pixels, axis=0)
+        flat[view] = np.quantile(np.linalg.norm(pixels - colors[view], axis=1), 0.8) < FLAT
+    return colors, flat
+
+
+def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray) -> np.ndarray:
+    """A uint8 picture [H,W,3] with what is certainly background painted in `color` [3] in 0..1."""
+    if mask is None:
+        return picture
+    painted = (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.where((mask < CERTAIN_EMPTY)[..., None], painted, picture)
