@@ -1,0 +1,289 @@
+"""Pose, expression and shape of a head over a sequence: damped Gauss-Newton on all frames at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.solving_points import Layout, SurfacePoints
+from emoga.optimize.solving_priors import Priors, PriorWeights
+from emoga.optimize.solving_state import State
+from emoga.optimize.solving_system import SequenceSystem
+
+CHUNK_NUMBERS = 30_000_000  # float64 values in one block of derivatives
+FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
+
+
+class Term(Protocol):
+    """Evidence about surface points: quadratic in the points' positions and the logarithm of the focal."""
+
+    points: SurfacePoints
+
+    def cost(self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State) -> float:
+        """Cost of points [t,N,3] on heads turned by [t,3,3]."""
+        ...
+
+    def quadratic(
+        self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Curvature [t,N,4,4] and gradient [t,N,4] in (x, y, z, log focal)."""
+        ...
+
+
+@dataclass
+class Problem:
+    """A head, evidence, and what is free.
+
+    terms: evidence, the landmark term first; warp_basis [H,V,3] metres per standard deviation of smooth
+    offsets beyond the shape basis; solve_shape frees shape, warp and, where offset_spread [L] (metres) is
+    given, the first term's offsets. solve_focal frees the focal length, with focal_spread its prior's spread
+    in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
+    """
+
+    head: Head
+    terms: Sequence[Term]
+    weights: PriorWeights
+    gaps: torch.Tensor
+    warp_basis: torch.Tensor
+    depth_axis: torch.Tensor | None = None
+    solve_shape: bool = True
+    solve_focal: bool = False
+    focal_spread: float = 0.35
+    camera_origin: torch.Tensor | None = None
+    distance_prior: tuple[float, float] | None = None
+    offset_spread: torch.Tensor | None = None
+    layout: Layout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.head)
+        self._basis = torch.cat([self.head.shape_basis, self.warp_basis]) if self.solve_shape else None
+
+    @property
+    def form(self) -> int:
+        """Number of unknowns of the rest mesh: shape and warp."""
+        return len(self.head.shape_names) + len(self.warp_basis)
+
+    @property
+    def shared(self) -> int:
+        """Number of unknowns shared by all frames: shape, warp, log focal, then offsets if they are free."""
+        return self.form + FOCAL + (0 if self.offset_spread is None else 3 * len(self.offset_spread))
+
+    def identity(self, state: State) -> Identity:
+        """The person a state describes."""
+        return self.head.identify(state.params.shape, static_offset(self.warp_basis, state.warp))
+
+
+def static_offset(basis: torch.Tensor, warp: torch.Tensor) -> torch.Tensor | None:
+    """Offsets [V,3] of warp coefficients, or None when there are none."""
+    return torch.tensordot(warp, basis, 1) if len(warp) else None
+
+
+def solve(
+    problem: Problem,
+    state: State,
+    rounds: int,
+    tolerance: float = 1e-4,
+    on_round: Callable[[int, float], None] | None = None,
+) -> tuple[State, SequenceSystem]:
+    """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system."""
+    damping, identity = 1e-3, problem.identity(state)
+    priors = _priors(problem, identity)
+    cost = total_cost(problem, priors, identity, state)
+    system = SequenceSystem.zeros(1, 1, 1)
+    for number in range(rounds):
+        system = build(problem, priors, identity, state)
+        held = _held(problem, state, system)
+        before = cost
+        for _attempt in range(6):
+            steps, shared = system.frozen(*held).damped(damping).solve()
+            candidate = _stepped(problem, state, steps, shared)
+            moved = problem.identity(candidate) if problem.solve_shape else identity
+            trial = total_cost(problem, priors, moved, candidate)
+            if trial < cost:
+                state, identity, cost = candidate, moved, trial
+                damping = max(damping * 0.2, 1e-6)
+                break
+            damping *= 8
+        if on_round:
+            on_round(number + 1, cost)
+        if before - cost <= tolerance * abs(before):
+            break
+    return state, system
+
+
+def build(problem: Problem, priors: Priors, identity: Identity, state: State) -> SequenceSystem:
+    """Normal equations of all terms and priors around a state."""
+    params, layout = state.params, problem.layout
+    system = SequenceSystem.zeros(params.frames, layout.count, problem.shared)
+    for number, term in enumerate(problem.terms):
+        for frames in _chunks(params.frames, term.points.count, layout.count + problem.form):
+            part = params.select(frames)
+            places, columns = term.points.jacobian(identity, part, problem._basis)
+            turns = axis_angle_to_matrix(part.rotation)
+            curvature, gradient = term.quadratic(places, turns, frames, state)
+            _accumulate(problem, system, columns, curvature, gradient, frames)
+            if number == 0 and problem.offset_spread is not None:
+                _accumulate_offsets(problem, system, columns, curvature, gradient, turns, frames)
+    priors.add(system, layout.values(params), _turns_between(params))
+    _add_shared_priors(problem, state, system)
+    return system
+
+
+def total_cost(problem: Problem, priors: Priors, identity: Identity, state: State) -> float:
+    """What `solve` minimises."""
+    params, total = state.params, 0.0
+    for term in problem.terms:
+        for frames in _chunks(params.frames, term.points.count, 64):
+            part = params.select(frames)
+            places, turns = term.points.place(identity, part), axis_angle_to_matrix(part.rotation)
+            total += term.cost(places, turns, frames, state)
+    total += priors.cost(problem.layout.values(params), _turns_between(params))
+    strength = 0.5 / problem.weights.shape**2
+    total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
+    if problem.solve_focal:
+        total += 0.5 * float(state.log_focal / problem.focal_spread) ** 2
+        total += _distance_cost(problem, params)
+    return total
+
+
+def _priors(problem: Problem, identity: Identity) -> Priors:
+    return Priors(problem.head, identity, problem.weights, problem.gaps, problem.depth_axis)
+
+
+def _chunks(frames: int, points: int, width: int) -> list[slice]:
+    size = max(1, CHUNK_NUMBERS // (points * 3 * width * 3))
+    return [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
+
+
+def _accumulate(
+    problem: Problem,
+    system: SequenceSystem,
+    columns: torch.Tensor,
+    curvature: torch.Tensor,
+    gradient: torch.Tensor,
+    frames: slice,
+) -> None:
+    """Project point curvature [t,N,4,4] through columns [t,N,3,P(+S)] into the system."""
+    count, own, width = columns.shape[0], problem.layout.count, columns.shape[-1]
+    form, focal = slice(0, problem.form), problem.form
+    flat = columns.reshape(count, -1, width)
+    weighted = (curvature[..., :3, :3] @ columns).reshape(count, -1, width)
+    full = flat.transpose(1, 2) @ weighted
+    slope = (flat.transpose(1, 2) @ gradient[..., :3].reshape(count, -1, 1))[..., 0]
+    mixed = (flat.transpose(1, 2) @ curvature[..., :3, 3].reshape(count, -1, 1))[..., 0]
+    system.diagonal[frames] += full[:, :own, :own]
+    system.gradient[frames] += slope[:, :own]
+    system.border[frames, :, focal] += mixed[:, :own]
+    system.corner[focal, focal] += curvature[..., 3, 3].sum()
+    system.shared_gradient[focal] += gradient[..., 3].sum()
+    if width > own:
+        system.border[frames, :, form] += full[:, :own, own:]
+        system.corner[form, form] += full[:, own:, own:].sum(0)
+        system.corner[form, focal] += mixed[:, own:].sum(0)
+        system.corner[focal, form] += mixed[:, own:].sum(0)
+        system.shared_gradient[form] += slope[:, own:].sum(0)
+
+
+def _accumulate_offsets(
+    problem: Problem,
+    system: SequenceSystem,
+    columns: torch.Tensor,
+    curvature: torch.Tensor,
+    gradient: torch.Tensor,
+    turns: torch.Tensor,
+    frames: slice,
+) -> None:
+    """Add the offsets [L,3], each of which moves one landmark by the head's turn [t,3,3]."""
+    own, first = problem.layout.count, problem.form + FOCAL
+    count, landmarks = columns.shape[:2]
+    turned = curvature[..., :3, :3] @ turns[:, None]
+    coupling = (columns.transpose(-1, -2) @ turned).transpose(1, 2).reshape(count, -1, 3 * landmarks)
+    system.border[frames, :, first:] += coupling[:, :own]
+    blocks = (turns[:, None].transpose(-1, -2) @ turned).sum(0)
+    at = first + torch.arange(3 * landmarks).reshape(landmarks, 3)
+    system.corner[at[:, :, None], at[:, None, :]] += blocks
+    system.shared_gradient[first:] += (gradient[:, :, None, :3] @ turns[:, None]).sum(0).reshape(-1)
+    cross = torch.cat([coupling[:, own:].sum(0), _focal_coupling(curvature, turns)[None]])
+    rows = torch.cat([torch.arange(columns.shape[-1] - own), torch.tensor([problem.form])])
+    system.corner[rows, first:] += cross
+    system.corner[first:, rows] += cross.T
+
+
+def _focal_coupling(curvature: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    return (curvature[:, :, None, 3, :3] @ turns[:, None]).sum(0).reshape(-1)
+
+
+def _add_shared_priors(problem: Problem, state: State, system: SequenceSystem) -> None:
+    precision, values = _shared_prior(problem, state)
+    system.corner += torch.diag(precision)
+    system.shared_gradient += precision * values
+    if problem.solve_focal and problem.distance_prior is not None:
+        slope, curvature = _distance_slope(problem, state.params)
+        system.gradient[:, 3:6] += slope
+        system.diagonal[:, 3:6, 3:6] += curvature
+
+
+def _shared_prior(problem: Problem, state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """Precisions and values [G] of the shared unknowns, whose priors are all centred on zero."""
+    form = torch.full((problem.form,), 1 / problem.weights.shape**2, dtype=torch.float64)
+    focal = torch.tensor([1 / problem.focal_spread**2], dtype=torch.float64)
+    parts, values = [form, focal], [state.params.shape, state.warp, state.log_focal[None]]
+    if problem.offset_spread is not None:
+        parts.append((1 / problem.offset_spread**2).repeat_interleave(3))
+        values.append(state.offsets.reshape(-1))
+    return torch.cat(parts), torch.cat(values)
+
+
+def _distance_log(problem: Problem, params: HeadParams) -> torch.Tensor:
+    """Logarithm of the head's depth over the prior's [T]."""
+    depth = (params.translation - problem.camera_origin) @ problem.depth_axis
+    return torch.log(depth.clamp_min(0.05) / problem.distance_prior[0])
+
+
+def _distance_cost(problem: Problem, params: HeadParams) -> float:
+    if problem.distance_prior is None:
+        return 0.0
+    # One opinion for the clip, not one per frame.
+    return float(0.5 * (_distance_log(problem, params) / problem.distance_prior[1]).square().mean())
+
+
+def _distance_slope(problem: Problem, params: HeadParams) -> tuple[torch.Tensor, torch.Tensor]:
+    axis, spread = problem.depth_axis, problem.distance_prior[1]
+    depth = ((params.translation - problem.camera_origin) @ axis).clamp_min(0.05)[:, None]
+    strength = 1 / (spread**2 * params.frames)
+    slope = strength * _distance_log(problem, params)[:, None] / depth * axis
+    return slope, strength / depth[..., None] ** 2 * axis[:, None] * axis[None, :]
+
+
+def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unknowns that may not move: units at a bound that want to leave it, and shared ones not solved for."""
+    layout = problem.layout
+    held = torch.zeros_like(system.gradient, dtype=torch.bool)
+    units = state.params.expr[:, list(layout.units)]
+    slope = system.gradient[:, layout.expr]
+    held[:, layout.expr] = ((units <= 0) & (slope > 0)) | ((units >= 1) & (slope < 0))
+    shared = torch.zeros(problem.shared, dtype=torch.bool)
+    shared[: problem.form] = not problem.solve_shape
+    shared[problem.form] = not problem.solve_focal
+    return held, shared
+
+
+def _stepped(problem: Problem, state: State, steps: torch.Tensor, shared: torch.Tensor) -> State:
+    count, form = len(problem.head.shape_names), problem.form
+    params = problem.layout.moved(state.params, steps)
+    params = replace(params, shape=state.params.shape + shared[:count])
+    offsets = state.offsets
+    if problem.offset_spread is not None:
+        offsets = offsets + shared[form + FOCAL :].reshape(-1, 3)
+    return State(params, state.warp + shared[count:form], offsets, state.log_focal + shared[form])
+
+
+def _turns_between(params: HeadParams) -> torch.Tensor:
+    """World-frame turns [T-1,3] from each frame's head to the next one's."""
+    turn = axis_angle_to_matrix(params.rotation)
+    return matrix_to_axis_angle(turn[1:] @ turn[:-1].transpose(1, 2))

@@ -1,0 +1,215 @@
+"""Points on the head's surface and how they move with every pose, expression and shape parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, skew
+from emoga.head import Head, HeadParams, Identity
+
+# Units whose effect is not linear (they drive a joint or push against the eyeball): differenced, not derived.
+NONLINEAR_UNITS = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "cheekSquintLeft", "cheekSquintRight",
+)  # fmt: skip
+# Units a camera cannot tell from others, or that no landmark sees.
+UNSEEN_UNITS = ("tongueOut",)
+STEP = 1e-4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each per-frame parameter sits in the vector of P unknowns.
+
+    rotation (a turn in the world about the head's origin) 0:3, translation 3:6, then the free units, jaw
+    yaw and roll (y, z), neck (3), and pitch and yaw of the left and the right eye (4).
+    """
+
+    units: tuple[int, ...]
+
+    @classmethod
+    def of(cls, head: Head) -> Layout:
+        """The layout for a head: all its units but gaze (eyeballs turn instead) and unseen ones."""
+        held = set(head.gaze_units) | {head.unit(name) for name in UNSEEN_UNITS if name in head.expr_names}
+        return cls(tuple(i for i in range(len(head.expr_names)) if i not in held))
+
+    @property
+    def count(self) -> int:
+        """P."""
+        return 6 + len(self.units) + 2 + 3 + 4
+
+    @property
+    def expr(self) -> slice:
+        """Columns of the free units."""
+        return slice(6, 6 + len(self.units))
+
+    @property
+    def jaw(self) -> slice:
+        """Columns of jaw yaw and roll."""
+        return slice(self.expr.stop, self.expr.stop + 2)
+
+    @property
+    def neck(self) -> slice:
+        """Columns of the neck's turn."""
+        return slice(self.jaw.stop, self.jaw.stop + 3)
+
+    @property
+    def eyes(self) -> slice:
+        """Columns of the gaze."""
+        return slice(self.neck.stop, self.neck.stop + 4)
+
+    def values(self, params: HeadParams) -> torch.Tensor:
+        """The vector [T,P] of params, the turn's columns zero because turns are steps, not values."""
+        zero = torch.zeros_like(params.rotation)
+        return torch.cat(
+            [zero, params.translation, params.expr[:, list(self.units)], params.jaw[:, 1:], params.neck,
+             params.eyes[:, [0, 1, 3, 4]]], 1,
+        )  # fmt: skip
+
+    def moved(self, params: HeadParams, step: torch.Tensor) -> HeadParams:
+        """params after a step [T,P]; units stay within [0,1]."""
+        turn = axis_angle_to_matrix(step[:, :3]) @ axis_angle_to_matrix(params.rotation)
+        expr, jaw, eyes = params.expr.clone(), params.jaw.clone(), params.eyes.clone()
+        units = list(self.units)
+        expr[:, units] = (expr[:, units] + step[:, self.expr]).clamp(0, 1)
+        jaw[:, 1:] += step[:, self.jaw]
+        eyes[:, [0, 1, 3, 4]] += step[:, self.eyes]
+        return HeadParams(
+            params.shape, params.static_offset, expr, matrix_to_axis_angle(turn),
+            params.neck + step[:, self.neck], jaw, eyes, params.translation + step[:, 3:6],
+        )  # fmt: skip
+
+
+class SurfacePoints:
+    """N points fixed on a head's surface, cheap to place and to differentiate.
+
+    corners [N,K] vertex ids and weights [N,K] make each point; K is 3 for points inside triangles, 1 for
+    vertices.
+    """
+
+    def __init__(self, head: Head, corners: torch.Tensor, weights: torch.Tensor) -> None:
+        self.head = head.to(dtype=torch.float64)
+        self.layout = Layout.of(self.head)
+        self.ids, flat = torch.unique(corners, return_inverse=True)
+        self.corners = flat.reshape(corners.shape)
+        self.weights = weights.double()
+        self._differenced = [self.head.unit(n) for n in NONLINEAR_UNITS if n in self.head.expr_names]
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return self.corners.shape[0]
+
+    def gather(self, vertices: torch.Tensor) -> torch.Tensor:
+        """Points [...,N,3] from values at the vertices in use [...,U,3]."""
+        return (vertices[..., self.corners, :] * self.weights[..., None]).sum(-2)
+
+    def on_mesh(self, values: torch.Tensor) -> torch.Tensor:
+        """Points [...,N,3] from values at all vertices [...,V,3]."""
+        return self.gather(values[..., self.ids, :])
+
+    def place(self, identity: Identity, params: HeadParams) -> torch.Tensor:
+        """Points [T,N,3] in the world."""
+        return self.gather(_pose(restricted(identity, self.ids), params))
+
+    def jacobian(
+        self, identity: Identity, params: HeadParams, shape_basis: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points x [T,N,3] and their derivatives [T,N,3,P(+G)].
+
+        shape_basis [G,V,3]: directions of the rest mesh to differentiate by as well.
+        """
+        part = restricted(identity, self.ids)
+        vertices = _pose(part, params)
+        points = self.gather(vertices)
+        turn = _rest_to_world(part, params, vertices)
+        columns = points.new_zeros(*points.shape, self.layout.count)
+        arm = points - params.translation[:, None, :]
+        columns[..., 0:3] = -skew(arm)
+        columns[..., 3:6] = torch.eye(3, dtype=points.dtype)
+        columns[..., self.layout.expr] = self._linear(turn, part.expr_basis[list(self.layout.units)])
+        self._difference(part, params, points, columns)
+        if shape_basis is not None:
+            columns = torch.cat([columns, self._linear(turn, shape_basis[:, self.ids])], -1)
+        return points, columns
+
+    def _linear(self, turn: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+        """World directions [T,N,3,E] of rest displacements [E,U,3] turned by [T,U,3,3]."""
+        directions = basis.permute(1, 2, 0)
+        total = None
+        for corner in range(self.corners.shape[1]):
+            ids, weight = self.corners[:, corner], self.weights[:, corner]
+            moved = (turn[:, ids] * weight[:, None, None]) @ directions[ids]
+            total = moved if total is None else total + moved
+        return total
+
+    def _difference(
+        self, part: Identity, params: HeadParams, points: torch.Tensor, columns: torch.Tensor
+    ) -> None:
+        """Fill the columns that joints and lids make nonlinear, by differences towards the allowed side."""
+        for unit in self._differenced:
+            # Inside [0,1] whichever side is taken: lids behave differently beyond their ends.
+            step = torch.where(params.expr[:, unit] > 0.5, -STEP, STEP).double()
+            expr = params.expr.clone()
+            expr[:, unit] += step
+            moved = self.gather(_pose(part, replace(params, expr=expr)))
+            column = self.layout.expr.start + self.layout.units.index(unit)
+            columns[..., column] = (moved - points) / step[:, None, None]
+        places = [("jaw", 1), ("jaw", 2), ("neck", 0), ("neck", 1), ("neck", 2)]
+        places += [("eyes", 0), ("eyes", 1), ("eyes", 3), ("eyes", 4)]
+        for column, (name, entry) in enumerate(places, start=self.layout.jaw.start):
+            value = getattr(params, name).clone()
+            value[:, entry] += STEP
+            moved = self.gather(_pose(part, replace(params, **{name: value})))
+            columns[..., column] = (moved - points) / STEP
+
+
+def landmark_points(head: Head, scheme: str) -> SurfacePoints:
+    """The landmarks of a scheme as surface points."""
+    embedding = head.landmarks[scheme]
+    return SurfacePoints(head, embedding.corners, embedding.bary)
+
+
+def restricted(identity: Identity, ids: torch.Tensor) -> Identity:
+    """The identity with only the vertices `ids`, in that order: poses them exactly as the whole would."""
+    head, lids = identity.head, identity.head.lids
+    place = torch.full((identity.rest.shape[0],), -1, dtype=torch.long)
+    place[ids] = torch.arange(len(ids))
+    kept = place[lids.sliding] >= 0
+    lids = replace(
+        lids,
+        sliding=place[lids.sliding[kept]],
+        sliding_eye=lids.sliding_eye[kept],
+        lashes=lids.lashes[:0],
+        lash_bind=lids.lash_bind[:0],
+        lash_weights=lids.lash_weights[:0],
+    )
+    head = replace(head, skin_weights=head.skin_weights[ids], lids=lids, _copies={})
+    return replace(
+        identity,
+        head=head,
+        rest=identity.rest[ids],
+        expr_basis=identity.expr_basis[:, ids],
+        lid_floor=identity.lid_floor[kept],
+    )
+
+
+def _pose(identity: Identity, params: HeadParams) -> torch.Tensor:
+    return identity.pose(
+        params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
+    )
+
+
+def _rest_to_world(part: Identity, params: HeadParams, vertices: torch.Tensor) -> torch.Tensor:
+    """Matrices [T,U,3,3] that take small displacements of the rest mesh to the world.
+
+    Posing is linear in the rest mesh once the lids' sliding is left out, so three unit displacements tell all.
+    """
+    lids = part.head.lids
+    free = replace(lids, sliding=lids.sliding[:0], sliding_eye=lids.sliding_eye[:0])
+    part = replace(part, head=replace(part.head, lids=free, _copies={}), lid_floor=part.lid_floor[:0])
+    base = _pose(part, params)
+    axes = torch.eye(3, dtype=base.dtype)
+    return torch.stack([_pose(replace(part, rest=part.rest + axis), params) - base for axis in axes], -1)

@@ -1,0 +1,134 @@
+"""Priors of the tracker: units measured in millimetres of motion, calm joints, smooth time, plausible shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from emoga.head import Head, Identity
+from emoga.optimize.solving_points import Layout
+from emoga.optimize.solving_system import SequenceSystem
+
+
+@dataclass(frozen=True)
+class PriorWeights:
+    """Standard deviations of what the tracker expects; millimetres, degrees, per frame where said.
+
+    expression: mm of motion of all units together, over the vertices each moves; sparsity: cost per mm;
+    expression_change: mm per frame; turn_change: degrees per frame; shift_change, depth_change: mm per
+    frame along and across the image; gaze, vergence, jaw, neck: degrees; shape: its own units.
+    """
+
+    expression: float = 4.0
+    sparsity: float = 0.25
+    expression_change: float = 1.5
+    turn_change: float = 4.0
+    shift_change: float = 8.0
+    depth_change: float = 2.0
+    gaze: float = 15.0
+    gaze_change: float = 12.0
+    vergence: float = 2.5
+    jaw: float = 2.0
+    jaw_change: float = 1.0
+    neck: float = 2.0
+    shape: float = 1.0
+
+
+class Priors:
+    """Quadratic and linear penalties on a sequence, for one identity."""
+
+    def __init__(
+        self,
+        head: Head,
+        identity: Identity,
+        weights: PriorWeights,
+        gaps: torch.Tensor,
+        depth_axis: torch.Tensor | None,
+    ) -> None:
+        """gaps [T-1]: frames between neighbours; depth_axis [3]: the one camera's axis, None with several."""
+        self.weights, self.layout = weights, Layout.of(head)
+        self.motion = unit_motion(head, identity)[list(self.layout.units)]
+        self.gaps = gaps.double()
+        self._depth_axis = depth_axis
+
+    def add(self, system: SequenceSystem, values: torch.Tensor, turns: torch.Tensor) -> None:
+        """Add to a system around values [T,P]; turns [T-1,3] take each frame's head to the next one's."""
+        precision, target = self._static(), torch.zeros_like(values[0])
+        system.diagonal += precision
+        system.gradient += (values - target) @ precision
+        system.gradient[:, self.layout.expr] += self.weights.sparsity * self.motion
+        if len(values) > 1:
+            self._add_changes(system, values, turns)
+
+    def cost(self, values: torch.Tensor, turns: torch.Tensor) -> float:
+        """The penalty whose derivatives `add` adds."""
+        total = 0.5 * ((values @ self._static()) * values).sum()
+        total = total + self.weights.sparsity * (values[:, self.layout.expr] @ self.motion).sum()
+        if len(values) > 1:
+            change = self._changes(values, turns)
+            total = total + 0.5 * ((change @ self._change_precision()) * change / self.gaps[:, None]).sum()
+        return float(total)
+
+    def _static(self) -> torch.Tensor:
+        w, layout = self.weights, self.layout
+        diagonal = torch.zeros(layout.count, dtype=torch.float64)
+        diagonal[layout.expr] = (self.motion / w.expression) ** 2
+        diagonal[layout.jaw] = _per_degree(w.jaw)
+        diagonal[layout.neck] = _per_degree(w.neck)
+        diagonal[layout.eyes] = _per_degree(w.gaze)
+        precision = torch.diag(diagonal)
+        # Eyes turn together: the difference of their pitches and of their yaws is small.
+        start = layout.eyes.start
+        for entry, width in ((0, 0.5 * w.vergence), (1, w.vergence)):
+            pair = torch.zeros(layout.count, dtype=torch.float64)
+            pair[start + entry], pair[start + 2 + entry] = 1, -1
+            precision += _per_degree(width) * pair[:, None] * pair[None, :]
+        return precision
+
+    def _change_precision(self) -> torch.Tensor:
+        w, layout = self.weights, self.layout
+        diagonal = torch.zeros(layout.count, dtype=torch.float64)
+        diagonal[0:3] = _per_degree(w.turn_change)
+        diagonal[layout.expr] = (self.motion / w.expression_change) ** 2
+        diagonal[layout.jaw] = _per_degree(w.jaw_change)
+        diagonal[layout.neck] = _per_degree(w.turn_change)
+        diagonal[layout.eyes] = _per_degree(w.gaze_change)
+        precision = torch.diag(diagonal)
+        across, along = (1e3 / w.shift_change) ** 2, (1e3 / w.depth_change) ** 2
+        move = across * torch.eye(3, dtype=torch.float64)
+        if self._depth_axis is not None:
+            move += (along - across) * self._depth_axis[:, None] * self._depth_axis[None, :]
+        precision[3:6, 3:6] = move
+        return precision
+
+    def _changes(self, values: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+        change = values[1:] - values[:-1]
+        return torch.cat([turns, change[:, 3:]], 1)
+
+    def _add_changes(self, system: SequenceSystem, values: torch.Tensor, turns: torch.Tensor) -> None:
+        precision = self._change_precision() / self.gaps[:, None, None]
+        push = (precision @ self._changes(values, turns)[..., None])[..., 0]
+        system.diagonal[1:] += precision
+        system.diagonal[:-1] += precision
+        system.lower -= precision
+        system.gradient[1:] += push
+        system.gradient[:-1] -= push
+
+
+def unit_motion(head: Head, identity: Identity) -> torch.Tensor:
+    """How far each unit at 1 moves what it moves, [E] mm: root mean square weighted towards the moved."""
+    zero = identity.rest.new_zeros(1, len(head.expr_names))
+    moved = identity.expr_basis.norm(dim=-1)
+    jaw = head.unit("jawOpen")
+    opened = zero.clone()
+    opened[0, jaw] = 1
+    moved[jaw] = (identity.pose(opened) - identity.pose(zero))[0].norm(dim=-1)
+    moved = moved[:, head.regions["face"]] * 1e3
+    squared = moved * moved
+    return ((squared * squared).sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().clamp_min(0.05)
+
+
+def _per_degree(degrees: float) -> float:
+    """Precision in 1/radian² of a spread in degrees."""
+    return (180 / (torch.pi * degrees)) ** 2

@@ -1,0 +1,152 @@
+"""What is to be tracked: pictures, cameras if known, landmarks, masks given, and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emoga.camera import Camera
+from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capture, parse_hold_out
+from emoga.errors import InputError
+from emoga.images import IMAGE_SUFFIXES, from_uint8, read_image_uint8
+from emoga.progress import Reporter
+from emoga.tracking.detector import detect_landmarks
+
+
+@dataclass
+class Clip:
+    """Pictures and evidence of T tracked frames from C views.
+
+    frames [T]: indices in the media; landmarks of the tracked frames; calibrated: cameras are known;
+    mask_files: per view the sorted files of a mask folder, or None.
+    """
+
+    capture: Capture
+    frames: np.ndarray
+    landmarks: Landmarks
+    held_out: HeldOut
+    mask_files: list[list[Path]] | None
+
+    @property
+    def cameras(self) -> list[Camera] | None:
+        """The known cameras, None for a single uncalibrated video."""
+        return self.capture.cameras
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether cameras are known."""
+        return self.capture.cameras is not None
+
+    @property
+    def views(self) -> list[int]:
+        """Views whose pictures and landmarks may be used."""
+        return self.held_out.training_views(len(self.capture.pictures))
+
+    @property
+    def training_frames(self) -> list[int]:
+        """Tracked frames that shape, texture, focal length and light may come from."""
+        return self.held_out.training_frames(len(self.frames))
+
+    def image(self, view: int, frame: int) -> np.ndarray:
+        """float32 [H,W,3] of tracked frame `frame`."""
+        return self.capture.image(view, int(self.frames[frame]))
+
+    def mask(self, view: int, frame: int) -> np.ndarray | None:
+        """Given foreground alpha uint8 [H,W], or None."""
+        index = int(self.frames[frame])
+        if self.mask_files is None:
+            return self.capture.mask(view, index)
+        file = self.mask_files[view][index]
+        mask = read_image_uint8(file, "L")
+        source = self.capture.pictures[view]
+        if mask.shape != (source.height, source.width):
+            raise InputError(
+                f"{file}: is {mask.shape[1]}x{mask.shape[0]}, its picture {source.width}x{source.height}"
+            )
+        return mask
+
+    def given_head_mask(self, view: int, frame: int) -> np.ndarray | None:
+        """Given head mask uint8 [H,W], or None."""
+        return self.capture.head_mask(view, int(self.frames[frame]))
+
+
+def open_clip(
+    source: str | Path,
+    landmarks: str | Path | None,
+    landmark_model: str | Path | None,
+    masks: str | Path | None,
+    hold_out: Sequence[str],
+    start: int | None,
+    end: int | None,
+    report: Reporter,
+) -> Clip:
+    """Open everything and check that it fits together. Raises InputError or MissingComponent."""
+    capture = open_capture(source)
+    frames = _frame_range(capture, start, end)
+    held_out = parse_hold_out(hold_out, len(capture.pictures), len(frames))
+    found = _landmarks(capture, frames, landmarks, landmark_model, report)
+    views = held_out.training_views(len(capture.pictures))
+    if not found.valid[views].any():
+        raise InputError(f"{source}: no frame has a face; nothing can be tracked")
+    training = held_out.training_frames(len(frames))
+    if not found.valid[views][:, training].any():
+        raise InputError(f"{source}: no training frame has a face; hold out other frames")
+    files = None if masks is None else _mask_files(Path(masks), capture)
+    return Clip(capture, frames, found, held_out, files)
+
+
+def _frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
+    first, last = start or 0, capture.frame_count if end is None else end
+    if not 0 <= first < last <= capture.frame_count:
+        raise InputError(
+            f"{capture.path}: --start {first} --end {last} is no part of its {capture.frame_count} frames"
+        )
+    return np.arange(first, last, dtype=np.int64)
+
+
+def _landmarks(
+    capture: Capture,
+    frames: np.ndarray,
+    given: str | Path | None,
+    model: str | Path | None,
+    report: Reporter,
+) -> Landmarks:
+    if given is None:
+        own = capture.landmarks()
+        found = own.frames(frames) if own is not None else None
+        return found or detect_landmarks(capture.pictures, frames, model, report)
+    given, parts = Path(given), []
+    for name, source in zip(capture.names, capture.pictures, strict=True):
+        file = given / f"{name}.npz" if given.is_dir() else given
+        parts.append(load_landmarks(file, capture.frame_count, source.width, source.height))
+    if len(parts) > 1 and not given.is_dir():
+        raise InputError(
+            f"{given}: one file cannot serve {len(parts)} cameras; give a folder of <camera>.npz"
+        )
+    if len({part.scheme for part in parts}) > 1:
+        raise InputError(f"{given}: the landmark files differ in their scheme")
+    points = np.concatenate([part.points for part in parts])
+    valid = np.concatenate([part.valid for part in parts])
+    return Landmarks(points, valid, parts[0].scheme).frames(frames)
+
+
+def _mask_files(folder: Path, capture: Capture) -> list[list[Path]]:
+    """Mask pictures of every view: a folder of them, or a folder per camera."""
+    result = []
+    for name in capture.names:
+        place = folder / name if (folder / name).is_dir() else folder
+        if not place.is_dir():
+            raise InputError(f"{place}: no such folder, expected mask pictures")
+        files = sorted(file for file in place.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if len(files) != capture.frame_count:
+            raise InputError(f"{place}: has {len(files)} masks, the pictures are {capture.frame_count}")
+        result.append(files)
+    return result
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """Brightness [H,W] of an sRGB picture [H,W,3], weighted as the eye does."""
+    return from_uint8(image) @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -1,0 +1,188 @@
+"""The stages of a track: rigid poses, shape and focal length from key frames, motion of every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from emoga.camera import Camera, stack_cameras
+from emoga.capture import Landmarks
+from emoga.head import Head, HeadParams
+from emoga.optimize.solving import Problem, solve
+from emoga.optimize.solving_landmarks import LandmarkTerm, facing, seen_weight
+from emoga.optimize.solving_points import SurfacePoints, landmark_points
+from emoga.optimize.solving_priors import PriorWeights
+from emoga.optimize.solving_state import State
+from emoga.optimize.solving_warp import smooth_modes
+from emoga.progress import Reporter, Stage, Step
+from emoga.tracking.inputs import Clip
+from emoga.tracking.start import rigid_poses
+from emoga.tracking.trust import relative_spread
+
+POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point beside the truth
+SHARED_ERROR = 0.25  # neighbouring points err together: each counts as this share of an independent one
+OFFSET_SPREAD = 1.5e-3  # metres of a detector's habit at one point
+WARP_LENGTH, WARP_SPREAD = 0.03, 2e-3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets."""
+
+    key_frames: int = 32
+    shape_rounds: int = 8
+    passes: int = 3
+    motion_rounds: int = 12
+    warp_modes: int = 40
+
+
+EFFORTS = {
+    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24),
+    "default": Effort(),
+    "best": Effort(key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, warp_modes=60),
+}
+
+
+@dataclass
+class Tracker:
+    """Everything the stages share. `cameras` holds the known cameras or the guessed one."""
+
+    clip: Clip
+    head: Head
+    cameras: list[Camera]
+    effort: Effort
+    weights: PriorWeights
+    report: Reporter
+    fixed_focal: bool
+
+    def __post_init__(self) -> None:
+        self.points: SurfacePoints = landmark_points(self.head, self.clip.landmarks.scheme)
+        modes = smooth_modes(self.head, self.effort.warp_modes, WARP_LENGTH, WARP_SPREAD)
+        # One camera cannot tell smooth offsets from expression and perspective.
+        self.warp_basis = modes if self.clip.calibrated else modes[:0]
+        self.viewmats, self.Ks = stack_cameras(self.cameras, dtype=torch.float64)
+
+    @property
+    def depth_axis(self) -> torch.Tensor | None:
+        """Viewing direction of the only camera, None when several see the head."""
+        return self.viewmats[0, 2, :3] if len(self.clip.views) == 1 else None
+
+    def term(self, state: State, frames: list[int]) -> LandmarkTerm:
+        """Landmark evidence for some frames, weighted by what each view sees at `state`."""
+        views = self.clip.views
+        marks: Landmarks = self.clip.landmarks
+        viewmats, Ks = self.viewmats[views], self.Ks[views]
+        observed = torch.from_numpy(marks.points[views][:, frames]).double()
+        valid = torch.from_numpy(marks.valid[views][:, frames]).double()
+        params = state.params.select(frames)
+        identity = self._identity(state)
+        vertices = identity.pose(
+            params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
+        )
+        seen = seen_weight(facing(self.head, self.points, vertices, viewmats))
+        spread = self._pixel_spread(params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
+        relative = relative_spread(marks.scheme)
+        weights = SHARED_ERROR * seen * valid[..., None] / (spread * relative) ** 2
+        return LandmarkTerm(self.points, viewmats, Ks, observed, weights)
+
+    def _identity(self, state: State):
+        offset = torch.tensordot(state.warp, self.warp_basis, 1) if len(state.warp) else None
+        return self.head.identify(state.params.shape, offset)
+
+    def _pixel_spread(self, params: HeadParams, viewmats: torch.Tensor, Ks: torch.Tensor) -> torch.Tensor:
+        """Pixels [C,T] that POINT_SPREAD covers at the head's distance."""
+        depth = params.translation @ viewmats[:, 2, :3].T + viewmats[:, 2, 3]
+        return (POINT_SPREAD * Ks[:, 0, 0] / depth.clamp_min(0.05)).T
+
+    def problem(
+        self, frames: list[int], terms: list, shape: bool, focal: bool, habits: bool = False
+    ) -> Problem:
+        """The problem of some frames; `habits` frees the detector's offsets."""
+        origin = torch.from_numpy(self.cameras[self.clip.views[0]].position)
+        return Problem(
+            self.head, terms, self.weights, torch.diff(torch.tensor(frames)), self.warp_basis,
+            depth_axis=self.depth_axis, solve_shape=shape, solve_focal=focal and not self.fixed_focal,
+            camera_origin=origin, distance_prior=(1.0, 0.4),
+            offset_spread=OFFSET_SPREAD * relative_spread(self.clip.landmarks.scheme) if habits else None,
+        )  # fmt: skip
+
+
+def start_state(tracker: Tracker) -> State:
+    """Rigid poses of the mean head in every frame."""
+    head, clip = tracker.head, tracker.clip
+    params = HeadParams.zeros(head, len(clip.frames), torch.float64)
+    model = tracker.points.on_mesh(head.template).numpy()
+    params.rotation, params.translation = rigid_poses(tracker.cameras, clip.landmarks, clip.views, model)
+    warp = torch.zeros(len(tracker.warp_basis), dtype=torch.float64)
+    offsets = torch.zeros(tracker.points.count, 3, dtype=torch.float64)
+    return State(params, warp, offsets, torch.zeros((), dtype=torch.float64))
+
+
+def key_frames(tracker: Tracker, state: State) -> list[int]:
+    """Training frames with faces, spread over time and over the ways the head is turned."""
+    clip = tracker.clip
+    seen = clip.landmarks.valid[clip.views].any(0)
+    usable = [frame for frame in clip.training_frames if seen[frame]]
+    if len(usable) <= tracker.effort.key_frames:
+        return usable
+    count = tracker.effort.key_frames
+    even = {usable[round(i)] for i in np.linspace(0, len(usable) - 1, count // 2)}
+    while len(even) < count:
+        turned = state.params.rotation[usable]
+        gap = torch.cdist(turned, state.params.rotation[sorted(even)]).min(1).values
+        gap[[usable.index(frame) for frame in even]] = -1
+        even.add(usable[int(gap.argmax())])
+    return sorted(even)
+
+
+def solve_shape(tracker: Tracker, state: State) -> tuple[State, float]:
+    """Shape, focal length and detector offsets from key frames; returns the focal's log uncertainty too."""
+    frames, effort = key_frames(tracker, state), tracker.effort
+    focal = not tracker.clip.calibrated
+    part = replace(state, params=state.params.select(frames))
+    tracker.report(Stage("shape from key frames", effort.passes * effort.shape_rounds))
+    system = None
+    for number in range(effort.passes):
+        done = number * effort.shape_rounds
+        term = tracker.term(_spread(state, part, frames), frames)
+        problem = tracker.problem(frames, [term], shape=True, focal=focal, habits=number > 0)
+        part, system = solve(
+            problem, part, effort.shape_rounds,
+            on_round=lambda i, cost, done=done: tracker.report(Step(done + i, {"cost": cost})),
+        )  # fmt: skip
+    at = problem.form
+    uncertainty = float(system.shared_covariance()[at, at].sqrt()) if focal else 0.0
+    return _spread(state, part, frames), uncertainty
+
+
+def _spread(state: State, part: State, frames: list[int]) -> State:
+    """The whole sequence with shape and focal of `part`, its frames replaced, others moved along."""
+    params = state.params
+    values = {}
+    for name in ("expr", "rotation", "neck", "jaw", "eyes", "translation"):
+        whole = getattr(params, name).clone()
+        whole[frames] = getattr(part.params, name)
+        values[name] = whole
+    # A changed focal or shape moves every head in depth: carry frames outside along with their neighbours.
+    known = np.asarray(frames)
+    shift = (part.params.translation - params.translation[frames]).numpy()
+    at = np.arange(params.frames)
+    carried = np.stack([np.interp(at, known, shift[:, axis]) for axis in range(3)], 1)
+    values["translation"] = params.translation + torch.from_numpy(carried)
+    values["translation"][frames] = part.params.translation
+    return replace(part, params=replace(params, shape=part.params.shape, **values))
+
+
+def solve_motion(tracker: Tracker, state: State) -> State:
+    """Pose and expression of every frame with shape, focal and offsets fixed."""
+    frames = list(range(state.params.frames))
+    tracker.report(Stage("pose and expression", tracker.effort.motion_rounds))
+    term = tracker.term(state, frames)
+    problem = tracker.problem(frames, [term], shape=False, focal=False)
+    state, _ = solve(
+        problem, state, tracker.effort.motion_rounds,
+        on_round=lambda i, cost: tracker.report(Step(i, {"cost": cost})),
+    )  # fmt: skip
+    return state

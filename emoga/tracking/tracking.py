@@ -1,0 +1,199 @@
+"""`emoga track`: from a face video or a calibrated capture to pose, expression and shape over time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import emoga
+from emoga.camera import Camera
+from emoga.capture import Track, save_track
+from emoga.errors import InputError
+from emoga.files import check_output
+from emoga.head import Head, HeadParams, load_head
+from emoga.optimize.solving_priors import PriorWeights
+from emoga.optimize.solving_state import State
+from emoga.progress import Note, Reporter, silent
+from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from emoga.tracking.inputs import Clip, open_clip
+from emoga.tracking.overlay import write_overlay, write_quality_plot
+from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
+from emoga.tracking.silhouettes import make_masks
+from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
+from emoga.tracking.start import guess_camera
+
+
+def track(
+    source: str | Path,
+    output: str | Path,
+    *,
+    landmarks: str | Path | None = None,
+    landmark_model: str | Path | None = None,
+    masks: str | Path | None = None,
+    head: str = "open",
+    hold_out: Sequence[str] = (),
+    preset: str = "default",
+    start: int | None = None,
+    end: int | None = None,
+    fov: float | None = None,
+    overlay: bool = True,
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> Track:
+    """Track one head through a video, an image or a capture folder and write `output` (track.h5).
+
+    landmarks: .npz file (one camera) or a folder of <camera>.npz; without it the capture's own, else
+    MediaPipe with `landmark_model`. masks: folder of alpha pictures. start, end: frames of the source, end
+    exclusive. fov: vertical field of view in degrees of an uncalibrated video, else estimated. Writes
+    `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
+
+    Solving runs on the CPU in float64 whatever `device` says, and uses no random numbers, so `seed` changes
+    nothing. Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
+    """
+    begun = time.monotonic()
+    output = check_output(output, overwrite)
+    beside = _companions(output, overlay, overwrite)
+    if preset not in EFFORTS:
+        raise InputError(f"unknown preset {preset!r}; known: {', '.join(EFFORTS)}")
+    model = load_head(head).to("cpu", torch.float64)
+    clip = open_clip(source, landmarks, landmark_model, masks, hold_out, start, end, report)
+    if clip.landmarks.scheme not in model.landmarks:
+        raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
+    tracker = Tracker(
+        clip, model, _cameras(clip, fov), EFFORTS[preset], PriorWeights(), report,
+        fov is not None,
+    )  # fmt: skip
+    mark = fingerprint(
+        {
+            "preset": preset,
+            "head": model.checksum,
+            "fov": fov,
+            "hold_out": list(hold_out),
+            "version": emoga.__version__,
+        },
+        [clip.landmarks.points, clip.landmarks.valid, clip.frames],
+    )
+    with torch.no_grad():
+        state, figures = _run_stages(tracker, checkpoint_path(output), mark, resume)
+        result = _result(tracker, state)
+        vertices = model.vertices(result.params.to(dtype=torch.float64))
+        result.masks, result.head_masks = make_masks(clip, model, result.cameras, vertices, report)
+        _add_quality(result, model, vertices, figures)
+        result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
+        save_track(result, output, overwrite)
+        if overlay:
+            write_overlay(result, model, vertices, beside[0], overwrite, report)
+            write_quality_plot(result, beside[1], overwrite)
+    checkpoint_path(output).unlink(missing_ok=True)
+    return result
+
+
+def _companions(output: Path, wanted: bool, overwrite: bool) -> list[Path]:
+    files = [output.with_name(f"{output.stem}.overlay.mp4"), output.with_name(f"{output.stem}.quality.png")]
+    return [check_output(file, overwrite) for file in files] if wanted else files
+
+
+def _cameras(clip: Clip, fov: float | None) -> list[Camera]:
+    if clip.cameras is not None:
+        return clip.cameras
+    source = clip.capture.pictures[0]
+    return [guess_camera(clip.landmarks, source.width, source.height, fov, clip.capture.names[0])]
+
+
+def _run_stages(
+    tracker: Tracker, checkpoint: Path, mark: str, resume: bool
+) -> tuple[State, dict[str, float]]:
+    """Run the stages that are not in the checkpoint yet; each one's state is stored exactly."""
+    found = load_checkpoint(checkpoint, mark) if resume else None
+    done, figures = 0, {"focal_log_spread": 0.0}
+    if found is None:
+        state = start_state(tracker)
+    else:
+        done, state, extra = found
+        figures["focal_log_spread"] = float(extra["focal_log_spread"][0])
+        tracker.report(Note(f"resuming after stage {done} of {len(STAGES)}"))
+    for number, stage in enumerate(STAGES, start=1):
+        if number <= done:
+            continue
+        state = stage(tracker, state, figures)
+        extra = {
+            "focal_log_spread": torch.tensor([figures["focal_log_spread"]], dtype=torch.float64),
+        }
+        save_checkpoint(checkpoint, mark, number, state, extra)
+    return state, figures
+
+
+def _shape_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
+    state, figures["focal_log_spread"] = solve_shape(tracker, state)
+    return state
+
+
+def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
+    return solve_motion(tracker, state)
+
+
+STAGES = (_shape_stage, _motion_stage)
+
+
+def _result(tracker: Tracker, state: State) -> Track:
+    """The track a state stands for, its focal length put into the camera, in float32."""
+    clip, head = tracker.clip, tracker.head
+    params, cameras = state.params, tracker.cameras
+    if not clip.calibrated:
+        params, cameras = _centred(params, cameras, float(torch.exp(state.log_focal)))
+    offset = torch.tensordot(state.warp, tracker.warp_basis, 1) if len(state.warp) else None
+    params = replace(params, static_offset=offset).to(dtype=torch.float32)
+    return Track(
+        head.name, head.version, head.checksum, params, cameras,
+        [pictures.path for pictures in clip.capture.pictures], clip.frames, clip.capture.fps or 25.0,
+        landmarks=clip.landmarks, held_out=clip.held_out, calibrated=clip.calibrated,
+    )  # fmt: skip
+
+
+def _centred(params: HeadParams, cameras: list[Camera], factor: float) -> tuple[HeadParams, list[Camera]]:
+    """Put the world's origin at the head's middle place along the axis, and the solved focal into K."""
+    camera = cameras[0]
+    K, w2c = camera.K.copy(), camera.w2c.copy()
+    K[0, 0] *= factor
+    K[1, 1] *= factor
+    shift = params.translation[:, 2].median()
+    w2c[2, 3] -= float(shift)
+    translation = params.translation.clone()
+    translation[:, 2] -= shift
+    return replace(params, translation=translation), [replace(camera, K=K, w2c=w2c)]
+
+
+def _add_quality(result: Track, head: Head, vertices: torch.Tensor, figures: dict[str, Any]) -> None:
+    error, counts = landmark_errors(result, head, vertices)
+    training = result.held_out.training_views(len(result.cameras))
+    marks = result.landmarks
+    per_frame = error_per_frame(error, counts)
+    result.quality["landmark_error_px"] = per_frame
+    height = None
+    if marks.scheme == "mediapipe478" and marks.valid[training].any():
+        height = replace(marks, points=marks.points[training], valid=marks.valid[training]).face_height()
+    result.quality["confidence"] = _confidence(per_frame[training], height)
+    report = {"landmarks": landmark_figures(error[training], counts[training], height)}
+    if not result.calibrated:
+        camera, spread = result.cameras[0], figures["focal_log_spread"]
+        report["focal"] = {
+            "pixels": camera.K[0, 0], "relative_uncertainty": spread,
+            "fov_y_degrees": float(np.degrees(camera.fov_y)),
+        }  # fmt: skip
+    result.provenance.update(report, version=emoga.__version__, threads=torch.get_num_threads())
+
+
+def _confidence(error: np.ndarray, height: float | None) -> np.ndarray:
+    """1 at no error, 0.5 at three hundredths of a face height, 0 without a face; [T]."""
+    scale = 0.03 * (height or 200.0)
+    best = np.nanmin(np.where(np.isnan(error), np.inf, error), axis=0)
+    return np.where(np.isfinite(best), 1 / (1 + (best / scale) ** 2), 0.0)

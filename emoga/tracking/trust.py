@@ -1,0 +1,38 @@
+"""How far each landmark of a scheme is to be believed."""
+
+from __future__ import annotations
+
+import torch
+
+OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
+    149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415)
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
+LID_RIMS = (
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173,
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+)  # fmt: skip
+IRISES = tuple(range(468, 478))
+
+# Spread of each kind of point relative to an ordinary one; outlines slide along the cheek as a head turns.
+MEDIAPIPE_SPREAD = ((OVAL, 2.5), (INNER_LIPS, 0.5), (OUTER_LIPS, 0.8), (LID_RIMS, 0.5), (IRISES, 0.7))
+IBUG_SPREAD = ((range(17), 2.5), (range(60, 68), 0.5), (range(48, 60), 0.8), (range(36, 48), 0.5))
+
+
+def relative_spread(scheme: str) -> torch.Tensor:
+    """Spread [L] of each landmark's error relative to an ordinary landmark's."""
+    count, groups = (478, MEDIAPIPE_SPREAD) if scheme == "mediapipe478" else (68, IBUG_SPREAD)
+    spread = torch.ones(count, dtype=torch.float64)
+    for points, value in groups:
+        spread[list(points)] = value
+    return spread
+
+
+def irises(scheme: str) -> torch.Tensor:
+    """Which landmarks [L] are irises: they tell gaze, and are left out of the landmark error."""
+    chosen = torch.zeros(478 if scheme == "mediapipe478" else 68, dtype=torch.bool)
+    if scheme == "mediapipe478":
+        chosen[list(IRISES)] = True
+    return chosen
