@@ -410,6 +410,7 @@ def _cuda_usable() -> bool:
     return True
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not _cuda_usable(), reason=CUDA_REASON)
 @pytest.mark.parametrize("name", SCENES)
 def test_cuda_agrees_with_the_reference(name: str) -> None:

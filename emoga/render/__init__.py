@@ -5,6 +5,7 @@ from emoga.render.mesh import MeshFragments, interpolate, rasterize_mesh, soft_s
 from emoga.render.rasterize import rasterize
 from emoga.render.rendering import Rendering, Statistics
 from emoga.render.sh import SH_C0, evaluate_sh
+from emoga.render.warming import warm_up
 
 __all__ = [
     "SH_C0",
@@ -17,4 +18,5 @@ __all__ = [
     "rasterize",
     "rasterize_mesh",
     "soft_silhouette",
+    "warm_up",
 ]

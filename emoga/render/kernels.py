@@ -31,7 +31,8 @@ from emoga.files import cache_dir
 def _kernel_cache_folder() -> Path | None:
     """Where compiled kernels go, or None when nothing can be written there."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    package = Path(__file__).parents[1]
+    for source in sorted([*package.glob("render/*.py"), *package.glob("optimize/*.py")]):
         text = source.read_bytes()
         if b"numba" in text or b"@kernel" in text:
             digest.update(source.name.encode() + text)
@@ -81,17 +82,16 @@ class _Crew:
     def __init__(self) -> None:
         self.busy = threading.Lock()
         self.inboxes: list[SimpleQueue] = []
-        self.finished: SimpleQueue = SimpleQueue()
         self.process = os.getpid()
 
     def _serve(self, inbox: SimpleQueue) -> None:
         while True:
-            call, worker, workers, arguments = inbox.get()
+            call, worker, workers, arguments, finished = inbox.get()
             try:
                 call(worker, workers, *arguments)
-                self.finished.put(None)
+                finished.put(None)
             except BaseException as error:  # handed to the caller, whatever it is
-                self.finished.put(error)
+                finished.put(error)
 
     def run(self, call: Callable, workers: int, arguments: tuple[Any, ...]) -> None:
         while len(self.inboxes) < workers - 1:
@@ -99,13 +99,15 @@ class _Crew:
             threading.Thread(target=self._serve, args=(inbox,), daemon=True, name="emoga-kernel").start()
             self.inboxes.append(inbox)
         failure: BaseException | None = None
+        # A queue of its own for each run: one that Ctrl-C cuts short must not answer for the next.
+        finished: SimpleQueue = SimpleQueue()
         for worker in range(1, workers):
-            self.inboxes[worker - 1].put((call, worker, workers, arguments))
+            self.inboxes[worker - 1].put((call, worker, workers, arguments, finished))
         try:
             call(0, workers, *arguments)
         finally:
             for _ in range(1, workers):
-                failure = self.finished.get() or failure
+                failure = finished.get() or failure
         if failure is not None:
             raise failure
 

@@ -1,0 +1,74 @@
+"""What every benchmark shares: timing, the description of the machine, the table and the JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("emoga", "torch", "numba", "llvmlite", "numpy", "gsplat")
+
+
+def processor() -> dict[str, Any]:
+    """Model name, cores and clock in GHz (None where the system does not tell)."""
+    name, clock = platform.processor() or platform.machine(), None
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() == "cpu MHz":
+            clock = round(float(value) / 1000, 2)
+    return {"processor": name, "cores": os.cpu_count(), "clock_ghz": clock}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that matter, those installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def median_ms(
+    work: Callable[[], Any], repeats: int, warm_up: int = 2, wait: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
+    """Median and smallest time of `work` in milliseconds; `wait` ends work that runs elsewhere."""
+    times = []
+    for k in range(warm_up + repeats):
+        start = time.perf_counter()
+        work()
+        wait()
+        if k >= warm_up:
+            times.append(1e3 * (time.perf_counter() - start))
+    return round(statistics.median(times), 3), round(min(times), 3)
+
+
+def write_report(rows: list[dict[str, Any]], threads: int, path: Path | None, **extra: Any) -> None:
+    """Write {machine, versions, threads, …, rows} as JSON, if a path was given."""
+    if path is None:
+        return
+    report = {"machine": processor(), "versions": versions(), "threads": threads, **extra, "rows": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """One line of the table on the terminal."""
+    rest = "  ".join(
+        f"{k} {v}" for k, v in row.items() if k not in ("case", "threads", "median_ms", "min_ms")
+    )
+    times = f"{row['median_ms']:>10.2f} ms (min {row['min_ms']:.2f})"
+    print(f"{row['case']:<36} {row['threads']:>2} threads {times}  {rest}", flush=True)
