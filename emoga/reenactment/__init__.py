@@ -3,6 +3,7 @@
 from emoga.avatar.emotions import EmotionCurve, parse_emotion
 from emoga.reenactment.cameras import Orbit, fitted_camera, parse_orbit, portrait_camera
 from emoga.reenactment.reenact import Reenactment, reenact
+from emoga.reenactment.stills import still_pictures
 
 __all__ = [
     "EmotionCurve",
@@ -13,4 +14,5 @@ __all__ = [
     "parse_orbit",
     "portrait_camera",
     "reenact",
+    "still_pictures",
 ]

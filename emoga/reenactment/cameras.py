@@ -16,7 +16,8 @@ from emoga.motion.driving import Person, rest_pose
 
 FOV_Y = math.radians(20)
 # Height of the picture over that of the head mesh above the neck: hair and head turns need room.
-ROOM = 1.5
+ROOM = 1.45
+WIDTH_SHARE = 0.85
 ORBIT = re.compile(r"(?P<degrees>-?[0-9.]+)(?:/(?P<seconds>[0-9.]+)s?)?")
 
 
@@ -63,12 +64,18 @@ def portrait_camera(head: Head, person: Person, width: int, height: int) -> Came
     """A camera in front of the person's mean pose, with the whole head in the picture."""
     centre, size = head_centre(head, person)
     turn, _, place = (part.double().cpu().numpy() for part in rest_pose(person))
-    # A picture narrower than it is high must still hold the head's width, which is about its height.
-    extent = size * ROOM * max(1.0, height / width)
+    # A picture narrower than it is high must still hold the head's width, hair and turns included.
+    extent = size * ROOM * max(1.0, WIDTH_SHARE * height / width)
     distance = extent / (2 * math.tan(FOV_Y / 2))
     target = place + turn @ centre
     eye = target + turn @ np.array([0.0, 0.0, distance])
     return look_at(eye, target, FOV_Y, width, height, up=turn @ np.array([0.0, 1.0, 0.0]), name="portrait")
+
+
+def swing(head: Head, person: Person) -> tuple[np.ndarray, np.ndarray]:
+    """Pivot [3] and axis [3] in the world about which cameras go around the person's mean pose."""
+    turn, _, place = (part.double().cpu().numpy() for part in rest_pose(person))
+    return place + turn @ head_centre(head, person)[0], turn @ np.array([0.0, 1.0, 0.0])
 
 
 def orbited(camera: Camera, yaw: float, pivot: np.ndarray, up: np.ndarray) -> Camera:

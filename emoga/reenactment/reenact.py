@@ -29,10 +29,9 @@ from emoga.errors import InputError
 from emoga.head import Head
 from emoga.images import to_uint8
 from emoga.motion import Motion, read_motion
-from emoga.motion.driving import rest_pose
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, Step, silent
-from emoga.reenactment.cameras import Orbit, fitted_camera, head_centre, orbited, parse_orbit, portrait_camera
+from emoga.reenactment.cameras import Orbit, fitted_camera, orbited, parse_orbit, portrait_camera, swing
 from emoga.reenactment.outputs import (
     FrameSink,
     WriteAhead,
@@ -167,9 +166,8 @@ def _cameras(
         camera = fitted_camera(camera, width, height)
     if orbit is None:
         return [camera] * score.frame_count
-    turn, _, place = (part.double().cpu().numpy() for part in rest_pose(person))
-    pivot, up = place + turn @ head_centre(head, person)[0], turn @ np.array([0.0, 1.0, 0.0])
-    return [orbited(camera, orbit.yaw(frame / score.fps), pivot, up) for frame in range(score.frame_count)]
+    around = swing(head, person)
+    return [orbited(camera, orbit.yaw(frame / score.fps), *around) for frame in range(score.frame_count)]
 
 
 def _background(output: str | Path, background: Sequence[float] | None) -> tuple[float, float, float] | None:
