@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from emoga.files import cache_dir
-from emoga.progress import Reporter, Stage, silent
 
 OPTIONAL = {
     "studio": ("mitsuba", "makes captures with known truth"),
@@ -42,14 +41,6 @@ def examine() -> list[Check]:
         *(_extra(extra, package, purpose) for extra, (package, purpose) in OPTIONAL.items()),
         *_user_files(),
     ]
-
-
-def warm_up(report: Reporter = silent) -> None:
-    """Compile the CPU kernels ahead of their first use."""
-    from emoga.render import warm_up as compile_kernels
-
-    report(Stage("compiling kernels"))
-    compile_kernels()
 
 
 def _processors() -> Check:

@@ -78,6 +78,8 @@ def translate_os_errors(path: str | Path) -> Iterator[None]:
     except OSError as error:
         # h5py reports a full disk as an OSError without errno whose text carries the number.
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
+        if error.errno == errno.EFBIG:
+            raise EnvironmentFailure(f"{path}: larger than files may be here; raise the limit") from error
         if full:
             raise EnvironmentFailure(f"{path}: no space left on the disk; free some and run again") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

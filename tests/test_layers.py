@@ -17,7 +17,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("render", "guidance", "studio"),
     ("optimize",),
     ("tracking", "fitting", "reenactment", "exporting", "evaluation"),
-    ("demo", "describe", "doctor"),
+    ("demo", "describe", "doctor", "warm_up"),
 ]
 CHAINS = {0, 2}
 PLACE = {name: (level, index) for level, names in enumerate(LAYERS) for index, name in enumerate(names)}

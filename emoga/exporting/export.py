@@ -72,7 +72,6 @@ def export(
     if isinstance(motion, (str, Path)):
         motion = read_motion(motion, avatar.head_name)
     pose = Pose(motion, frame, emotion, calibrate)
-    report(Note(f"{chosen}: {len(avatar.gaussians)} Gaussians, {pose.describe()}"))
     if chosen == "gaussianavatars":
         with atomic_folder(output, overwrite) as folder:
             write_gaussianavatars(avatar, folder)
@@ -81,6 +80,7 @@ def export(
         data = export_bytes(avatar, chosen, pose)
         write_bytes(output, data, overwrite)
         size = len(data)
+    report(Note(f"{chosen}: {len(avatar.gaussians)} Gaussians, {pose.describe()}"))
     return Exported(str(output), chosen, pose.describe(), len(avatar.gaussians), size)
 
 

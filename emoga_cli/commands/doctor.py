@@ -23,11 +23,13 @@ def register(app: typer.Typer) -> None:
 
         Example: emoga doctor --warm-up
         """
-        from emoga import doctor as checks
+        from emoga.doctor import examine
 
         if warm_up:
-            checks.warm_up(session.report)
-        found = checks.examine()
+            from emoga.warm_up import warm_up as compile_kernels
+
+            compile_kernels(session.report)
+        found = examine()
         lines = [f"{'ok ' if check.usable else '-- '} {check.name:22} {check.detail}" for check in found]
         result = {"checks": [vars(check) for check in found]}
         session.finish(result, "\n".join(lines))

@@ -1,0 +1,62 @@
+"""Compile every CPU kernel ahead of time, by doing once, at thumbnail size, what they are for."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emoga.avatar import Avatar, Gaussians
+from emoga.camera import look_at
+from emoga.capture import Track
+from emoga.fitting import fit
+from emoga.head import HeadParams, load_head
+from emoga.images import to_uint8, write_png
+from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Reporter, Stage, silent
+
+SIZE = 32
+ITERATIONS = 3
+
+
+def warm_up(report: Reporter = silent) -> None:
+    """Render a grey head and fit an avatar to it; what was compiled stays in the cache."""
+    report(Stage("compiling kernels"))
+    with tempfile.TemporaryDirectory(prefix="emoga-warm-up-") as folder:
+        fit(_film(_grey_avatar(), Path(folder)), None, preset="fast", iterations=ITERATIONS, gaussians=2000)
+
+
+def _grey_avatar() -> Avatar:
+    """One grey Gaussian on every triangle of the open head."""
+    head = load_head("open")
+    count = len(head.faces)
+    gaussians = Gaussians(
+        means=torch.zeros(count, 3),
+        quats=torch.tensor([1.0, 0, 0, 0]).repeat(count, 1),
+        log_scales=torch.full((count, 3), -1.0),
+        logit_opacities=torch.full((count,), 3.0),
+        sh=torch.zeros(count, 4, 3),
+        binding=torch.arange(count),
+        labels=head.face_regions.to(torch.uint8),
+    )
+    shape, neutral = torch.zeros(len(head.shape_names)), torch.zeros(len(head.expr_names))
+    return Avatar(gaussians, head.name, head.version, head.checksum, shape, neutral)
+
+
+def _film(avatar: Avatar, folder: Path) -> Track:
+    """Two frames of it from one camera, as the perfect track of them."""
+    camera = look_at((0, 0, 0.9), (0, -0.02, -0.05), 0.45, SIZE, SIZE)
+    head = load_head("open")
+    params = HeadParams.zeros(head, 2)
+    renderer = AvatarRenderer(avatar)
+    masks = np.zeros((1, 2, SIZE, SIZE), np.uint8)
+    for frame in range(2):
+        rendering = renderer.render(params, frame, [camera])
+        write_png(folder / f"{frame:06d}.png", rendering.image[0].numpy())
+        masks[0, frame] = to_uint8(rendering.alpha[0, ..., 0].numpy())
+    return Track(
+        head.name, head.version, head.checksum, params, [camera], [folder], np.arange(2), 25.0,
+        masks=masks, head_masks=masks,
+    )  # fmt: skip
