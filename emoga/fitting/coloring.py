@@ -19,7 +19,7 @@ GREY = 0.4
 
 @dataclass(frozen=True)
 class Sighting:
-    """One training picture and the head in it: vertices [V,3], the Gaussians' means and outward normals [N,3]."""
+    """One training picture and the head in it: vertices [V,3], Gaussians' means and normals [N,3]."""
 
     view: int
     frame: int

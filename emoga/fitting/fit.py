@@ -18,6 +18,7 @@ from emoga.avatar.rig import bind_pose, rig_of, to_world
 from emoga.capture import HeldOut, Track, load_track, parse_hold_out
 from emoga.errors import InputError
 from emoga.files import check_output
+from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
 from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates
@@ -76,8 +77,8 @@ def fit(
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
     session = prepare(track, held_out, chosen, rig, seed, report)
-    report(Stage("fit", chosen.iterations))
-    session.trainer.run(chosen.iterations, report)
+    checkpoint = None if output is None else checkpoint_path(output)
+    _train(session.trainer, checkpoint, fingerprint(track, held_out, chosen, rig, seed), resume, report)
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
@@ -88,11 +89,26 @@ def fit(
     }
     if output is not None:
         save_avatar(avatar, output, overwrite)
+        checkpoint.unlink(missing_ok=True)
     found = session.report(avatar, preset, report)
     found.seconds = round(time.monotonic() - started, 2)
     for note in found.notes:
         report(Note(note))
     return avatar, found
+
+
+def _train(trainer: Trainer, checkpoint: Path | None, identity: str, resume: bool, report: Reporter) -> None:
+    """Run to the end, from the checkpoint when asked to, saving one now and then."""
+    if resume and checkpoint is not None and checkpoint.exists():
+        load_checkpoint(trainer, identity, checkpoint)
+        report(Note(f"resumed at iteration {trainer.iteration} of {trainer.preset.iterations}"))
+    report(Stage("fit", trainer.preset.iterations))
+    while trainer.iteration < trainer.preset.iterations:
+        every = trainer.preset.checkpoint_every
+        until = min((trainer.iteration // every + 1) * every, trainer.preset.iterations)
+        trainer.run(until, report)
+        if checkpoint is not None:
+            save_checkpoint(trainer, identity, checkpoint)
 
 
 def _overridden(

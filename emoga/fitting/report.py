@@ -22,9 +22,14 @@ from emoga.progress import Reporter
 TRAINING_PICTURES = 24
 VISIBILITY_PICTURES = 48
 UNSEEN = {
-    "back of the head": ("scalp",), "mouth interior": ("mouth_interior",), "teeth": ("teeth",),
-    "tongue": ("tongue",), "ears": ("ears",), "neck": ("neck",), "face": ("face", "cheeks", "forehead", "jaw"),
-}  # fmt: skip
+    "back of the head": ("scalp",),
+    "mouth interior": ("mouth_interior",),
+    "teeth": ("teeth",),
+    "tongue": ("tongue",),
+    "ears": ("ears",),
+    "neck": ("neck",),
+    "face": ("face", "cheeks", "forehead", "jaw"),
+}
 
 
 @dataclass

@@ -22,7 +22,7 @@ from emoga.optimize.density import Density, refine
 from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
-from emoga.progress import Reporter, Stage, Step
+from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
 
 ALPHA_WEIGHT = 0.1
@@ -89,7 +89,7 @@ class Trainer:
         return self.pictures.example(*pairs[order[position]], half=progress < self.preset.coarse)
 
     def hold_shoulders(self, frames: TriangleFrames) -> TriangleFrames:
-        """The root bone's frame stands for the shoulders while fitting: clothing does not turn with the head."""
+        """The root bone stands for the shoulders while fitting: clothing does not turn with the head."""
         row = len(self.head.faces)
         origin, rotation = frames.origin.clone(), frames.rotation.clone()
         origin[row], rotation[row] = self.shoulders[:, 3], self.shoulders[:, :3]
@@ -149,8 +149,3 @@ def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
         return loss
     off = (rendering.alpha[0, ..., 0] - example.alpha).abs() * example.alpha_weight
     return loss + ALPHA_WEIGHT * off.mean()
-
-
-def start_stage(preset: Preset, report: Reporter) -> None:
-    """Announce the loop."""
-    report(Stage("fit", preset.iterations))

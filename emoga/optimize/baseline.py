@@ -1,4 +1,4 @@
-"""How well held-out frames can be guessed without an avatar: an avatar that does no better has learnt nothing."""
+"""How well held-out frames can be guessed without an avatar: one that does no better has learnt nothing."""
 
 from __future__ import annotations
 

@@ -239,9 +239,9 @@ def _quat_backward(quats, i, fixed, f, gradient, out):
     a, b, c, d = fixed[f, 0], fixed[f, 1], fixed[f, 2], fixed[f, 3]
     gw, gx, gy, gz = gradient[i, 0], gradient[i, 1], gradient[i, 2], gradient[i, 3]
     w = a * gw + b * gx + c * gy + d * gz
-    x = -b * gw + a * gx - d * gy + c * gz
-    y = -c * gw + d * gx + a * gy - b * gz
-    z = -d * gw - c * gx + b * gy + a * gz
+    x = -b * gw + a * gx + d * gy - c * gz
+    y = -c * gw - d * gx + a * gy + b * gz
+    z = -d * gw + c * gx - b * gy + a * gz
     qw, qx, qy, qz = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
     unit = np.float32(1) / math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz + np.float32(1e-20))
     along = (w * qw + x * qx + y * qy + z * qz) * unit * unit
