@@ -18,6 +18,7 @@ from emoga.images import to_uint8
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".y4m"}
 MAX_SIDE = 16384
+BT709, LIMITED_RANGE = 1, 1  # numbers of ITU-T H.273
 
 
 class VideoReader:
@@ -126,13 +127,23 @@ class VideoWriter:
         self._container: Any = None
 
     def __enter__(self) -> VideoWriter:
+        try:
+            self._open()
+        except BaseException:
+            # What was begun goes, since nobody will call __exit__.
+            if self._container is not None:
+                self._container.close()
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _open(self) -> None:
         if self.path == "-" or self.path.endswith(".y4m"):
             self._open_y4m()
         else:
             self._stack.enter_context(translate_os_errors(self.path))
             temporary = self._stack.enter_context(atomic_output(self.path, self._overwrite))
             self._open_mp4(temporary)
-        return self
 
     def write(self, picture: np.ndarray) -> None:
         """Append one picture [H,W,3], floats in 0..1 or uint8."""
@@ -144,8 +155,10 @@ class VideoWriter:
             planes = frame.reformat(format="yuv444p", dst_colorspace="ITU709").to_ndarray()
             self._y4m.write(b"FRAME\n" + planes.tobytes())
             return
+        frame = _padded_to_even(frame, picture).reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.colorspace, frame.color_range = BT709, LIMITED_RANGE
         with _encoder_errors(self.path):
-            for packet in self._video.encode(_padded_to_even(frame, picture)):
+            for packet in self._video.encode(frame):
                 self._container.mux(packet)
 
     def __exit__(self, *error: Any) -> bool | None:
@@ -182,6 +195,10 @@ class VideoWriter:
         stream = self._container.add_stream("libx264", rate=self.fps)
         stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
         stream.pix_fmt = "yuv420p"
+        # Players guess the matrix of untagged video by its size; say it instead.
+        codec = stream.codec_context
+        codec.colorspace, codec.color_primaries, codec.color_trc = BT709, BT709, BT709
+        codec.color_range = LIMITED_RANGE
         stream.options = {"crf": str(self.crf), "preset": "veryfast"}
         self._video = stream
         if self._audio_from:
@@ -208,10 +225,13 @@ def _encoder_errors(path: str) -> Iterator[None]:
 
 
 def _mirror_audio_stream(container: Any, source: str | Path) -> Any:
-    with av.open(str(source)) as reader:
-        if not reader.streams.audio:
-            return None
-        return container.add_stream_from_template(reader.streams.audio[0])
+    try:
+        with av.open(str(source)) as reader:
+            if not reader.streams.audio:
+                return None
+            return container.add_stream_from_template(reader.streams.audio[0])
+    except (av.error.FFmpegError, ValueError) as error:
+        raise InputError(f"{source}: its sound cannot be used ({error.__class__.__name__})") from error
 
 
 def _copy_audio(container: Any, source: str | Path, stream: Any) -> None:
