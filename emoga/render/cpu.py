@@ -28,7 +28,7 @@ from emoga.render.tiles import count_tiles, depth_order, fill_tiles, list_tiles,
 class _BufferPool:
     """Arrays to be used again: fresh memory costs a page fault per 4 KiB, a quarter of a render."""
 
-    LIMIT = 64
+    LIMIT = 2**29  # bytes kept for later
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -50,10 +50,15 @@ class _BufferPool:
     def _give(self, buffer: np.ndarray) -> None:
         with self.lock:
             self.free.append(buffer)
-            del self.free[: -self.LIMIT]
+            while sum(b.size for b in self.free) > self.LIMIT:
+                del self.free[0]
 
 
 _pool = _BufferPool()
+
+
+class _Scratch:
+    """Owns buffers of the pool for as long as a function runs."""
 
 
 @dataclass(eq=False)
@@ -91,7 +96,7 @@ def _prepare_view(
 ) -> _View:
     """Project, sort and list by tile."""
     columns, tile_lines = tile_grid(frame.width, frame.height)
-    scratch = _View(camera, columns, np.empty(0), np.empty(0))  # owns what only this function needs
+    scratch = _Scratch()
     count = gaussians[0].shape[0]
     packed = _pool.take(scratch, (count, PACKED), np.float32)
     tile_counts = _pool.take(scratch, (count,), np.int32)
@@ -174,7 +179,7 @@ class _Rasterize(torch.autograd.Function):
         grad_viewmats = torch.zeros_like(viewmats)
         grad_background = torch.zeros_like(background)
         for c, view in enumerate(ctx.views):
-            scratch = _Frame(0, 0, 0.0, False)  # owns the moments
+            scratch = _Scratch()
             moments = _pool.take(scratch, (view.tile_rows.size, MOMENTS), np.float32)
             run_parallel(
                 blend_backward,

@@ -108,15 +108,6 @@ def _too_large(value):
     return (float_bits(value) & 0x7FFFFFFF) > 0x4CBEBC20
 
 
-@kernel(inline=True)
-def _usable(mean, quat, scale, opacity):
-    """Whether projecting the Gaussian stays within float32; what does not would be written anywhere."""
-    bad = _too_large(mean[0]) or _too_large(mean[1]) or _too_large(mean[2])
-    bad = bad or _too_large(scale[0]) or _too_large(scale[1]) or _too_large(scale[2])
-    bad = bad or _too_large(quat[0]) or _too_large(quat[1]) or _too_large(quat[2]) or _too_large(quat[3])
-    return not (bad or _too_large(opacity))
-
-
 @kernel
 def project_forward(
     worker, workers, means, quats, scales, opacities, colors, camera, width, height, near, packed, radii
@@ -126,12 +117,18 @@ def project_forward(
     for i in range(count * worker // workers, count * (worker + 1) // workers):
         radii[i] = _ZERO
         opacity = opacities[i]
-        if not _usable(means[i], quats[i], scales[i], opacity):
+        mx, my, mz = means[i, 0], means[i, 1], means[i, 2]
+        s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
+        w0, w1, w2, w3 = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
+        # Beyond these limits projecting would leave float32, and tiles could be written anywhere.
+        bad = _too_large(mx) | _too_large(my) | _too_large(mz) | _too_large(opacity)
+        bad |= _too_large(s0) | _too_large(s1) | _too_large(s2)
+        bad |= _too_large(w0) | _too_large(w1) | _too_large(w2) | _too_large(w3)
+        if bad:
             continue
-        x, y, z = _to_camera(camera, means[i, 0], means[i, 1], means[i, 2])
+        x, y, z = _to_camera(camera, mx, my, mz)
         if z <= near or opacity * np.float32(255.0) <= _ONE:
             continue
-        w0, w1, w2, w3 = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
         squared = w0 * w0 + w1 * w1 + w2 * w2 + w3 * w3
         if squared < _TINY:
             continue
@@ -142,7 +139,6 @@ def project_forward(
         slope_y = y * inverse_z
         held_x, held_y = _held_slopes(camera, slope_x, slope_y)
         a0, a1, a2, b0, b1, b2 = _world_jacobian(camera, held_x, held_y, inverse_z)
-        s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
         # The Gaussian's three axes on the screen, 2x3; the covariance is their outer product.
         p0 = (a0 * r00 + a1 * r10 + a2 * r20) * s0
         p1 = (a0 * r01 + a1 * r11 + a2 * r21) * s1
@@ -225,20 +221,25 @@ def project_backward(
             prefetch(means, ahead * 3)
             prefetch(quats, ahead * 4)
             prefetch(scales, ahead * 3)
+            prefetch(grad_means, ahead * 3)
+            prefetch(grad_quats, ahead * 4)
+            prefetch(grad_scales, ahead * 3)
+            prefetch(grad_colors, ahead * 3)
+            prefetch(grad_opacities, ahead)
+            prefetch(grad_pixels, ahead)
             i = order[j]
             u = ux = uy = uxx = uxy = uyy = red = green = blue = deep = _ZERO
             for k in range(slots[j], slots[j + 1]):
-                moment = moments[k]
-                u += moment[0]
-                ux += moment[1]
-                uy += moment[2]
-                uxx += moment[3]
-                uxy += moment[4]
-                uyy += moment[5]
-                red += moment[6]
-                green += moment[7]
-                blue += moment[8]
-                deep += moment[9]
+                u += moments[k, 0]
+                ux += moments[k, 1]
+                uy += moments[k, 2]
+                uxx += moments[k, 3]
+                uxy += moments[k, 4]
+                uyy += moments[k, 5]
+                red += moments[k, 6]
+                green += moments[k, 7]
+                blue += moments[k, 8]
+                deep += moments[k, 9]
             grad_colors[i, 0] += red
             grad_colors[i, 1] += green
             grad_colors[i, 2] += blue
