@@ -7,7 +7,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class DemoResult:
 
 
 @dataclass(frozen=True)
-class _Demo:
+class Line:
     """What the stages share."""
 
     folder: Path
@@ -115,21 +115,26 @@ def demo(
     if preset not in SCALES:
         raise InputError(f"unknown preset {preset!r}; known: {', '.join(SCALES)}")
     folder = check_output_folder(output, overwrite or resume)
-    state = _State.open(folder, preset, seed, resume)
-    line = _Demo(folder, SCALES[preset], seed, report)
-    for name, stage in STAGES.items():
+    state = State.open(folder, preset, seed, resume)
+    line = Line(folder, SCALES[preset], seed, report)
+    run_stages(STAGES, line, state)
+    return conclude(line, state)
+
+
+def run_stages(stages: Mapping[str, Callable[[Line], None]], line: Line, state: State) -> None:
+    """Run the stages that are not finished yet, and remember each when it is."""
+    for name, stage in stages.items():
         if name in state.seconds:
-            report(Note(f"{name}: already there"))
+            line.report(Note(f"{name}: already there"))
             continue
-        report(Note(f"{name}: {DOING[name]}"))
+        line.report(Note(f"{name}: {DOING[name]}"))
         began = time.monotonic()
         stage(line)
         state.finish(name, time.monotonic() - began)
-    return _conclude(line, state)
 
 
 @dataclass
-class _State:
+class State:
     """Which stages of which plan are finished, kept in the folder."""
 
     path: Path
@@ -137,7 +142,7 @@ class _State:
     seconds: dict[str, float]
 
     @classmethod
-    def open(cls, folder: Path, preset: str, seed: int, resume: bool) -> _State:
+    def open(cls, folder: Path, preset: str, seed: int, resume: bool) -> State:
         plan = {"preset": preset, "seed": seed, "version": emoga.__version__, **asdict(SCALES[preset])}
         plan = json.loads(json.dumps(plan))
         state = cls(folder / STATE_FILE, plan, {})
@@ -166,7 +171,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     return found
 
 
-def _film(line: _Demo) -> None:
+def _film(line: Line) -> None:
     scale = line.scale
     capture(
         line.path("capture"), "rig", performer=PERFORMER, size=scale.size, views=scale.views,
@@ -175,21 +180,21 @@ def _film(line: _Demo) -> None:
     )  # fmt: skip
 
 
-def _track(line: _Demo) -> None:
+def _track(line: Line) -> None:
     track(
         line.path("capture"), line.path("track.h5"), preset=line.scale.track_preset,
         hold_out=line.scale.hold_out, seed=line.seed, overwrite=True, report=line.report,
     )  # fmt: skip
 
 
-def _fit(line: _Demo) -> None:
+def _fit(line: Line) -> None:
     fit(
         line.path("track.h5"), line.path("avatar.ply"), preset=line.scale.fit_preset, seed=line.seed,
         overwrite=True, report=line.report,
     )  # fmt: skip
 
 
-def _evaluate(line: _Demo) -> None:
+def _evaluate(line: Line) -> None:
     found = evaluate(
         line.path("avatar.ply"), line.path("track.h5"), csv=line.path("pictures.csv"),
         sheet=line.path("worst.png"), overwrite=True, report=line.report,
@@ -199,7 +204,7 @@ def _evaluate(line: _Demo) -> None:
     _write_json(line.path("evaluation.json"), figures)
 
 
-def _vertex_error(line: _Demo) -> float:
+def _vertex_error(line: Line) -> float:
     """Mean distance in mm of the tracked face's vertices to the truth, without any alignment."""
     head = load_head()
     with open_hdf5(line.path("capture/truth_vertices.h5"), "truth_vertices") as file:
@@ -210,7 +215,7 @@ def _vertex_error(line: _Demo) -> float:
     return float(np.linalg.norm(tracked[:, face] - truth[:, face], axis=-1).mean() * 1000)
 
 
-def _act(line: _Demo) -> None:
+def _act(line: Line) -> None:
     """Every emotion in turn, over speech; and the same in stills."""
     keys = {}
     for place, name in enumerate(ACTS):
@@ -221,7 +226,7 @@ def _act(line: _Demo) -> None:
     write_png(line.path("emotions.png"), emotion_sheet(line.avatar, ["neutral", *ACTS], line.scale.video))
 
 
-def _drive(line: _Demo) -> None:
+def _drive(line: Line) -> None:
     """Another person's motion, the avatar's own, and a walk around it."""
     driver = make_performer(DRIVER, in_model=True)
     motion = _motion_of(driver, perform(load_head(), round(6 * FPS), seed=line.seed + DRIVER, fps=FPS))
@@ -238,7 +243,7 @@ def _drive(line: _Demo) -> None:
     write_png(line.path("reenactment.png"), driving_sheet(line.avatar, motion, line.scale.video))
 
 
-def _export(line: _Demo) -> None:
+def _export(line: Line) -> None:
     avatar, folder = line.avatar, line.path("exports")
     for name, options in {
         "avatar.h5": {},
@@ -249,7 +254,7 @@ def _export(line: _Demo) -> None:
         export(avatar, folder / name, overwrite=True, report=line.report, **options)
 
 
-STAGES: dict[str, Callable[[_Demo], None]] = {
+STAGES: dict[str, Callable[[Line], None]] = {
     "film": _film,
     "track": _track,
     "fit": _fit,
@@ -283,7 +288,7 @@ def _motion_of(performer: Performer, acted: Performance) -> Motion:
     return Motion(head.name, head.version, head.checksum, performer.params(acted), FPS)
 
 
-def _video(line: _Demo, name: str, **options: Any) -> None:
+def _video(line: Line, name: str, **options: Any) -> None:
     side = line.scale.video
     reenact(line.avatar, line.path(name), size=(side, side), overwrite=True, report=line.report, **options)
 
@@ -293,7 +298,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(without_nan(value), indent=1) + "\n")
 
 
-def _conclude(line: _Demo, state: _State) -> DemoResult:
+def conclude(line: Line, state: State) -> DemoResult:
     """Put report.json together from what the stages left behind."""
     figures = json.loads(line.path("evaluation.json").read_text(encoding="utf-8"))
     capture_info = json.loads(line.path("capture/capture.json").read_text(encoding="utf-8"))["info"]
