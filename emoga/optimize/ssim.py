@@ -228,6 +228,75 @@ def ssim_map_reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return similarity.permute(0, 2, 3, 1)
 
 
+@kernel
+def _weigh_errors(worker, workers, a, b, similarity, weights, dssim, scale, sums, slope):
+    """sums [B,H] float64 of the weighted errors of each row, and slope [B,H,W3] = dL/d(similarity)."""
+    batch, height, width = a.shape
+    plain = np.float32(1.0 - dssim)
+    share = np.float32(dssim)
+    factor = np.float32(scale)
+    for at in range(batch * height * worker // workers, batch * height * (worker + 1) // workers):
+        image, y = at // height, at % height
+        total = 0.0
+        for x in range(width // 3):
+            weight = weights[image, y, x]
+            error = _ZERO
+            for k in range(3 * x, 3 * x + 3):
+                error += plain * abs(a[image, y, k] - b[image, y, k])
+                if dssim > 0:
+                    error += share * (_ONE - similarity[image, y, k])
+                    slope[image, y, k] = -share * factor * weight
+            total += weight * error
+        sums[image, y] = total
+
+
+@kernel
+def _add_absolute_slope(worker, workers, a, b, weights, factor, grad_a):
+    """Add factor * weight * sign(a - b) to grad_a [B,H,W3]."""
+    batch, height, width = a.shape
+    for at in range(batch * height * worker // workers, batch * height * (worker + 1) // workers):
+        image, y = at // height, at % height
+        for x in range(width // 3):
+            step = np.float32(factor) * weights[image, y, x]
+            for k in range(3 * x, 3 * x + 3):
+                difference = a[image, y, k] - b[image, y, k]
+                if difference > 0:
+                    grad_a[image, y, k] += step
+                elif difference < 0:
+                    grad_a[image, y, k] -= step
+
+
+class _DssimL1Loss(torch.autograd.Function):
+    """The loss and, already in the forward, its gradient by `rendered`: nothing is computed twice."""
+
+    @staticmethod
+    def forward(ctx, rendered, target, weights, dssim):
+        a, b, pixels = _rows(rendered), _rows(target), weights.detach().contiguous().numpy()
+        scale = 1 / (3 * max(float(weights.sum(dtype=torch.float64)), 1e-8))
+        used = a.shape if dssim > 0 else (0, 0, 0)
+        keep = ctx.needs_input_grad[0]
+        similarity, slope = np.empty(used, np.float32), np.empty(used, np.float32)
+        slopes = np.empty((4, *used) if keep else (4, 0, 0, 0), np.float32)
+        sums = np.empty(a.shape[:2])
+        if dssim > 0:
+            run_parallel(_ssim_forward, np.zeros(1, np.int64), a, b, similarity, slopes, keep)
+        run_parallel(_weigh_errors, a, b, similarity, pixels, dssim, scale, sums, slope)
+        if keep:
+            grad = torch.zeros(rendered.shape)
+            if dssim > 0:
+                gradient = (a, b, slopes, 0, slope, _rows(grad))
+                run_parallel(_ssim_backward, np.zeros(1, np.int64), *gradient)
+            run_parallel(_add_absolute_slope, a, b, pixels, (1 - dssim) * scale, _rows(grad))
+            ctx.save_for_backward(grad)
+        return torch.tensor(sums.sum() * scale, dtype=torch.float32)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        (by_rendered,) = ctx.saved_tensors
+        return by_rendered * grad, None, None, None
+
+
 def dssim_l1_loss(
     rendered: torch.Tensor,
     target: torch.Tensor,
@@ -237,10 +306,18 @@ def dssim_l1_loss(
     """(1 - dssim) · mean |rendered - target| + dssim · mean (1 - SSIM), a scalar.
 
     rendered, target [B,H,W,3]; weights [B,H,W] >= 0 make both means weighted ones (all zero: loss 0).
+    On CPU in float32, with a target and weights that need no gradient, it runs as one compiled pass.
     """
+    if rendered.shape != target.shape or rendered.ndim != 4 or rendered.shape[-1] != 3:
+        shapes = f"{tuple(rendered.shape)} and {tuple(target.shape)}"
+        raise InputError(f"dssim_l1_loss: shapes {shapes} must both be [B,H,W,3]")
+    if weights is None:
+        weights = rendered.new_ones(rendered.shape[:3])
+    tensors = (rendered, target, weights)
+    on_cpu = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    if on_cpu and not (target.requires_grad or weights.requires_grad):
+        return _DssimL1Loss.apply(rendered, target, weights.expand(rendered.shape[:3]), float(dssim))
     error = (1 - dssim) * (rendered - target).abs()
     if dssim > 0:
         error = error + dssim * (1 - ssim_map(rendered, target))
-    if weights is None:
-        return error.mean()
     return (error.mean(-1) * weights).sum() / weights.sum().clamp(min=1e-8)
