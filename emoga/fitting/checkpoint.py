@@ -14,7 +14,7 @@ import torch
 from emoga.avatar import Gaussians
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text
+from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text, write_text
 from emoga.fitting.presets import Preset
 from emoga.fitting.trainer import Trainer
 from emoga.optimize.adam import AdamState
@@ -46,7 +46,8 @@ def fingerprint(track: Track, held_out: HeldOut, preset: Preset, rig: str, seed:
 def save_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
     """Write the trainer's state atomically; `identity` is the fit's fingerprint."""
     with atomic_output(path, overwrite=True) as temporary, new_hdf5(temporary, KIND) as file:
-        file.attrs["identity"], file.attrs["iteration"] = identity, trainer.iteration
+        write_text(file, "identity", identity)
+        file.attrs["iteration"] = trainer.iteration
         splats, motion = trainer.splats, trainer.motion
         for item in fields(Gaussians):
             _write(file, f"gaussians/{item.name}", getattr(splats.gaussians, item.name))

@@ -62,8 +62,7 @@ def _unhidden(head: Head, example: Example, sighting: Sighting) -> tuple[np.ndar
     index = visible_faces(head, sighting.vertices, example.camera)[lines, columns]
     face_depth = vertex_depth[head.faces.numpy()[np.maximum(index, 0)]].mean(1)
     shown = depth[rows] < np.where(index >= 0, face_depth, np.inf) + BEHIND
-    if example.alpha is not None:
-        shown &= example.alpha.numpy()[lines, columns] > 0.97
+    shown &= example.alpha.numpy()[lines, columns] > 0.97
     return rows[shown], columns[shown], lines[shown]
 
 

@@ -27,8 +27,8 @@ class Example:
     target: torch.Tensor
     backdrop: torch.Tensor
     weight: torch.Tensor
-    alpha: torch.Tensor | None
-    alpha_weight: torch.Tensor | None
+    alpha: torch.Tensor
+    alpha_weight: torch.Tensor
 
 
 class TrainingPictures:
@@ -38,6 +38,7 @@ class TrainingPictures:
         self, track: Track, views: list[int], frames: list[int], report: Reporter, halves: bool = True
     ) -> None:
         self.cameras = track.cameras
+        self.has_masks = track.masks is not None
         self.pairs = [(view, frame) for frame in frames for view in views]
         self.backdrops, self.flat = backdrops(track, frames)
         self._stacks: dict[tuple[int, int, bool], tuple[np.ndarray, ...]] = {}
@@ -51,7 +52,8 @@ class TrainingPictures:
         """Picture on its backdrop, alpha, and how much each pixel counts, all uint8."""
         picture = track.picture(view, frame)
         if track.masks is None:
-            return picture, np.full(picture.shape[:2], 255, np.uint8)
+            full = np.full(picture.shape[:2], 255, np.uint8)
+            return picture, full, full
         mask = track.masks[view, frame]
         weight = np.full(mask.shape, 255, np.uint8)
         if track.head_masks is not None:
@@ -62,25 +64,15 @@ class TrainingPictures:
 
     def example(self, view: int, frame: int, half: bool = False) -> Example:
         """The picture of one pair, converted to floats."""
-        picture, weight, *mask = self._stacks[view, frame, half]
+        picture, weight, mask = self._stacks[view, frame, half]
         camera = self.cameras[view]
         if half:
             camera = camera.resized(picture.shape[1], picture.shape[0])
-        alpha = alpha_weight = None
-        if mask:
-            alpha = torch.from_numpy(mask[0] * BYTE)
-            certain = (mask[0] < CERTAIN_EMPTY) | (mask[0] > CERTAIN_FULL)
-            alpha_weight = torch.from_numpy(certain.astype(np.float32))
-        return Example(
-            view,
-            frame,
-            camera,
-            torch.from_numpy(picture * BYTE),
-            torch.from_numpy(self.backdrops[view]),
-            torch.from_numpy(weight * BYTE),
-            alpha,
-            alpha_weight,
-        )
+        certain = (mask < CERTAIN_EMPTY) | (mask > CERTAIN_FULL)
+        floats = (picture * BYTE, self.backdrops[view], weight * BYTE, mask * BYTE)
+        target, backdrop, weight, alpha = (torch.from_numpy(part) for part in floats)
+        certain = torch.from_numpy(certain.astype(np.float32) * self.has_masks)
+        return Example(view, frame, camera, target, backdrop, weight, alpha, certain)
 
 
 def _half(picture: np.ndarray) -> np.ndarray:

@@ -19,13 +19,14 @@ from emoga.fitting.start import FIXED_SHARE
 from emoga.head import Head, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
+from emoga.optimize.losses import picture_loss
 from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
-from emoga.optimize.ssim import dssim_l1_loss
 from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
+from emoga.render.kernels import torch_on_one_thread
 
-ALPHA_WEIGHT = 0.1
+ALPHA_SHARE = 0.1
 REACH = {"scalp": 10.0, "shoulders": 4.0, "boundary": 4.0, "brows": 1.5, "lashes": 1.5, "neck": 2.0}
 SINK_REACH = 100.0
 WARM_UP = 0.08  # share of the iterations before the motion is corrected
@@ -49,16 +50,19 @@ class Trainer:
     seed: int
     shoulders: torch.Tensor
     iteration: int = 0
+    _tether_of: tuple[Splats, Tether] | None = None
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
-        loss_sum, count = 0.0, 0
-        while self.iteration < until:
-            loss_sum += self.step()
-            count += 1
-            if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
-                report(Step(self.iteration, {"loss": loss_sum / count, "gaussians": float(len(self.splats))}))
-                loss_sum, count = 0.0, 0
+        loss, count = 0.0, 0
+        with torch_on_one_thread():
+            while self.iteration < until:
+                loss += self.step()
+                count += 1
+                if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
+                    figures = {"loss": loss / count, "gaussians": float(len(self.splats))}
+                    report(Step(self.iteration, figures))
+                    loss, count = 0.0, 0
 
     def step(self) -> float:
         """One picture: gradients, updates, statistics. Returns the loss."""
@@ -69,7 +73,10 @@ class Trainer:
         _, frames = pose_frames(self.identity, self.rig, params, 0)
         frames = self.hold_shoulders(frames)
         rendering = self.render(example, frames)
-        loss = picture_loss(rendering, example)
+        loss = picture_loss(
+            rendering.image[0], rendering.alpha[0, ..., 0], example.target, example.weight,
+            example.alpha, example.alpha_weight, ALPHA_SHARE,
+        )  # fmt: skip
         loss.backward()
         visible = rendering.statistics.visible[0]
         self.splats.observe(rendering.statistics.means2d_grad[0], visible)
@@ -120,12 +127,17 @@ class Trainer:
         }
 
     def _tether(self) -> Tether:
+        """How far each Gaussian may go, by region; worked out again when Gaussians came or went."""
+        if self._tether_of is not None and self._tether_of[0] is self.splats:
+            return self._tether_of[1]
         gaussians = self.splats.gaussians
         reach = torch.ones(len(self.head.region_names) + 1)
         for name, distance in REACH.items():
             reach[self.head.region_names.index(name)] = distance
         distance = reach[gaussians.labels.long()]
-        return Tether(torch.where(gaussians.binding < 0, torch.full_like(distance, SINK_REACH), distance))
+        distance[gaussians.binding < 0] = SINK_REACH
+        self._tether_of = (self.splats, Tether(distance))
+        return self._tether_of[1]
 
     def _control(self, progress: float) -> None:
         preset = self.preset
@@ -140,12 +152,3 @@ class Trainer:
         names = self.head.region_names
         labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
         return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
-
-
-def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
-    """0.8 L1 + 0.2 D-SSIM over what counts, and L1 of alpha where the matte is certain."""
-    loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
-    if example.alpha is None:
-        return loss
-    off = (rendering.alpha[0, ..., 0] - example.alpha).abs() * example.alpha_weight
-    return loss + ALPHA_WEIGHT * off.mean()

@@ -74,8 +74,8 @@ class Splats:
 
     def observe(self, slope: torch.Tensor, visible: torch.Tensor) -> None:
         """Add one picture's pixel-gradient norms [N] of visible [N] Gaussians to the statistics."""
-        self.slope += torch.where(visible, slope, torch.zeros_like(slope))
-        self.seen += visible
+        self.slope.addcmul_(slope, visible.to(slope.dtype))
+        self.seen.add_(visible)
 
     def forget(self) -> None:
         """Start the statistics of density control again."""
