@@ -71,9 +71,30 @@ def kernel(function: Callable | None = None, *, inline: bool = False) -> Callabl
         return numba.njit(cache=True, **options)(function)
 
 
+_workers: int | None = None
+
+
 def worker_count() -> int:
     """Threads to use: torch's setting, but never more than NUMBA_NUM_THREADS."""
-    return max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    return _workers or max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Inside, torch keeps to one thread while kernels use as many as before.
+
+    For loops of kernels and many small torch operations: torch would wait at a barrier after each of them,
+    for milliseconds whenever another process holds a core.
+    """
+    global _workers
+    before, threads = _workers, torch.get_num_threads()
+    _workers = worker_count()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _workers = before
+        torch.set_num_threads(threads)
 
 
 class _Crew:
