@@ -15,7 +15,7 @@ from emoga.capture import load_track, open_capture
 from emoga.capture.capture import INDEX
 from emoga.capture.media import VideoPictures
 from emoga.errors import InputError
-from emoga.files import read_npz
+from emoga.files import kind_of, read_npz
 from emoga.images import IMAGE_SUFFIXES, read_image_uint8
 from emoga.motion import Motion, load_motion, read_motion
 from emoga.video import VIDEO_SUFFIXES
@@ -88,7 +88,7 @@ def _file(path: Path) -> tuple[str, dict[str, Any]]:
 def _hdf5(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         with h5py.File(path, "r") as file:
-            kind = file.attrs.get("emoga_kind")
+            kind = kind_of(file)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: damaged HDF5 file") from error
     if kind == "avatar":

@@ -8,8 +8,10 @@ import json
 import math
 import os
 import shutil
+import struct
 import sys
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +29,8 @@ FORMAT_VERSION = 1
 MAX_ELEMENTS = 2**31
 MAX_HDF5_OBJECTS = 20_000
 MAX_HDF5_DEPTH = 16
+MAX_ATTRIBUTES = 100
+MAX_ATTRIBUTE_BYTES = 16 * 2**20
 
 
 def cache_dir() -> Path:
@@ -167,7 +171,7 @@ def require_file(path: str | Path, what: str) -> Path:
 def new_hdf5(path: Path | BinaryIO, kind: str) -> h5py.File:
     """An HDF5 file to write, on disk or in a buffer, stamped with kind and format version, free of times."""
     file = h5py.File(path, "w", track_order=False, libver=("v110", "v110"))
-    file.attrs["emoga_kind"] = kind
+    write_text(file, "emoga_kind", kind)
     file.attrs["emoga_format"] = FORMAT_VERSION
     return file
 
@@ -207,14 +211,14 @@ def open_hdf5_image(image: bytes, path: str | Path, kind: str) -> Iterator[h5py.
 def _checked_hdf5(file: h5py.File, path: str | Path, kind: str) -> Iterator[h5py.File]:
     try:
         with file:
-            found = file.attrs.get("emoga_kind")
+            found = kind_of(file)
             if found != kind:
-                described = f"an emoga {found[:40]} file" if isinstance(found, str) else "not an emoga file"
+                described = f"an emoga {found[:40]} file" if found else "not an emoga file"
                 raise InputError(f"{path}: is {described}, expected an emoga {kind} file")
+            _audit(file, path)
             version = file.attrs.get("emoga_format")
             if not isinstance(version, (int, np.integer)) or int(version) != FORMAT_VERSION:
                 raise InputError(f"{path}: format {version!r:.40} is not known here; update emoga")
-            _audit(file, path)
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: damaged emoga {kind} file ({_first_line(error)})") from error
@@ -224,12 +228,14 @@ def _audit(file: h5py.File, path: str | Path) -> None:
     """Walk the whole file before anything of it is used, and refuse what our writers never make.
 
     That is: links into other files or of no use, storage outside the file, filters beyond gzip and shuffle,
-    chunks far larger than their data, and trees that are too deep or too wide.
+    chunks far larger than their data, trees that are too deep or too wide, and values of variable length:
+    they lie in the global heap, in which a damaged file sends the library round in circles.
     """
     waiting: list[tuple[h5py.Group, int]] = [(file, 0)]
     seen = 0
     while waiting:
         group, depth = waiting.pop()
+        _audit_attributes(group, path)
         for name in group:
             seen += 1
             if seen > MAX_HDF5_OBJECTS or depth > MAX_HDF5_DEPTH:
@@ -240,12 +246,34 @@ def _audit(file: h5py.File, path: str | Path) -> None:
             if isinstance(item, h5py.Group):
                 waiting.append((item, depth + 1))
             elif isinstance(item, h5py.Dataset):
+                _audit_attributes(item, path)
                 _audit_storage(item, f"{path}: {item.name}")
             else:
                 raise InputError(f"{path}: {name[:80]!r} is neither group nor data; refused")
 
 
+def _audit_attributes(item: h5py.Group | h5py.Dataset, path: str | Path) -> None:
+    if len(item.attrs) > MAX_ATTRIBUTES:
+        raise InputError(f"{path}: {item.name} has more attributes than any emoga file; refused")
+    for name in item.attrs:
+        if not _is_plain(item.attrs.get_id(name)):
+            raise InputError(f"{path}: {item.name}@{name[:80]} is of a type emoga does not write; refused")
+
+
+def _is_plain(attribute: h5py.h5a.AttrID) -> bool:
+    """Whether an attribute is one number or one text of fixed length, of bearable size."""
+    kind = attribute.get_type()
+    if attribute.shape != () or attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+        return False
+    if isinstance(kind, h5py.h5t.TypeStringID):
+        return not kind.is_variable_str()
+    # An h5py truth value is an enumeration of two numbers.
+    return isinstance(kind, (h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID))
+
+
 def _audit_storage(item: h5py.Dataset, where: str) -> None:
+    if item.dtype.kind not in "fiub":
+        raise InputError(f"{where}: has type {item.dtype}, which emoga does not write; refused")
     plist = item.id.get_create_plist()
     filters = {plist.get_filter(index)[0] for index in range(plist.get_nfilters())}
     if not filters <= {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}:
@@ -306,8 +334,23 @@ def write_array(group: h5py.Group, name: str, array: Any) -> None:
         )
 
 
-def read_text(group: h5py.Group, name: str, default: str | None = None, limit: int = 16 * 2**20) -> str:
-    """A string attribute, checked for type and length."""
+def write_text(group: h5py.Group, name: str, text: str) -> None:
+    """Store a text attribute, in UTF-8 of fixed length."""
+    group.attrs.create(name, np.bytes_(text.encode()))
+
+
+def kind_of(file: h5py.File) -> str:
+    """What an HDF5 file says it is, "" when no emoga wrote it."""
+    if "emoga_kind" not in file.attrs or not _is_plain(file.attrs.get_id("emoga_kind")):
+        return ""
+    kind = file.attrs["emoga_kind"]
+    return kind.decode("utf-8", errors="replace") if isinstance(kind, bytes) else ""
+
+
+def read_text(
+    group: h5py.Group, name: str, default: str | None = None, limit: int = MAX_ATTRIBUTE_BYTES
+) -> str:
+    """A text attribute, checked for type and length."""
     value = group.attrs.get(name, default)
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
@@ -361,9 +404,9 @@ def read_npz(
             return {name: _checked_npy(path, archive, name, max_elements) for name in names}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
         raise InputError(f"{path}: not readable as {what} (no pickles)") from error
-    except (MemoryError, OverflowError, zipfile.LargeZipFile, SyntaxError, TypeError, RuntimeError) as error:
+    except (MemoryError, OverflowError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         raise InputError(f"{path}: damaged; expected {what}") from error
-    except zlib.error as error:
+    except (zipfile.LargeZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError) as error:
         raise InputError(f"{path}: damaged; expected {what}") from error
 
 

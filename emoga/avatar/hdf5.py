@@ -23,7 +23,7 @@ import torch
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
 from emoga.avatar.rig import RIGS
 from emoga.errors import InputError
-from emoga.files import new_hdf5, read_array, read_json, read_text, write_array
+from emoga.files import new_hdf5, read_array, read_json, read_text, write_array, write_text
 from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
 from emoga.motion import Motion
 
@@ -40,7 +40,7 @@ def avatar_image(avatar: Avatar) -> bytes:
         _write_gaussians(file, avatar.gaussians)
         head = file.create_group("head")
         write_head_identity(head, avatar.head_name, avatar.head_version, avatar.head_checksum)
-        head.attrs["rig"] = avatar.rig
+        write_text(head, "rig", avatar.rig)
         write_array(head, "shape", _float32(avatar.shape))
         if avatar.static_offset is not None:
             write_array(head, "static_offset", _float32(avatar.static_offset))
@@ -52,7 +52,7 @@ def avatar_image(avatar: Avatar) -> bytes:
             )
         if avatar.motion is not None:
             _write_motion(file.create_group("motion"), avatar.motion)
-        file.attrs["provenance"] = json.dumps(avatar.provenance, sort_keys=True)
+        write_text(file, "provenance", json.dumps(avatar.provenance, sort_keys=True))
     return buffer.getvalue()
 
 

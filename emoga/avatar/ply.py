@@ -77,7 +77,7 @@ def read_splat_records(records: np.ndarray, source: str) -> WorldRows:
         means=_gather(records, ("x", "y", "z")),
         quats=_gather(records, _numbered("rot", 4)),
         log_scales=_gather(records, _numbered("scale", 3)),
-        logit_opacities=np.where(np.isinf(opacities), np.sign(opacities) * OPAQUE_LOGIT, opacities),
+        logit_opacities=np.nan_to_num(opacities, nan=np.nan, posinf=OPAQUE_LOGIT, neginf=-OPAQUE_LOGIT),
         sh=np.concatenate([base, by_channel.transpose(0, 2, 1)], axis=1),
     )
     for item in fields(world):

@@ -16,7 +16,16 @@ from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import POINT_COUNTS, Landmarks
 from emoga.capture.media import Pictures, open_pictures
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_json, read_text, write_array
+from emoga.files import (
+    atomic_output,
+    new_hdf5,
+    open_hdf5,
+    read_array,
+    read_json,
+    read_text,
+    write_array,
+    write_text,
+)
 from emoga.head import HeadParams
 from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
 from emoga.images import from_uint8
@@ -95,7 +104,7 @@ def save_track(track: Track, path: str | Path, overwrite: bool = False) -> None:
                 )
         if track.landmarks is not None:
             group = file.create_group("landmarks")
-            group.attrs["scheme"] = track.landmarks.scheme
+            write_text(group, "scheme", track.landmarks.scheme)
             write_array(group, "points", track.landmarks.points)
             write_array(group, "valid", track.landmarks.valid.astype(np.uint8))
         for name in ("lighting", "texture"):
@@ -106,7 +115,7 @@ def save_track(track: Track, path: str | Path, overwrite: bool = False) -> None:
             write_array(quality, name, np.asarray(values, np.float32))
         write_array(file, "held_out_views", np.asarray(track.held_out.views, np.int64))
         write_array(file, "held_out_frames", np.asarray(track.held_out.frames, np.int64))
-        file.attrs["provenance"] = json.dumps(track.provenance)
+        write_text(file, "provenance", json.dumps(track.provenance))
 
 
 def load_track(path: str | Path, media_dir: str | Path | None = None) -> Track:
@@ -151,8 +160,8 @@ def _write_cameras(file: h5py.File, track: Track, folder: Path) -> None:
     write_array(
         group, "size", np.array([(camera.width, camera.height) for camera in track.cameras], np.int64)
     )
-    group.attrs["names"] = json.dumps([camera.name for camera in track.cameras])
-    group.attrs["media"] = json.dumps([_relative(media, folder) for media in track.media])
+    write_text(group, "names", json.dumps([camera.name for camera in track.cameras]))
+    write_text(group, "media", json.dumps([_relative(media, folder) for media in track.media]))
     write_array(file, "frames", track.frames)
     file.attrs["fps"] = float(track.fps)
     file.attrs["calibrated"] = track.calibrated

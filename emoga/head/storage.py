@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import read_array, read_text, write_array
+from emoga.files import read_array, read_text, write_array, write_text
 from emoga.head.params import HeadParams
 
 MAX_FRAMES = 1_000_000
@@ -17,11 +17,8 @@ MAX_FRAMES = 1_000_000
 
 def write_head_identity(group: h5py.Group, name: str, version: str, checksum: str) -> None:
     """Name, version and checksum of the head model a file was made with."""
-    group.attrs["head_name"], group.attrs["head_version"], group.attrs["head_checksum"] = (
-        name,
-        version,
-        checksum,
-    )
+    for part, text in (("name", name), ("version", version), ("checksum", checksum)):
+        write_text(group, f"head_{part}", text)
 
 
 def read_head_identity(group: h5py.Group) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ import h5py
 
 from emoga.capture.track import load_track
 from emoga.errors import InputError
+from emoga.files import kind_of
 from emoga.head import load_head
 from emoga.motion.motion import Motion, load_motion, motion_of_track
 from emoga.motion.readers_arkit import read_arkit_csv
@@ -51,10 +52,9 @@ def _read(path: Path, head: str, fps: float | None) -> Motion:
     raise InputError(f"{path}: not a motion; expected {EXPECTED}")
 
 
-def _kind(path: Path) -> str | None:
+def _kind(path: Path) -> str:
     try:
         with h5py.File(path, "r") as file:
-            kind = file.attrs.get("emoga_kind")
+            return kind_of(file)
     except (OSError, RuntimeError, ValueError):
-        return None
-    return kind if isinstance(kind, str) else None
+        return ""

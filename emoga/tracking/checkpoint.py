@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text, write_array
+from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text, write_array, write_text
 from emoga.head import HeadParams
 from emoga.optimize.solving_state import State
 
@@ -33,7 +33,8 @@ def fingerprint(settings: dict[str, Any], arrays: list[np.ndarray]) -> str:
 def save_checkpoint(path: Path, mark: str, stage: int, state: State, extra: dict[str, torch.Tensor]) -> None:
     """Write the state after `stage` finished stages, in full precision."""
     with atomic_output(path, overwrite=True) as temporary, new_hdf5(temporary, "track-checkpoint") as file:
-        file.attrs["fingerprint"], file.attrs["stage"] = mark, stage
+        write_text(file, "fingerprint", mark)
+        file.attrs["stage"] = stage
         for item in fields(HeadParams):
             value = getattr(state.params, item.name)
             if value is not None:
