@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoga.capture import Track, load_track, open_capture
+from emoga.capture import Track, load_track, open_capture, parse_hold_out
 from emoga.errors import InputError
 
 MEGA = 2**20
@@ -97,6 +97,35 @@ def plan_reenact(
     steps = [f"draw {frames} frames of {width}x{height} from {count} Gaussians", f"write {output}"]
     seconds = 6 + frames * (0.02 + 0.4e-6 * count + 0.03 * pixels / 512**2)
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + count * 800 / MEGA, frames * pixels * 0.08 / MEGA)
+
+
+def plan_studio(
+    output: Path,
+    kind: str,
+    size: int,
+    views: int,
+    frames: int | None,
+    samples: int,
+    hold_out: tuple[str, ...] | None,
+) -> Plan:
+    """What `emoga studio` will do and take."""
+    from emoga.studio.capturing import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
+
+    views = 1 if kind == "single" else views
+    frames = frames or (120 if kind == "single" else 24)
+    default = ("frames:last:20%",) if kind == "single" else ("views:3,9", "frames:last:25%")
+    held_out = parse_hold_out(default if hold_out is None else hold_out, views, frames)
+    trained = len(held_out.training_views(views)) * len(held_out.training_frames(frames))
+    pictures = views * frames
+    traced = size**2 * samples * (trained + HELD_OUT_FACTOR * (pictures - trained))
+    cores = os.cpu_count() or 1
+    seconds = (traced / SAMPLES_PER_SECOND + frames * SCENE_SECONDS) / cores + 12
+    steps = [
+        f"film {pictures} pictures of {size}x{size}, {views} cameras, {frames} frames, {samples} samples per "
+        f"pixel, four times as many in {pictures - trained} held-out ones",
+        f"write {output}: pictures, masks, landmarks, truth",
+    ]
+    return Plan(steps, seconds, 900 * cores, pictures * size**2 * 2.5 / MEGA)
 
 
 def _span(count: int, start: int | None, end: int | None) -> int:

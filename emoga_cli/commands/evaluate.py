@@ -10,6 +10,7 @@ import typer
 from emoga.errors import InputError, QualityError
 from emoga_cli.options import FailBelowOption, HoldOutOption, MediaOption, OverwriteOption
 from emoga_cli.session import Session, verb
+from emoga_cli.tables import format_table
 
 if TYPE_CHECKING:
     from emoga.evaluation import EvaluationReport, TrackReport
@@ -81,9 +82,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _table(report: EvaluationReport) -> str:
-    rows = report.table()
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(_aligned(cell, widths[i], i) for i, cell in enumerate(row)).rstrip() for row in rows]
+    lines = format_table(report.table())
     if report.landmarks is not None:
         relative = 100 * report.landmarks.mean_relative
         lines.append(f"landmarks: {report.landmarks.mean_px:.2f} px, {relative:.2f} % of face height")
@@ -92,10 +91,6 @@ def _table(report: EvaluationReport) -> str:
     elif report.lpips_missing:
         lines.append(f"LPIPS not computed: {report.lpips_missing}")
     return "\n".join([*lines, "", *report.protocol])
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
 def _track_text(report: TrackReport) -> str:

@@ -1,0 +1,42 @@
+"""`emoga demo`: the whole line on a synthetic performer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emoga_cli.options import OverwriteOption, PresetOption, ResumeOption
+from emoga_cli.session import Session, verb
+from emoga_cli.tables import format_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @verb(app, "demo")
+    def demo(
+        session: Session,
+        output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("demo"),
+        preset: PresetOption = "default",
+        resume: ResumeOption = False,
+        overwrite: OverwriteOption = False,
+    ) -> None:
+        """Film a performer, track, fit, measure, act emotions, be driven, export: everything once.
+
+        Example: emoga demo -o demo
+        """
+        from emoga.demo import demo as run_demo
+
+        result = run_demo(
+            output,
+            preset=preset,
+            seed=session.seed,
+            resume=resume,
+            overwrite=overwrite,
+            report=session.report,
+        )
+        files = [(name, str(path)) for name, path in result.files.items()]
+        text = [*format_table(result.rows), "", *format_table(files)]
+        session.finish({**result.report, "files": dict(files)}, "\n".join(text))

@@ -1,0 +1,85 @@
+"""`emoga studio`: captures of a synthetic performer, with the truth beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emoga_cli.options import DryRunOption, OverwriteOption, ResumeOption
+from emoga_cli.session import Session, verb
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @verb(app, "studio")
+    def studio(
+        session: Session,
+        output: Annotated[Path, typer.Option("--output", "-o", help="Capture folder to write.")],
+        kind: Annotated[
+            Literal["rig", "single"],
+            typer.Option("--kind", help="Many cameras, or one before a moving head."),
+        ] = "rig",
+        performer: Annotated[int, typer.Option("--performer", min=0, help="Which person, any number.")] = 0,
+        in_model: Annotated[
+            bool, typer.Option("--in-model", help="A person the head model can express exactly.")
+        ] = False,
+        emotion: Annotated[str | None, typer.Option("--emotion", help="Act this emotion throughout.")] = None,
+        intensity: Annotated[
+            float, typer.Option("--intensity", min=0, max=1.5, help="How strongly the emotion is acted.")
+        ] = 1.0,
+        size: Annotated[int, typer.Option("--size", min=16, help="Pixels on a side.")] = 512,
+        views: Annotated[int, typer.Option("--views", min=1, help="Cameras of the rig.")] = 16,
+        frames: Annotated[
+            int | None, typer.Option("--frames", min=1, help="Frames.  [default: 24, single 120]")
+        ] = None,
+        samples: Annotated[
+            int, typer.Option("--samples", min=1, help="Samples per pixel; held-out pictures get four times.")
+        ] = 16,
+        hold_out: Annotated[
+            list[str] | None,
+            typer.Option("--hold-out", help="Pictures filmed for measuring: views:3,9 or frames:last:20%."),
+        ] = None,
+        resume: ResumeOption = False,
+        overwrite: OverwriteOption = False,
+        dry_run: DryRunOption = False,
+    ) -> None:
+        """Film a synthetic performer whose every parameter is known: pictures, masks, landmarks, truth.
+
+        Example: emoga studio -o capture --size 64 --views 2 --frames 3 --samples 4
+        """
+        held_out = None if hold_out is None else tuple(hold_out)
+        if dry_run:
+            from emoga_cli.plans import plan_studio
+
+            session.plan(plan_studio(output, kind, size, views, frames, samples, held_out))
+            return
+        from emoga.studio import capture
+
+        folder = capture(
+            output,
+            kind=kind,
+            performer=performer,
+            in_model=in_model,
+            emotion=emotion,
+            intensity=intensity,
+            size=size,
+            views=views,
+            frames=frames,
+            samples=samples,
+            seed=session.seed,
+            hold_out=held_out,
+            overwrite=overwrite,
+            resume=resume,
+            report=session.report,
+        )
+        from emoga.describe import describe
+
+        found = describe(folder)
+        session.finish(
+            {"output": str(folder), **found.facts},
+            f"{folder}  {found.facts['cameras']} cameras, {found.facts['frames']} frames, "
+            f"{found.facts['size']}, truth in truth.track.h5",
+        )
