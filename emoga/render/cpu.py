@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from emoga.errors import InputError
+from emoga.errors import EnvironmentFailure, InputError
 from emoga.render.blend import blend_backward, blend_forward
 from emoga.render.kernels import run_parallel, worker_count
 from emoga.render.project import (
@@ -105,6 +105,11 @@ def _prepare_view(
     run_parallel(count_tiles, packed, radii, columns, tile_lines, tile_counts)
     view = _View(camera, columns, *depth_order(packed, tile_counts))
     pairs = int(view.slots[-1])
+    if pairs >= 2**31:
+        raise EnvironmentFailure(
+            f"rasterize: {view.order.size} Gaussians cover {pairs} tiles, more than fits in memory; "
+            "check their scales"
+        )
     workers = worker_count()
     view.rows = _pool.take(view, (view.order.size, PACKED), np.float32)
     view.starts = np.empty(columns * tile_lines + 1, np.int64)
