@@ -147,7 +147,7 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, values in arrays.items():
             stream = io.BytesIO()
-            np.lib.format.write_array(stream, np.ascontiguousarray(values), allow_pickle=False)
+            np.lib.format.write_array(stream, np.asarray(values, order="C"), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), stream.getvalue())
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
 

@@ -7,6 +7,7 @@ import torch
 # Order within one eye: up and down turn about x, in and out about y.
 DIRECTIONS = ("Up", "Down", "In", "Out")
 SOFTNESS = 0.1
+REACH = 1.4  # lids follow a wide gaze less and less: never further than this many units
 UNITS = tuple(f"eyeLook{direction}{side}" for side in ("Left", "Right") for direction in DIRECTIONS)
 
 
@@ -32,7 +33,7 @@ def lid_weights(gaze: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     pitch, yaw = -eyes[..., 0], eyes[..., 1] * torch.tensor([1.0, -1.0], dtype=gaze.dtype, device=gaze.device)
     signed = torch.stack([pitch, -pitch, -yaw, yaw], -1) / angles
     soft = 0.5 * (signed + (signed * signed + SOFTNESS**2).sqrt() - SOFTNESS)
-    return soft.reshape(-1, 8)
+    return REACH * torch.tanh(soft / REACH).reshape(-1, 8)
 
 
 def weights_from_gaze(gaze: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from emoga.head.presets import PRESETS
 
 DATA = Path(__file__).parent / "data"
 OPEN_HEAD = DATA / "open_head.npz"
+OPEN_LANDMARKS = DATA / "open_landmarks.npz"
 STUDIO_IDENTITIES = DATA / "studio_identities.npz"
 KNOWN = ("open",)
 LID_ARRAYS = (
@@ -28,6 +29,7 @@ ARRAYS = (
     "joint_regressor", "joint_offset", "skin_weights", "jaw_turn", "gaze_angles",
     *(f"lids_{name}" for name in LID_ARRAYS),
 )  # fmt: skip
+MAX_ELEMENTS = 20_000_000
 SCHEMES = {"ibug68": 68, "mediapipe478": 478}
 # Unions that verbs ask for by one name, over the finer labels.
 UNIONS = {
@@ -43,14 +45,14 @@ def load_head(name: str = "open") -> Head:
     """A head model by name; InputError lists the known ones."""
     if name not in KNOWN:
         raise InputError(f"unknown head {name!r}; known heads: {', '.join(KNOWN)}")
-    return read_head(OPEN_HEAD)
+    head = read_head(OPEN_HEAD)
+    return head.with_landmarks(read_landmarks(OPEN_LANDMARKS, head)) if OPEN_LANDMARKS.exists() else head
 
 
 def read_head(path: str | Path) -> Head:
     """Read a head file (.npz, no pickles); InputError when it is not one or does not hold together."""
     path = Path(path)
-    embeddings = tuple(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary"))
-    arrays = read_npz(path, ARRAYS, embeddings, what="an emoga head file", max_elements=20_000_000)
+    arrays = read_npz(path, ARRAYS, what="an emoga head file", max_elements=MAX_ELEMENTS)
     problem = _problem(arrays)
     if problem:
         raise InputError(f"{path}: not a usable head file, {problem}; reinstall emoga")
@@ -79,25 +81,38 @@ def _problem(a: dict[str, np.ndarray]) -> str | None:
             return f"{name} holds numbers that are not finite"
         if values.dtype.kind not in "fiuU":
             return f"{name} has the unusable type {values.dtype}"
-    return _bad_index(a, vertices, triangles)
+    return _bad_index(a, vertices)
 
 
-def _bad_index(a: dict[str, np.ndarray], vertices: int, triangles: int) -> str | None:
+def _bad_index(a: dict[str, np.ndarray], vertices: int) -> str | None:
     rows = len(a["lids_sliding"])
     limits = {
         "faces": vertices, "uv_faces": len(a["uv"]), "face_regions": len(a["region_names"]),
         "vertex_regions": len(a["region_names"]), "lids_sliding_eye": 2, "lids_lash_bind": rows,
         **{f"lids_{n}": vertices for n in ("upper", "lower", "closing_ids", "sliding", "lashes")},
-        **{f"{scheme}_faces": triangles for scheme in SCHEMES if f"{scheme}_faces" in a},
     }  # fmt: skip
     for name, limit in limits.items():
         if a[name].dtype.kind not in "iu" or a[name].size == 0 or a[name].min() < 0 or a[name].max() >= limit:
             return f"{name} points outside 0..{limit - 1}"
-    for scheme, count in SCHEMES.items():
-        bary = a.get(f"{scheme}_bary")
-        if bary is not None and (bary.shape != (count, 3) or a[f"{scheme}_faces"].shape != (count,)):
-            return f"{scheme} does not hold {count} points"
     return None
+
+
+def read_landmarks(path: str | Path, head: Head) -> dict[str, LandmarkEmbedding]:
+    """Read the landmark embeddings made for a head; InputError when they do not belong to it."""
+    wanted = tuple(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary"))
+    arrays = read_npz(path, ("topology", *wanted), what="landmark embeddings", max_elements=MAX_ELEMENTS)
+    if str(arrays["topology"]) != head.topology:
+        raise InputError(f"{path}: made for another head than {head.name} {head.version}; reinstall emoga")
+    found = {}
+    for scheme, count in SCHEMES.items():
+        index, bary = arrays[f"{scheme}_faces"], arrays[f"{scheme}_bary"]
+        usable = index.shape == (count,) and bary.shape == (count, 3) and index.dtype.kind in "iu"
+        if not usable or index.max() >= len(head.faces) or not np.isfinite(bary).all():
+            raise InputError(f"{path}: {scheme} does not hold {count} points on the head; reinstall emoga")
+        faces = torch.from_numpy(index.astype(np.int64))
+        bary = torch.from_numpy(bary.astype(np.float32))
+        found[scheme] = LandmarkEmbedding(faces, bary, head.faces[faces])
+    return found
 
 
 def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
@@ -108,13 +123,13 @@ def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
     def basis(name: str, scale: str) -> torch.Tensor:
         return torch.from_numpy(a[name].astype(np.float32) * a[scale][:, None, None])
 
-    faces, names = tensor("faces"), tuple(str(n) for n in a["region_names"])
+    names = tuple(str(n) for n in a["region_names"])
     return Head(
         name=str(a["name"].ravel()[0]),
         version=str(a["version"].ravel()[0]),
         checksum=checksum,
         template=tensor("template"),
-        faces=faces,
+        faces=tensor("faces"),
         shape_basis=basis("shape_basis", "shape_scale"),
         shape_names=tuple(f"shape{i:02d}" for i in range(len(a["shape_basis"]))),
         semantic=dict(zip((str(n) for n in a["semantic_names"]), tensor("semantic"), strict=True)),
@@ -131,7 +146,7 @@ def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
         regions=_regions(names, tensor("vertex_regions")),
         face_regions=tensor("face_regions").to(torch.uint8),
         region_names=names,
-        landmarks=_landmarks(a, faces),
+        landmarks={},
         presets=PRESETS,
     )
 
@@ -145,13 +160,3 @@ def _regions(names: tuple[str, ...], label: torch.Tensor) -> dict[str, torch.Ten
         if all(part in single for part in parts)
     }
     return {**single, **unions}
-
-
-def _landmarks(a: dict[str, np.ndarray], faces: torch.Tensor) -> dict[str, LandmarkEmbedding]:
-    found = {}
-    for scheme in SCHEMES:
-        if f"{scheme}_faces" in a and f"{scheme}_bary" in a:
-            index = torch.from_numpy(a[f"{scheme}_faces"].astype(np.int64))
-            bary = torch.from_numpy(a[f"{scheme}_bary"].astype(np.float32))
-            found[scheme] = LandmarkEmbedding(index, bary, faces[index])
-    return found

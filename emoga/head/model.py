@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -105,6 +106,11 @@ class Head:
         regions = {name: value.to(device) for name, value in self.regions.items()}
         frames = self.frames.to(device, dtype)
         return Head(**{**values, "lids": lids, "semantic": semantic, "regions": regions, "frames": frames})
+
+    @property
+    def topology(self) -> str:
+        """Digest of the triangles: files that name triangles by number hold for heads of the same topology."""
+        return hashlib.sha256(self.faces.cpu().numpy().astype("<i8").tobytes()).hexdigest()
 
     @property
     def joints(self) -> torch.Tensor:
@@ -219,13 +225,15 @@ class Identity:
         return posed @ turn.transpose(-1, -2) + translation[:, None, :]
 
     def _weights(self, expr: torch.Tensor, gaze: torch.Tensor) -> torch.Tensor:
-        """Unit weights [T,E] with the eyeLook columns replaced by what the lids do for this gaze."""
+        """Unit weights [T,E] as they act: lids follow this gaze, mouthClose closes only what jawOpen opened."""
         follow = lid_weights(gaze, self.head.gaze_angles)
         blink = expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)
         # A closed lid has nowhere left to follow to.
         follow = follow * (1 - blink).repeat_interleave(4, dim=1)
-        columns = torch.tensor(self.head.gaze_units, device=expr.device)
-        return expr.index_copy(1, columns, follow)
+        jaw, mouth = self.head.unit("jawOpen"), self.head.unit("mouthClose")
+        closing = torch.minimum(expr[:, mouth], expr[:, jaw].clamp_min(0))[:, None]
+        columns = torch.tensor([*self.head.gaze_units, mouth], device=expr.device)
+        return expr.index_copy(1, columns, torch.cat([follow, closing], 1))
 
     def _slide_lids(self, local: torch.Tensor) -> torch.Tensor:
         """Keep lids off the eyeballs [T,V,3]; lashes ride along."""

@@ -31,6 +31,10 @@ CENTRES = {
 }  # fmt: skip
 
 
+# A target at 1 is a caricature (23 mm longer face): real faces vary by about a fifth of that (one deviation).
+SPREAD = 0.2
+
+
 def is_held_out(name: str) -> bool:
     """Whether a target is reserved for out-of-model performers."""
     return any(key in name for key in HELD_OUT)
@@ -125,7 +129,7 @@ def sample_person(rng: np.random.Generator, axes: dict) -> tuple[dict, dict[str,
         "gender": float(rng.beta(0.7, 0.7)),
         "age": float(rng.uniform(0.42, 0.92)),
         "muscle": float(np.clip(rng.normal(0.5, 0.2), 0, 1)),
-        "weight": float(np.clip(rng.normal(0.5, 0.22), 0, 1)),
+        "weight": float(np.clip(rng.normal(0.5, 0.18), 0, 1)),
         "proportions": float(np.clip(rng.normal(0.5, 0.25), 0, 1)),
         "races": tuple(rng.dirichlet((0.6, 0.6, 0.6))),
     }
@@ -135,7 +139,7 @@ def sample_person(rng: np.random.Generator, axes: dict) -> tuple[dict, dict[str,
             continue
         key = _both_sides(name)
         if key not in values:
-            values[key] = rng.normal(0, 0.38) if low else max(0.0, rng.normal(-0.2, 0.4))
-        own = values[key] + (rng.normal(0, 0.05) if key != name else 0)
+            values[key] = rng.normal(0, SPREAD) if low else max(0.0, rng.normal(-SPREAD, 2 * SPREAD))
+        own = values[key] + (rng.normal(0, 0.2 * SPREAD) if key != name else 0)
         values[name] = CENTRES.get(key, 0.0) + float(np.clip(own, -0.95, 0.95))
     return person, {name: values[name] for name in axes if name in values}

@@ -49,8 +49,10 @@ def _skin_labels(source: Source, layout: Assembly, rest: np.ndarray, lid_edges: 
     # Mandible: below the mouth, or low and lateral in front of the ears.
     label[(y < -0.078) | ((y < -0.055) & (x > 0.042))] = "jaw"
     label[(y > 0.027 - 0.1 * x) & (y < 0.075)] = "forehead"
-    brows = (y > 0.0165 - 0.10 * np.maximum(x - 0.035, 0)) & (y < 0.0275 - 0.06 * np.maximum(x - 0.035, 0))
-    label[brows & (x > 0.009) & (x < 0.052) & (z > -0.03)] = "brows"
+    # An arch: up towards the outer third, thinner at its tail.
+    middle = np.interp(x, [0.008, 0.020, 0.036, 0.053], [0.0190, 0.0215, 0.0245, 0.0185])
+    half = np.interp(x, [0.008, 0.030, 0.053], [0.0045, 0.0040, 0.0025])
+    label[(np.abs(y - middle) < half) & (x > 0.008) & (x < 0.053) & (z > -0.04)] = "brows"
     label[_moved(source, layout, ["nose/nose-scale-depth-incr"], 1.2e-3)] = "nose"
     label[(y > 0.012) & (label == "nose")] = "face"
     # Hairline: high on the forehead, down in front of the ears, all of the back above the nape.
@@ -88,9 +90,13 @@ def build_regions(
     index = np.array([NAMES.index(name) for name in label])
     index = np.maximum(index, index[layout.mirror])
     corners = np.sort(index[layout.faces], axis=1)
-    # A triangle takes the majority; without one, the name that comes last. Iris triangles need all three.
+    # A triangle takes the majority; without one, the name that comes last. Iris and lip triangles need all
+    # three corners, so that their borders are edge loops.
     faces = np.where(corners[:, 0] == corners[:, 1], corners[:, 0], corners[:, 2])
     faces = np.where(corners[:, 1] == corners[:, 2], corners[:, 1], faces)
     iris, ball = NAMES.index("irises"), NAMES.index("eyeballs")
     faces = np.where((corners[:, 2] == iris) & (corners[:, 0] != iris), ball, faces)
+    lip, skin = NAMES.index("lips"), corners[:, 0]
+    inside = (corners == NAMES.index("mouth_interior")).any(1)
+    faces = np.where((corners == lip).any(1) & (skin != lip) & ~inside, skin, faces)
     return index.astype(np.uint8), faces.astype(np.uint8)
