@@ -26,7 +26,7 @@ def help_of(name: str) -> str:
 def examples_in(text: str) -> list[str]:
     """Command lines of emoga in a text, continuation lines joined."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    return re.findall(r"^(?:\s*\$ |\s{4,}|Example: )?(emoga [a-z].*)$", joined, flags=re.MULTILINE)
+    return re.findall(r"^(?: {4}|Example: )(emoga [a-z].*)$", joined, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

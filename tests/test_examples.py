@@ -1,0 +1,153 @@
+"""The recipes in examples/ run as they are, on small data; so do the examples in the help of commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from avatar_samples import sample_motion
+from filmed import film
+from mannequin import make_mannequin
+from small_capture import write_small_capture
+from test_help import COMMANDS, PROGRAM, examples_in
+
+from emoga.avatar import load_avatar, save_avatar
+from emoga.capture import save_landmarks, save_track
+from emoga.head import load_head
+from emoga.motion import save_motion
+from emoga.video import VideoWriter
+from emoga_cli.main import main
+
+RECIPES = Path(__file__).parent.parent / "examples"
+FRAMES = 6
+SMALL_FIT = "--iterations 12 --gaussians 9000 --sh-degree 0"
+# Filming a performer takes a minute on its own; `make demo` and the studio's own tests do it.
+SLOW_EXAMPLES = {"studio", "demo"}
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip with landmarks, a capture, tracks and an avatar that moves; tests only read them."""
+    folder = tmp_path_factory.mktemp("stock")
+    head = load_head("open")
+    avatar = make_mannequin(motion=sample_motion(head))
+    save_avatar(avatar, folder / "avatar.ply")
+    track = film(avatar, folder / "film", 1, FRAMES)
+    save_track(track, folder / "film.h5")
+    camera = track.cameras[0]
+    (folder / "clips").mkdir()
+    with VideoWriter(folder / "clips" / "clip.mp4", track.fps, camera.width, camera.height) as writer:
+        for frame in range(FRAMES):
+            writer.write(track.picture(0, frame))
+    save_landmarks(
+        folder / "clips" / "clip.npz",
+        track.landmarks.points[0],
+        track.landmarks.valid[0],
+        camera.width,
+        camera.height,
+        track.fps,
+    )
+    save_motion(sample_motion(head), folder / "motion.h5")
+    write_small_capture(folder / "capture")
+    return folder
+
+
+def recipe(name: str, *arguments: object, **variables: str) -> str:
+    """Run a recipe with the program of this environment on the PATH; its stdout."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run = subprocess.run(
+        ["bash", str(RECIPES / name), *map(str, arguments)],
+        env={**os.environ, "PATH": path, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+
+
+@needs_bash
+def test_video_to_avatar(stock: Path, tmp_path: Path) -> None:
+    clip = stock / "clips" / "clip.mp4"
+    words = recipe(
+        "video_to_avatar.sh", clip, clip.with_suffix(".npz"), tmp_path,
+        PRESET="fast", FIT_OPTIONS=SMALL_FIT, VIEW_OPTIONS="--size 48 --end 4",
+    )  # fmt: skip
+    assert "held-out frames" in words
+    for name in ("track.h5", "track.overlay.mp4", "avatar.ply", "worst.png", "pictures.csv", "orbit.mp4"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert load_avatar(tmp_path / "avatar.ply").motion.frame_count == FRAMES
+
+
+@needs_bash
+def test_emotions(stock: Path, tmp_path: Path) -> None:
+    recipe("emotions.sh", stock / "avatar.ply", tmp_path / "out")
+    files = sorted((tmp_path / "out").iterdir())
+    assert len(files) == 7
+    assert len({file.read_bytes() for file in files}) == 7
+
+
+@needs_bash
+def test_drive_each_other(stock: Path, tmp_path: Path) -> None:
+    one, track = stock / "avatar.ply", stock / "film.h5"
+    recipe("drive_each_other.sh", one, track, one, track, tmp_path, VIEW_OPTIONS="--size 48 --end 3")
+    assert (tmp_path / "a_as_b.mp4").read_bytes() == (tmp_path / "b_as_a.mp4").read_bytes()
+
+
+@needs_bash
+def test_through_pipes(stock: Path, tmp_path: Path) -> None:
+    words = recipe("through_pipes.sh", stock / "avatar.ply", tmp_path).splitlines()
+    assert words[-1].startswith("YUV4MPEG2 W64 H64")
+    assert any(line.endswith(" splats") for line in words)
+
+
+@needs_bash
+def test_many_videos(stock: Path, tmp_path: Path) -> None:
+    lines = recipe("many_videos.sh", stock / "clips", tmp_path, PRESET="fast").splitlines()
+    assert [json.loads(line)["frames"] for line in lines] == [FRAMES]
+    assert recipe("many_videos.sh", stock / "clips", tmp_path) == ""
+
+
+@needs_bash
+@pytest.mark.slow
+def test_measured_performer(tmp_path: Path) -> None:
+    pytest.importorskip("mitsuba")
+    recipe(
+        "measured_performer.sh", tmp_path, PRESET="fast", BAR="15",
+        FIT_OPTIONS="--iterations 200 --gaussians 12000",
+        STUDIO_OPTIONS="--size 96 --views 3 --frames 3 --samples 4",
+    )  # fmt: skip
+    assert json.loads((tmp_path / "report.json").read_text())["held_out"]["views"]["psnr"] > 15
+
+
+def test_every_recipe_is_tested() -> None:
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for script in RECIPES.glob("*.sh"):
+        assert f'"{script.name}"' in tested, f"examples/{script.name} is run by no test"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in SLOW_EXAMPLES])
+def test_the_example_in_the_help_runs(
+    name: str, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for entry in ("avatar.ply", "capture", "motion.h5"):
+        (tmp_path / entry).symlink_to(stock / entry)
+    (tmp_path / "track.h5" if name != "track" else tmp_path / "other.h5").symlink_to(stock / "film.h5")
+    if name == "fit":
+        (tmp_path / "avatar.ply").unlink()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMOGA_CACHE", str(tmp_path / "cache"))
+    for example in examples_in(PROGRAM.commands[name].help):
+        words = shlex.split(example)[1:]
+        if name == "fit":
+            words += SMALL_FIT.split()
+        assert main(words) == 0
