@@ -356,7 +356,7 @@ def blend_backward(
     transmittances,
     depth,
     grad_image,
-    grad_transmittances,
+    grad_alpha,
     grad_depth,
     moments,
 ):
@@ -397,7 +397,7 @@ def blend_backward(
                 grad_green[at] = grad[1]
                 grad_blue[at] = grad[2]
                 value = grad[0] * pixel[0] + grad[1] * pixel[1] + grad[2] * pixel[2]
-                value += grad_transmittances[top + y, left + x] * transmittances[top + y, left + x]
+                value -= grad_alpha[top + y, left + x] * transmittances[top + y, left + x]
                 if depth is not None:
                     grad_deep[at] = grad_depth[top + y, left + x]
                     value += grad_depth[top + y, left + x] * depth[top + y, left + x]

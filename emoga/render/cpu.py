@@ -91,6 +91,16 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """By NumPy: torch wakes its threads for it, which takes longer than the work when cores are busy."""
+    return np.zeros(tuple(shape), np.float32)
+
+
+def _array_or_zeros(grad: torch.Tensor | None, shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient of an output in `shape`; zeros for an output that the loss does not use."""
+    return _zeros(shape) if grad is None else _array(grad).reshape(tuple(shape))
+
+
 def _prepare_view(
     gaussians: tuple[np.ndarray, ...], camera: np.ndarray, frame: _Frame, radii: np.ndarray
 ) -> _View:
@@ -167,61 +177,41 @@ class _Rasterize(torch.autograd.Function):
             )
             np.subtract(1, view.transmittance, out=alpha[c, ..., 0].numpy())
             ctx.views.append(view)
+        ctx.set_materialize_grads(False)
         ctx.frame = frame
         ctx.statistics = statistics
-        ctx.save_for_backward(means, quats, scales, opacities, viewmats, background, image)
+        ctx.save_for_backward(means, quats, scales, opacities, viewmats, background, image, depth)
         return image, alpha, depth
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_image, grad_alpha, grad_depth):
-        means, quats, scales, opacities, viewmats, background, image = ctx.saved_tensors
+        means, quats, scales, opacities, viewmats, background, image, _ = ctx.saved_tensors
         geometry = tuple(_array(t) for t in (means, quats, scales))
-        grads = tuple(torch.zeros_like(t) for t in (means, quats, scales, opacities))
+        grads = tuple(_zeros(t.shape) for t in (means, quats, scales, opacities))
         cameras, count = viewmats.shape[0], means.shape[0]
-        grad_colors = torch.zeros(cameras, count, 3)
-        grad_pixels = torch.zeros(cameras, count)
-        grad_viewmats = torch.zeros_like(viewmats)
-        grad_background = torch.zeros_like(background)
+        grad_colors, grad_pixels = _zeros((cameras, count, 3)), _zeros((cameras, count))
+        grad_viewmats, grad_background = _zeros(viewmats.shape), _zeros(background.shape)
+        image, grad_image = _array(image), _array_or_zeros(grad_image, image.shape)
+        grad_alpha = _array_or_zeros(grad_alpha, image.shape[:3])
+        grad_depth = _array_or_zeros(grad_depth, image.shape[:3]) if ctx.frame.with_depth else None
         for c, view in enumerate(ctx.views):
             scratch = _Scratch()
             moments = _pool.take(scratch, (view.tile_rows.size, MOMENTS), np.float32)
-            run_parallel(
-                blend_backward,
-                np.zeros(1, np.int64),
-                view.rows,
-                view.starts,
-                view.tile_rows,
-                view.tile_slots,
-                view.columns,
-                _array(image[c]),
-                view.transmittance,
-                view.depth,
-                _array(grad_image[c]),
-                _array(-grad_alpha[c, ..., 0]),
-                _array(grad_depth[c, ..., 0]) if ctx.frame.with_depth else None,
-                moments,
-            )
+            lists = (view.rows, view.starts, view.tile_rows, view.tile_slots, view.columns)
+            values = (image[c], view.transmittance, view.depth)
+            slopes = (grad_image[c], grad_alpha[c], grad_depth[c] if ctx.frame.with_depth else None)
+            run_parallel(blend_backward, np.zeros(1, np.int64), *lists, *values, *slopes, moments)
             grad_views = np.empty((VIEW_GRADIENT_CHUNKS, 12), np.float32)
-            run_parallel(
-                project_backward,
-                *geometry,
-                view.camera,
-                view.rows,
-                view.order,
-                view.slots,
-                moments,
-                *(g.numpy() for g in grads),
-                grad_colors[c].numpy(),
-                grad_pixels[c].numpy(),
-                grad_views,
-            )
-            grad_viewmats[c, :3] = torch.from_numpy(grad_views.sum(0, dtype=np.float64)).reshape(3, 4)
+            outputs = (*grads, grad_colors[c], grad_pixels[c], grad_views)
+            sums = (view.rows, view.order, view.slots, moments)
+            run_parallel(project_backward, *geometry, view.camera, *sums, *outputs)
+            grad_viewmats[c, :3] = grad_views.sum(0, dtype=np.float64).reshape(3, 4)
             if ctx.needs_input_grad[9]:
-                through = torch.from_numpy(view.transmittance)[..., None]
-                grad_background[c] = (grad_image[c] * through).sum((0, 1))
-        ctx.statistics.means2d_grad = grad_pixels
-        return None, None, None, *grads, grad_colors, grad_viewmats, grad_background
+                grad_background[c] = np.einsum("hwc,hw->c", grad_image[c], view.transmittance)
+        ctx.statistics.means2d_grad = torch.from_numpy(grad_pixels)
+        arrays = (*grads, grad_colors, grad_viewmats, grad_background)
+        return None, None, None, *(torch.from_numpy(a) for a in arrays)
 
 
 def rasterize_cpu(
