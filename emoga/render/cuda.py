@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from emoga.errors import MissingComponent
@@ -26,12 +28,7 @@ def rasterize_cuda(
 
     Raises MissingComponent when gsplat is not installed or cannot load its kernels.
     """
-    try:
-        from gsplat import rasterization
-    except ImportError as error:
-        raise MissingComponent(
-            "gsplat is not installed; pip install 'emoga[cuda]', or render on the CPU with --device cpu"
-        ) from error
+    rasterization = _load_gsplat()
     # gsplat would leave out nothing for an infinity or a NaN; opacity 0 does.
     gaussians = torch.cat([means, quats, scales, opacities[:, None]], -1).float()
     finite = gaussians.isfinite().all(-1)
@@ -63,6 +60,23 @@ def rasterize_cuda(
         centres.register_hook(statistics.keep_pixel_gradients)
     depth = pictures[..., 3:].to(means.dtype) if with_depth else None
     return Rendering(pictures[..., :3].to(means.dtype), alphas.to(means.dtype), depth, statistics)
+
+
+def _load_gsplat() -> Callable:
+    """gsplat's `rasterization`; its kernels are built on the first import, which may take minutes."""
+    try:
+        import gsplat
+        from gsplat.cuda._backend import _C as kernels
+    except ImportError as error:
+        raise MissingComponent(
+            "gsplat is not installed; pip install 'emoga[cuda]', or render on the CPU with --device cpu"
+        ) from error
+    if kernels is None:
+        raise MissingComponent(
+            f"gsplat {gsplat.__version__} has no kernels for torch {torch.__version__}: install a gsplat "
+            "wheel made for it or the CUDA toolkit, or render on the CPU with --device cpu"
+        )
+    return gsplat.rasterization
 
 
 def _radii(radii: torch.Tensor) -> torch.Tensor:
