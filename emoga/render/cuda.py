@@ -66,15 +66,20 @@ def _load_gsplat() -> Callable:
     """gsplat's `rasterization`; its kernels are built on the first import, which may take minutes."""
     try:
         import gsplat
-        from gsplat.cuda._backend import _C as kernels
     except ImportError as error:
         raise MissingComponent(
             "gsplat is not installed; pip install 'emoga[cuda]', or render on the CPU with --device cpu"
         ) from error
-    if kernels is None:
+    try:
+        from gsplat.cuda import _backend
+
+        reason = "" if _backend._C is not None else "no CUDA toolkit found"
+    except Exception as error:  # building fails in as many ways as there are machines
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if reason:
         raise MissingComponent(
-            f"gsplat {gsplat.__version__} has no kernels for torch {torch.__version__}: install a gsplat "
-            "wheel made for it or the CUDA toolkit, or render on the CPU with --device cpu"
+            f"gsplat {gsplat.__version__} has no kernels for torch {torch.__version__} ({reason}): install a "
+            "gsplat wheel made for it or the CUDA toolkit, or render on the CPU with --device cpu"
         )
     return gsplat.rasterization
 
