@@ -11,12 +11,14 @@ from emoga.head import Head
 from tools.open_head import mediapipe_scheme as scheme
 from tools.open_head.assemble import IRIS_RING, MERIDIANS, Assembly, assemble, neighbours
 from tools.open_head.lids import edge_loop, rim
-from tools.open_head.lips import build_lips
-from tools.open_head.pictures import DISTANCE, SIZE, TARGET, normals_of, project, rasterize
+from tools.open_head.lips import Lips, build_lips
+from tools.open_head.pictures import FOCAL, SIZE, camera, normals_of, project, rasterize
 from tools.open_head.source import read_source
 
 COUNT, MESH_COUNT = 478, 468
 LEAST_FACING = 0.3
+ROBUST_PIXELS = 3.0
+REFINEMENTS = 4
 FRONTAL = 25.0  # degrees of yaw up to which contours are read from a picture
 OUTER_LIP_START = (455, 7214)  # source ids on the edge of the lips
 Shot = tuple[np.ndarray, float, float, np.ndarray]  # vertices, yaw, pitch, detected pixels
@@ -33,7 +35,11 @@ def embed_all(head: Head, shots: list[Shot]) -> dict[str, np.ndarray]:
     pairs = np.concatenate([mirror_pairs(shots), np.arange(MESH_COUNT, COUNT)])
     symmetric = 0.5 * (lifted + lifted[pairs] * [-1, 1, 1])
     index, bary = closest_on_mesh(symmetric, template, faces, np.flatnonzero(usable))
-    contours = Contours(layout, template, faces)
+    for _ in range(REFINEMENTS):
+        where = refined(template, faces, index, bary, shots)
+        symmetric = 0.5 * (where + where[pairs] * [-1, 1, 1])
+        index, bary = closest_on_mesh(symmetric, template, faces, np.flatnonzero(usable))
+    contours = Contours(layout, template, faces, _upper_lip(head))
     for points, on in contours.read(shots, pairs).items():
         index[list(points)], bary[list(points)] = on
     chosen = np.array(scheme.IBUG68)
@@ -56,20 +62,67 @@ def lift(template: np.ndarray, faces: np.ndarray, usable: np.ndarray, shots: lis
         hit = inside & (face_index[y, x] >= 0)
         corners = faces[kept][face_index[y, x]]
         share = bary[y, x][..., None]
-        a, b = np.deg2rad(yaw), np.deg2rad(pitch)
-        eye = TARGET + DISTANCE * np.array([np.sin(a) * np.cos(b), np.sin(b), np.cos(a) * np.cos(b)])
+        eye = eye_of(yaw, pitch)
         where = (vertices[corners] * share).sum(1)
         toward = (eye - where) / np.linalg.norm(eye - where, axis=1, keepdims=True)
         facing = ((normals_of(vertices, faces)[corners] * share).sum(1) * toward).sum(1)
         places[number] = (template[corners] * share).sum(1)
-        weights[number] = np.where(hit & (facing > LEAST_FACING), facing**2, 0)
+        weights[number] = np.where(hit, trust(facing, yaw), 0)
     return robust_mean(places, weights)
 
 
+def refined(
+    template: np.ndarray, faces: np.ndarray, index: np.ndarray, bary: np.ndarray, shots: list[Shot]
+) -> np.ndarray:
+    """Positions [478,3] on the template after one robust least-squares step, along the surface."""
+    here = (template[faces[index]] * bary[..., None]).sum(1)
+    outward = (normals_of(template, faces)[faces[index]] * bary[..., None]).sum(1)
+    # Points stay on the surface: the detector's own face is often a little wider than ours.
+    normal = 1e-2 * np.eye(3) + 1e4 * outward[:, :, None] * outward[:, None, :]
+    right = np.zeros((COUNT, 3))
+    for vertices, yaw, pitch, pixels in shots:
+        points = (vertices[faces[index]] * bary[..., None]).sum(1)
+        toward = eye_of(yaw, pitch) - points
+        facing = (normals_of(vertices, faces)[faces[index]] * bary[..., None]).sum(1) * toward
+        facing = facing.sum(1) / np.linalg.norm(toward, axis=1)
+        seen = project(points, yaw, pitch)
+        rotation, _ = camera(yaw, pitch)
+        error = pixels - seen[:, :2]
+        weight = trust(facing, yaw) / (1 + (error**2).sum(1) / ROBUST_PIXELS**2)
+        offset = (seen[:, :2] - SIZE / 2)[..., None] * rotation[2] / FOCAL
+        slope = FOCAL / seen[:, 2, None, None] * (rotation[None, :2] - offset)
+        normal += weight[:, None, None] * np.einsum("lki,lkj->lij", slope, slope) / FOCAL**2
+        right += weight[:, None] * np.einsum("lki,lk->li", slope, error) / FOCAL**2
+    return here + np.linalg.solve(normal, right[..., None])[..., 0]
+
+
+def trust(facing: np.ndarray, yaw: float) -> np.ndarray:
+    """Weight [L] of detections: points that face the camera count, most of all in frontal pictures."""
+    return np.where(facing > LEAST_FACING, facing**2, 0) * np.exp(-((yaw / FRONTAL) ** 2))
+
+
+def eye_of(yaw: float, pitch: float) -> np.ndarray:
+    """Where the camera of a picture stands [3]."""
+    rotation, translation = camera(yaw, pitch)
+    return -rotation.T @ translation
+
+
+def _upper_lip(head: Head) -> np.ndarray:
+    """Vertices [V] that stay up when the jaw opens."""
+    expr = head.template.new_zeros(1, len(head.expr_names))
+    expr[0, head.unit("jawOpen")] = 1.0
+    fallen = head.identify(head.template.new_zeros(len(head.shape_names))).pose(expr)[0] - head.template
+    return (fallen[:, 1] > 0.4 * fallen[head.regions["lips"], 1].min()).numpy()
+
+
 def robust_mean(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean [L,3] of places [N,L,3] without far outliers: twice reweighted about the last mean."""
+    """Weighted mean [L,3] of places [N,L,3] without far outliers."""
     places = np.nan_to_num(places)
-    mean = (places * weights[..., None]).sum(0) / np.maximum(weights.sum(0), 1e-9)[:, None]
+    weights = weights + 1e-6
+    order = np.argsort(places, axis=0)
+    running = np.cumsum(np.take_along_axis(np.repeat(weights[..., None], 3, 2), order, 0), 0)
+    middle = (running < 0.5 * running[-1]).sum(0)[None]
+    mean = np.take_along_axis(np.take_along_axis(places, order, 0), middle, 0)[0]  # weighted median to start
     for _ in range(5):
         away = np.linalg.norm(places - mean, axis=-1)
         robust = weights / (1 + (away / 0.003) ** 2) ** 2
@@ -123,7 +176,7 @@ def _closest_in_triangle(point: np.ndarray, triangle: np.ndarray) -> np.ndarray:
 class Contours:
     """Rims of the template and where along them the detector puts its contour points."""
 
-    def __init__(self, layout: Assembly, template: np.ndarray, faces: np.ndarray) -> None:
+    def __init__(self, layout: Assembly, template: np.ndarray, faces: np.ndarray, above: np.ndarray) -> None:
         self.template, self.faces, self.layout = template, faces, layout
         self.of_edge = {
             frozenset(edge): k for k, f in enumerate(faces) for edge in (f[[0, 1]], f[[1, 2]], f[[2, 0]])
@@ -145,13 +198,11 @@ class Contours:
             scheme.OUTER_LIP_UPPER: halves[0], scheme.OUTER_LIP_LOWER: halves[1],
             scheme.INNER_LIP_LOWER: across, scheme.INNER_LIP_UPPER: across,
         }  # fmt: skip
-        self.lips, self.faces_of_upper_lip = lips, self._upper_lip_faces(lips)
+        self.lips, self.faces_of_upper_lip = lips, self._upper_lip_faces(lips, above)
 
-    def _upper_lip_faces(self, lips) -> np.ndarray:
-        near = (lips.edges >= 0) & (lips.edges <= 2)
-        height = self.template[lips.loop, 1].mean()
-        centre = self.template[self.faces].mean(1)
-        return np.flatnonzero(near[self.faces].all(1) & (centre[:, 1] > height))
+    def _upper_lip_faces(self, lips: Lips, above: np.ndarray) -> np.ndarray:
+        near = (lips.edges >= 0) & (lips.edges <= 2) & above
+        return np.flatnonzero(near[self.faces].all(1))
 
     def read(self, shots: list[Shot], pairs: np.ndarray) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
         """Contour points -> (faces, barycentrics)."""
@@ -159,9 +210,18 @@ class Contours:
         found = {}
         for points, along in places.items():
             line = self.lines[points]
-            partner = {int(pairs[p]): a for other, values in places.items() for p, a in zip(other, values, strict=True)}
+            partner = {
+                int(pairs[p]): a
+                for other, values in places.items()
+                for p, a in zip(other, values, strict=True)
+            }
             # The partner's place, read on the mirrored line, averaged with the own one.
-            own = np.array([0.5 * (a + self._mirrored_place(partner[p], line, points)) for p, a in zip(points, along, strict=True)])
+            own = np.array(
+                [
+                    0.5 * (a + self._mirrored_place(partner[p], line, points))
+                    for p, a in zip(points, along, strict=True)
+                ]
+            )
             found[points] = self._on_line(line, own)
         self._join_inner_lips(found)
         found[scheme.INNER_LIP_CORNERS] = self._at_vertices(self._ends(self.lips.loop))
@@ -169,7 +229,12 @@ class Contours:
         return found
 
     def _mirrored_place(self, along: float, line: np.ndarray, points: tuple) -> float:
-        lid = points in (scheme.LEFT_LID_UPPER, scheme.LEFT_LID_LOWER, scheme.RIGHT_LID_UPPER, scheme.RIGHT_LID_LOWER)
+        lid = points in (
+            scheme.LEFT_LID_UPPER,
+            scheme.LEFT_LID_LOWER,
+            scheme.RIGHT_LID_UPPER,
+            scheme.RIGHT_LID_LOWER,
+        )
         return along if lid else len(line) - 1 - along
 
     def _along(self, line: np.ndarray, points: tuple, shots: list[Shot]) -> np.ndarray:
