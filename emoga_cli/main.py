@@ -17,6 +17,7 @@ import typer.completion
 import emoga
 from emoga.errors import EmogaError
 from emoga_cli.commands import cache, demo, doctor, evaluate, export, fit, info, reenact, studio, track
+from emoga_cli.session import forget_stdout
 
 EXIT_INTERRUPTED = 130
 COMPLETE_VARIABLE = "_EMOGA_COMPLETE"
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        return _quiet_pipe()
+        forget_stdout()
+        return 0
     except MemoryError:
         return _fail("out of memory; use a smaller size or preset, or a machine with more memory", 1)
     except OSError as error:
@@ -90,7 +92,7 @@ def run() -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _quiet_pipe()
+        forget_stdout()
     sys.exit(code)
 
 
@@ -129,12 +131,6 @@ def _internal_error(error: Exception) -> int:
         "EMOGA_TRACEBACK=1 shows where, please report it",
         1,
     )
-
-
-def _quiet_pipe() -> int:
-    """The reader of our stdout has gone: nothing is wrong, and nothing more can be said there."""
-    sys.stdout = open(os.devnull, "w")
-    return 0
 
 
 if __name__ == "__main__":

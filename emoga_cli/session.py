@@ -109,8 +109,12 @@ def verb(
         def command(**arguments: Any) -> None:
             options = {key: arguments.pop(key) for key in common}
             session = Session(name, options)
-            with session.report:
-                function(session=session, **arguments)
+            try:
+                with session.report:
+                    function(session=session, **arguments)
+            except BrokenPipeError:
+                forget_stdout()
+                raise typer.Exit(0) from None
 
         command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
@@ -118,6 +122,11 @@ def verb(
         return function
 
     return decorate
+
+
+def forget_stdout() -> None:
+    """The reader of our stdout has gone: nothing is wrong, and nothing more can be said there."""
+    sys.stdout = open(os.devnull, "w")
 
 
 def plain(value: Any) -> Any:

@@ -206,7 +206,7 @@ def test_colours_stay_off_where_they_are_not_wanted(here: Path) -> None:
 def test_interrupting_is_130_and_leaves_nothing_half_written(here: Path) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "reenact", "avatar.ply", "-o", "out.mp4", "--motion", "none", "--orbit", "360/60s",
-         "--size", "512"],
+         "--size", "128"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
