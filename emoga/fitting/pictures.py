@@ -10,7 +10,7 @@ import torch
 
 from emoga.camera import Camera
 from emoga.capture.track import Track
-from emoga.optimize.backdrop import CERTAIN_EMPTY, CERTAIN_FULL, backdrops, on_backdrop
+from emoga.optimize.backdrop import CERTAIN_EMPTY, CERTAIN_FULL, backdrops, certain_matte, on_backdrop
 from emoga.progress import Reporter, tracked
 
 CLOTHING_WEIGHT = 0.3
@@ -19,7 +19,10 @@ BYTE = np.float32(1 / 255)
 
 @dataclass(frozen=True)
 class Example:
-    """One picture to fit: target [H,W,3] over backdrop [3], alpha [H,W], and weights [H,W] of both losses."""
+    """One picture to fit: target [H,W,3] over backdrop [3], alpha [H,W], and weights [H,W] of both losses.
+
+    head_only: clothing does not count here, and what soaks it up must not be drawn.
+    """
 
     view: int
     frame: int
@@ -29,6 +32,7 @@ class Example:
     weight: torch.Tensor
     alpha: torch.Tensor
     alpha_weight: torch.Tensor
+    head_only: bool = False
 
 
 class TrainingPictures:
@@ -38,7 +42,7 @@ class TrainingPictures:
         self, track: Track, views: list[int], frames: list[int], report: Reporter, halves: bool = True
     ) -> None:
         self.cameras = track.cameras
-        self.has_masks = track.masks is not None
+        self.has_masks = np.float32(track.masks is not None)
         self.pairs = [(view, frame) for frame in frames for view in views]
         self.backdrops, self.flat = backdrops(track, frames)
         self._stacks: dict[tuple[int, int, bool], tuple[np.ndarray, ...]] = {}
@@ -49,30 +53,34 @@ class TrainingPictures:
                 self._stacks[view, frame, True] = tuple(_half(part) for part in full)
 
     def _prepare(self, track: Track, view: int, frame: int) -> tuple[np.ndarray, ...]:
-        """Picture on its backdrop, alpha, and how much each pixel counts, all uint8."""
+        """Picture on its backdrop, how much each pixel counts, alpha, and which pixels are clothing, uint8."""
         picture = track.picture(view, frame)
+        full = np.full(picture.shape[:2], 255, np.uint8)
         if track.masks is None:
-            full = np.full(picture.shape[:2], 255, np.uint8)
-            return picture, full, full
-        mask = track.masks[view, frame]
-        weight = np.full(mask.shape, 255, np.uint8)
+            return picture, full, full, np.zeros_like(full)
+        mask, weight = track.masks[view, frame], full
+        clothing = np.zeros_like(full)
         if track.head_masks is not None:
-            weight[(mask > 127) & (track.head_masks[view, frame] < 128)] = round(255 * CLOTHING_WEIGHT)
+            clothing = np.where((mask > 127) & (track.head_masks[view, frame] < 128), full, 0)
         if not self.flat[view]:
             weight[(mask >= CERTAIN_EMPTY) & (mask <= CERTAIN_FULL)] = 0
-        return on_backdrop(picture, mask, self.backdrops[view]), weight, mask
+        target = on_backdrop(picture, mask, self.backdrops[view], bool(self.flat[view]))
+        return target, weight, mask, clothing
 
-    def example(self, view: int, frame: int, half: bool = False) -> Example:
+    def example(self, view: int, frame: int, half: bool = False, head_only: bool = False) -> Example:
         """The picture of one pair, converted to floats."""
-        picture, weight, mask = self._stacks[view, frame, half]
+        picture, weight, mask, clothing = self._stacks[view, frame, half]
         camera = self.cameras[view]
         if half:
             camera = camera.resized(picture.shape[1], picture.shape[0])
-        certain = (mask < CERTAIN_EMPTY) | (mask > CERTAIN_FULL)
-        floats = (picture * BYTE, self.backdrops[view], weight * BYTE, mask * BYTE)
-        target, backdrop, weight, alpha = (torch.from_numpy(part) for part in floats)
-        certain = torch.from_numpy(certain.astype(np.float32) * self.has_masks)
-        return Example(view, frame, camera, target, backdrop, weight, alpha, certain)
+        certain = certain_matte(mask)
+        counts = weight * BYTE
+        counts[clothing > 0] *= 0 if head_only else CLOTHING_WEIGHT
+        if head_only:
+            certain &= clothing == 0
+        arrays = (picture * BYTE, self.backdrops[view], counts, mask * BYTE, certain * self.has_masks)
+        target, backdrop, weight, alpha, certain = (torch.from_numpy(part) for part in arrays)
+        return Example(view, frame, camera, target, backdrop, weight, alpha, certain.float(), head_only)
 
 
 def _half(picture: np.ndarray) -> np.ndarray:

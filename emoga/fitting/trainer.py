@@ -15,6 +15,7 @@ from emoga.camera import stack_cameras
 from emoga.fitting.pictures import Example, TrainingPictures
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.sink import ROOT
 from emoga.fitting.start import FIXED_SHARE
 from emoga.head import Head, Identity
 from emoga.optimize.carry import carry
@@ -29,6 +30,7 @@ from emoga.render.kernels import torch_on_one_thread
 ALPHA_SHARE = 0.1
 REACH = {"scalp": 10.0, "shoulders": 4.0, "boundary": 4.0, "brows": 1.5, "lashes": 1.5, "neck": 2.0}
 SINK_REACH = 100.0
+SINK_EVERY = 3
 WARM_UP = 0.08  # share of the iterations before the motion is corrected
 CENTRE_EVERY = 100
 REPORT_EVERY = 25
@@ -93,7 +95,15 @@ class Trainer:
         pairs = self.pictures.pairs
         epoch, position = divmod(self.iteration, len(pairs))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
-        return self.pictures.example(*pairs[order[position]], half=progress < self.preset.coarse)
+        half = progress < self.preset.coarse
+        # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
+        head_only = bool(self._sink.any()) and self.iteration % SINK_EVERY != 0
+        return self.pictures.example(*pairs[order[position]], half, head_only)
+
+    @property
+    def _sink(self) -> torch.Tensor:
+        """bool [N]: Gaussians of the sink, bound to the root bone."""
+        return self.splats.gaussians.binding == ROOT
 
     def hold_shoulders(self, frames: TriangleFrames) -> TriangleFrames:
         """The root bone stands for the shoulders while fitting: clothing does not turn with the head."""
@@ -107,9 +117,12 @@ class Trainer:
         camera = example.camera
         position = torch.from_numpy(camera.position.astype(np.float32))
         carried = carry(self.splats.gaussians, self.splats.bindings, frames, self.bind, position)
+        opacities = carried.opacities
+        if example.head_only:
+            opacities = opacities * (~self._sink).float()
         viewmats, Ks = stack_cameras([camera])
         return rasterize(
-            carried.means, carried.quats, carried.scales, carried.opacities, carried.colors[None],
+            carried.means, carried.quats, carried.scales, opacities, carried.colors[None],
             viewmats, Ks, camera.width, camera.height, background=example.backdrop,
         )  # fmt: skip
 

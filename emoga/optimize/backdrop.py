@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from emoga.capture.track import Track
@@ -11,6 +12,7 @@ from emoga.capture.track import Track
 CERTAIN_EMPTY, CERTAIN_FULL = 8, 247  # 8-bit alpha outside of which a matte counts as certain
 FLAT = 0.06  # colour distance from the backdrop that a flat background keeps to
 PICTURES = 6
+RIM = 0.015  # of the picture's height
 
 
 def backdrops(track: Track, frames: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -35,9 +37,25 @@ def backdrops(track: Track, frames: Sequence[int] | None = None) -> tuple[np.nda
     return colors, flat
 
 
-def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray) -> np.ndarray:
-    """A uint8 picture [H,W,3] with what is certainly background painted in `color` [3] in 0..1."""
+def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray, flat: bool) -> np.ndarray:
+    """A uint8 picture [H,W,3] with what is certainly background painted in `color` [3] in 0..1.
+
+    On a flat background the surroundings of the foreground stay as they are: there the picture knows the
+    outline better than the matte does.
+    """
     if mask is None:
         return picture
+    empty = mask < CERTAIN_EMPTY
+    if flat:
+        reach = max(2, round(RIM * picture.shape[0]))
+        brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        empty = cv2.erode(empty.astype(np.uint8), brush).astype(bool)
     painted = (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.where((mask < CERTAIN_EMPTY)[..., None], painted, picture)
+    return np.where(empty[..., None], painted, picture)
+
+
+def certain_matte(mask: np.ndarray) -> np.ndarray:
+    """bool [H,W]: pixels whose matte, and that of their neighbours, is clearly empty or clearly full."""
+    certain = (mask < CERTAIN_EMPTY) | (mask > CERTAIN_FULL)
+    low, high = cv2.erode(mask, np.ones((3, 3), np.uint8)), cv2.dilate(mask, np.ones((3, 3), np.uint8))
+    return certain & ((high < CERTAIN_EMPTY) | (low > CERTAIN_FULL))
