@@ -111,10 +111,14 @@ def test_eyeballs_turn_rigidly_about_their_centres(head, people):
         torch.testing.assert_close(posed[ball], expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("unit", "axis", "sign"), [("Up", 1, 1), ("Down", 1, -1), ("In", 0, -1), ("Out", 0, 1)])
+@pytest.mark.parametrize(
+    ("unit", "axis", "sign"), [("Up", 1, 1), ("Down", 1, -1), ("In", 0, -1), ("Out", 0, 1)]
+)
 def test_look_units_turn_the_left_eye_where_they_say(head, unit, axis, sign):
     expr = units(head, **{f"eyeLook{unit}Left": 1.0})
-    pupil = head.landmarks["mediapipe478"].points(head.identify(torch.zeros(len(head.shape_names))).pose(expr))
+    pupil = head.landmarks["mediapipe478"].points(
+        head.identify(torch.zeros(len(head.shape_names))).pose(expr)
+    )
     rest = head.landmarks["mediapipe478"].points(head.template)
     assert sign * (pupil[0, 473] - rest[473])[axis] > 0.001
     torch.testing.assert_close(pupil[0, 468], rest[468])
@@ -163,7 +167,9 @@ def test_mouth_close_shuts_what_the_jaw_opened(head, people):
         ]
         assert gap[0] > 0.012 and gap[1] < 0.25 * gap[0]
         # Without an open jaw there is nothing to close.
-        torch.testing.assert_close(identity.pose(units(head, mouthClose=1.0))[0], identity.rest, atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            identity.pose(units(head, mouthClose=1.0))[0], identity.rest, atol=1e-6, rtol=0
+        )
 
 
 def test_blinks_close_the_lids_of_anyone(head, people):
@@ -174,7 +180,10 @@ def test_blinks_close_the_lids_of_anyone(head, people):
 
         def gap(vertices):
             return torch.stack(
-                [(lids.meeting @ vertices[lids.lower[e]] - vertices[lids.upper[e]]).norm(dim=-1) for e in (0, 1)]
+                [
+                    (lids.meeting @ vertices[lids.lower[e]] - vertices[lids.upper[e]]).norm(dim=-1)
+                    for e in (0, 1)
+                ]
             )
 
         assert gap(rest).max() > 0.004
@@ -201,7 +210,9 @@ def test_lashes_stay_on_their_lids(head, people):
         closed = identity.pose(units(head, eyeBlink=1.0))[0]
 
         def reach(vertices):
-            return (vertices[lids.lashes] - (vertices[roots] * lids.lash_weights[..., None]).sum(1)).norm(dim=-1)
+            return (vertices[lids.lashes] - (vertices[roots] * lids.lash_weights[..., None]).sum(1)).norm(
+                dim=-1
+            )
 
         torch.testing.assert_close(reach(closed), reach(identity.rest), atol=2e-3, rtol=0.25)
 
@@ -229,7 +240,9 @@ def test_semantic_directions_do_what_they_say(head):
     def extent(name, region, axis):
         vertices = head.template + torch.tensordot(head.semantic[name], head.shape_basis, 1)
         part, before = vertices[head.regions[region]], head.template[head.regions[region]]
-        return float((part[:, axis].max() - part[:, axis].min()) / (before[:, axis].max() - before[:, axis].min()))
+        return float(
+            (part[:, axis].max() - part[:, axis].min()) / (before[:, axis].max() - before[:, axis].min())
+        )
 
     assert extent("nose_width", "nose", 0) > 1.03
     assert extent("mouth_width", "lips", 0) > 1.08

@@ -94,10 +94,9 @@ def detect(work: Path) -> None:
 
 def embed(work: Path, output: Path) -> None:
     """Lift, average, make symmetric, snap, and write the embeddings."""
-    from tools.open_head.landmarks import embed_all
-
     from emoga.head import load_head
     from tools.build_open_head import save
+    from tools.open_head.landmarks import embed_all
 
     head = load_head()
     detected = np.load(work / "detected.npz")

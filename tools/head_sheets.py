@@ -21,8 +21,9 @@ from emoga.images import contact_sheet, write_png  # noqa: E402
 
 YAWS = (0.0, 45.0, 90.0)
 COLOURS = {
-    "eyeballs": (0.95, 0.95, 0.95), "irises": (0.25, 0.4, 0.6), "teeth": (1.0, 1.0, 0.82), "tongue": (0.8, 0.4, 0.4),
-    "lashes": (0.1, 0.1, 0.1), "mouth_interior": (0.5, 0.2, 0.2), "lips": (0.76, 0.46, 0.43), "brows": (0.55, 0.45, 0.4),
+    "eyeballs": (0.95, 0.95, 0.95), "irises": (0.25, 0.4, 0.6), "teeth": (1.0, 1.0, 0.82),
+    "tongue": (0.8, 0.4, 0.4), "lashes": (0.1, 0.1, 0.1), "mouth_interior": (0.5, 0.2, 0.2),
+    "lips": (0.76, 0.46, 0.43), "brows": (0.55, 0.45, 0.4),
 }  # fmt: skip
 SKIN = (0.83, 0.7, 0.62)
 VIEWS = {"head": ((0.0, -0.03, 0.0), 0.27), "face": ((0.0, -0.035, 0.02), 0.17)}

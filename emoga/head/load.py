@@ -46,7 +46,7 @@ def load_head(name: str = "open") -> Head:
     if name not in KNOWN:
         raise InputError(f"unknown head {name!r}; known heads: {', '.join(KNOWN)}")
     head = read_head(OPEN_HEAD)
-    return head.with_landmarks(read_landmarks(OPEN_LANDMARKS, head)) if OPEN_LANDMARKS.exists() else head
+    return head.with_landmarks(read_landmarks(OPEN_LANDMARKS, head))
 
 
 def read_head(path: str | Path) -> Head:

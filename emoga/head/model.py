@@ -26,7 +26,8 @@ class Lids:
     """How lids meet and slide, for both eyes (index e: left, right).
 
     upper [2,P], lower [2,Q] vertex ids of the rims; meeting [P,Q] weights of the lower rim's points that the
-    upper's meet; closing [N,P] weights that spread a gap of the rims over the lid vertices `closing_ids` [2,N]; sliding [M] ids of vertices kept off the eyeball and
+    upper's meet; closing [N,P] weights that spread a gap of the rims over the lid vertices `closing_ids`
+    [2,N]; sliding [M] ids of vertices kept off the eyeball and
     sliding_eye [M] which eye; lashes [L] ids, lash_bind [L,K] sliding rows they ride on with weights
     lash_weights [L,K].
     """

@@ -183,7 +183,8 @@ def assemble(source: Source) -> Assembly:
     used, compact = np.unique(np.array(uv_faces), return_inverse=True)
     pick = (np.ones(len(order)), (np.arange(len(order)), order))
     layout = Assembly(
-        sp.csr_matrix(pick, (total, count)), np.array(faces), _pack_uv(uv, np.array(uv_faces), islands)[used], compact.reshape(-1, 3), parts,
+        sp.csr_matrix(pick, (total, count)), np.array(faces),
+        _pack_uv(uv, np.array(uv_faces), islands)[used], compact.reshape(-1, 3), parts,
         np.arange(total), order[parts["skin"]], eye_ids, normals, [[number[v] for v, _ in p] for p in polygons],
     )  # fmt: skip
     placed = layout.apply(source.vertices)

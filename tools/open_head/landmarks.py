@@ -45,7 +45,8 @@ def embed_all(head: Head, shots: list[Shot]) -> dict[str, np.ndarray]:
     chosen = np.array(scheme.IBUG68)
     return {
         "mediapipe478_faces": index.astype(np.uint16), "mediapipe478_bary": bary.astype(np.float32),
-        "topology": np.array(head.topology), "ibug68_faces": index[chosen].astype(np.uint16), "ibug68_bary": bary[chosen].astype(np.float32),
+        "ibug68_faces": index[chosen].astype(np.uint16), "ibug68_bary": bary[chosen].astype(np.float32),
+        "topology": np.array(head.topology),
     }  # fmt: skip
 
 
