@@ -101,20 +101,16 @@ def plan_reenact(
 
 def plan_studio(
     output: Path,
-    kind: str,
     size: int,
     views: int,
-    frames: int | None,
+    frames: int,
     samples: int,
-    hold_out: tuple[str, ...] | None,
+    hold_out: tuple[str, ...],
 ) -> Plan:
     """What `emoga studio` will do and take."""
     from emoga.studio.capturing import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
 
-    views = 1 if kind == "single" else views
-    frames = frames or (120 if kind == "single" else 24)
-    default = ("frames:last:20%",) if kind == "single" else ("views:3,9", "frames:last:25%")
-    held_out = parse_hold_out(default if hold_out is None else hold_out, views, frames)
+    held_out = parse_hold_out(hold_out, views, frames)
     trained = len(held_out.training_views(views)) * len(held_out.training_frames(frames))
     pictures = views * frames
     traced = size**2 * samples * (trained + HELD_OUT_FACTOR * (pictures - trained))

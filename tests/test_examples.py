@@ -36,7 +36,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip with landmarks, a capture, tracks and an avatar that moves; tests only read them."""
     folder = tmp_path_factory.mktemp("stock")
     head = load_head("open")
-    avatar = make_mannequin(motion=sample_motion(head))
+    avatar = make_mannequin(motion=sample_motion(head, FRAMES - 1))
     save_avatar(avatar, folder / "avatar.ply")
     track = film(avatar, folder / "film", 1, FRAMES)
     save_track(track, folder / "film.h5")
@@ -73,6 +73,41 @@ def recipe(name: str, *arguments: object, **variables: str) -> str:
 
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "track capture -o new.h5",
+        "track clips/clip.mp4 -o new.h5 --preset best --start 2 --no-overlay",
+        "fit film.h5 -o new.ply --preset fast",
+        "reenact avatar.ply -o new.mp4 --size 64",
+        "reenact avatar.ply -o new.mp4 --motion motion.h5 --end 3",
+        "studio -o new --size 128 --views 4",
+    ],
+)
+def test_a_dry_run_plans_and_does_nothing(
+    line: str, stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(stock)
+    assert main([*line.split(), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["seconds"] > 0 and plan["memory_mb"] > 100 and plan["disk_mb"] >= 0
+    assert any("new" in step for step in plan["steps"])
+    assert not list(stock.glob("new*"))
+
+
+def test_a_result_below_the_bar_is_exit_4(
+    stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(stock)
+    line = ["eval", "avatar.ply", "--track", "film.h5", "--json", "-q", "--max-pictures", "2"]
+    assert main([*line, "--fail-below", "20"]) == 0
+    psnr = json.loads(capsys.readouterr().out)["training"]["psnr"]
+    assert main([*line, "--fail-below", str(psnr + 1)]) == 4
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["training"]["psnr"] == psnr
+    assert "--fail-below" in streams.err
 
 
 @needs_bash

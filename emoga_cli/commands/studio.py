@@ -50,11 +50,13 @@ def register(app: typer.Typer) -> None:
 
         Example: emoga studio -o capture --size 64 --views 2 --frames 3 --samples 4
         """
-        held_out = None if hold_out is None else tuple(hold_out)
+        views = 1 if kind == "single" else views
+        frames = frames or (120 if kind == "single" else 24)
+        held_out = _default_hold_out(views, frames) if hold_out is None else tuple(hold_out)
         if dry_run:
             from emoga_cli.plans import plan_studio
 
-            session.plan(plan_studio(output, kind, size, views, frames, samples, held_out))
+            session.plan(plan_studio(output, size, views, frames, samples, held_out))
             return
         from emoga.studio import capture
 
@@ -83,3 +85,10 @@ def register(app: typer.Typer) -> None:
             f"{folder}  {found.facts['cameras']} cameras, {found.facts['frames']} frames, "
             f"{found.facts['size']}, truth in truth.track.h5",
         )
+
+
+def _default_hold_out(views: int, frames: int) -> tuple[str, ...]:
+    """Two views of a full rig or one of a small one, and the last frames; never all of them."""
+    chosen = "views:3,9" if views > 9 else f"views:{views // 2}"
+    share = "25%" if views > 1 else "20%"
+    return (*([chosen] if views > 1 else []), *([f"frames:last:{share}"] if frames > 1 else []))
