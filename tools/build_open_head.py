@@ -73,7 +73,7 @@ def build_expression(
     deltas[names.index("jawOpen"), teeth] = 0
     carried = units.carry(deltas, base, rest, layout.faces)
     fill_mouth(carried, rest, names, layout, fixes.lips)
-    units.close_blinks(carried, rest, names, lids)
+    units.close_blinks(carried, rest, names, lids, layout)
     units.bend_lashes(carried, rest, lids, joints_of_eyes(layout, rest))
     # The jaw's centre moves from the modelling identity to the template with the skin beside it.
     rows, offset = joint_rows(layout, base, np.array([0, -0.105, -0.108]), centre)
@@ -119,6 +119,7 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
         "sliding_eye",
         "lashes",
         "lash_bind",
+        "pocket",
     )
     arrays = {
         "name": np.array("open"), "version": np.array(VERSION), "template": rest, "faces": layout.faces,

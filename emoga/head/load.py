@@ -21,7 +21,7 @@ STUDIO_IDENTITIES = DATA / "studio_identities.npz"
 KNOWN = ("open",)
 LID_ARRAYS = (
     "upper", "lower", "meeting", "closing_ids", "closing", "sliding", "sliding_eye", "lashes", "lash_bind",
-    "lash_weights",
+    "lash_weights", "pocket",
 )  # fmt: skip
 ARRAYS = (
     "name", "version", "template", "faces", "uv", "uv_faces", "shape_basis", "shape_scale", "semantic_names",
@@ -89,7 +89,7 @@ def _bad_index(a: dict[str, np.ndarray], vertices: int) -> str | None:
     limits = {
         "faces": vertices, "uv_faces": len(a["uv"]), "face_regions": len(a["region_names"]),
         "vertex_regions": len(a["region_names"]), "lids_sliding_eye": 2, "lids_lash_bind": rows,
-        **{f"lids_{n}": vertices for n in ("upper", "lower", "closing_ids", "sliding", "lashes")},
+        **{f"lids_{n}": vertices for n in ("upper", "lower", "closing_ids", "sliding", "lashes", "pocket")},
     }  # fmt: skip
     for name, limit in limits.items():
         if a[name].dtype.kind not in "iu" or a[name].size == 0 or a[name].min() < 0 or a[name].max() >= limit:

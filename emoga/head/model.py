@@ -16,7 +16,9 @@ from emoga.head.params import HeadParams
 
 JOINTS = ("neck", "jaw", "left_eye", "right_eye")
 BONES = ("root", *JOINTS)
-LID_CLEARANCE = 0.0006  # metres a lid keeps from the eyeball
+LID_CLEARANCE = 0.0009  # metres a moving lid keeps from the eyeball
+REST_CLEARANCE = 0.0005  # the same of a person at rest; the template has more
+POCKET_DEPTH = 0.001  # metres that the inside of a closed lid stays below the eyeball's surface
 LID_SOFTNESS = 0.00015
 BIND_JAW_OPEN = 0.04
 
@@ -29,7 +31,7 @@ class Lids:
     upper's meet; closing [N,P] weights that spread a gap of the rims over the lid vertices `closing_ids`
     [2,N]; sliding [M] ids of vertices kept off the eyeball and
     sliding_eye [M] which eye; lashes [L] ids, lash_bind [L,K] sliding rows they ride on with weights
-    lash_weights [L,K].
+    lash_weights [L,K]; pocket [2,Q] ids of the lids' inside behind the rims.
     """
 
     upper: torch.Tensor
@@ -42,6 +44,7 @@ class Lids:
     lashes: torch.Tensor
     lash_bind: torch.Tensor
     lash_weights: torch.Tensor
+    pocket: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ class Head:
         rest = head.template + torch.tensordot(shape, head.shape_basis, 1)
         if static_offset is not None:
             rest = rest + static_offset
+        rest = _lids_on_eyeballs(head, rest)
         deformation = _lashes_like_lids(head.lids, local_deformation(head.frames, rest))
         carried = torch.einsum("vij,evj->evi", deformation, head.expr_basis)
         joints = head.joint_regressor @ rest + head.joint_offset
@@ -303,6 +307,24 @@ class Identity:
         return (blended[..., :3] @ local[..., None])[..., 0] + blended[..., 3]
 
 
+def _eye_radii(head: Head, rest: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Radii [2] of the eyeballs of a rest mesh [V,3] about their centres [2,3]."""
+    balls = [head.skin_weights[:, BONES.index(name)] > 0.5 for name in ("left_eye", "right_eye")]
+    return torch.stack([(rest[b] - centres[e]).norm(dim=-1).mean() for e, b in enumerate(balls)])
+
+
+def _lids_on_eyeballs(head: Head, rest: torch.Tensor) -> torch.Tensor:
+    """Lift lids, and lashes with them, out of the eyeballs of an unusual person [V,3]."""
+    lids = head.lids
+    centres = (head.joint_regressor @ rest + head.joint_offset)[2:]
+    arm = rest[lids.sliding] - centres[lids.sliding_eye]
+    distance = arm.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    least = _eye_radii(head, rest, centres)[lids.sliding_eye, None] + REST_CLEARANCE
+    push = arm / distance * (least - distance).clamp_min(0)
+    lash_push = (push[lids.lash_bind] * lids.lash_weights[..., None]).sum(1)
+    return rest.index_add(0, lids.sliding, push).index_add(0, lids.lashes, lash_push)
+
+
 def _lashes_like_lids(lids: Lids, deformation: torch.Tensor) -> torch.Tensor:
     """Give lashes the deformation [V,3,3] of the lid they are rooted in: their own strips say little."""
     roots = lids.sliding[lids.lash_bind]
@@ -313,6 +335,8 @@ def _lashes_like_lids(lids: Lids, deformation: torch.Tensor) -> torch.Tensor:
 def _close_lids(head: Head, rest: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
     """Correct the carried blinks so that the rims of this person's lids meet at 1."""
     lids, basis = head.lids, basis.clone()
+    centres = (head.joint_regressor @ rest + head.joint_offset)[2:]
+    radii = _eye_radii(head, rest, centres)
     for side, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
         index = head.unit(name)
         closed = rest + basis[index]
@@ -320,14 +344,25 @@ def _close_lids(head: Head, rest: torch.Tensor, basis: torch.Tensor) -> torch.Te
         change = torch.zeros_like(rest).index_add(0, lids.closing_ids[side], lids.closing @ gap)
         roots = lids.sliding[lids.lash_bind]
         lashes = (change[roots] * lids.lash_weights[..., None]).sum(1)
-        basis[index] = basis[index] + change.index_add(0, lids.lashes, lashes)
+        change = change.index_add(0, lids.lashes, lashes)
+        change = change + _hidden_pocket(lids.pocket[side], closed + change, centres[side], radii[side])
+        basis[index] = basis[index] + change
     return basis
+
+
+def _hidden_pocket(
+    pocket: torch.Tensor, closed: torch.Tensor, centre: torch.Tensor, radius: torch.Tensor
+) -> torch.Tensor:
+    """Change [V,3] of a blink that keeps the lids' inside within the eyeball, out of sight."""
+    arm = closed[pocket] - centre
+    distance = arm.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    pull = arm / distance * (radius - POCKET_DEPTH - distance).clamp_max(0)
+    return torch.zeros_like(closed).index_add(0, pocket, pull)
 
 
 def _lid_limits(head: Head, rest: torch.Tensor, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Eyeball radii [2] and the nearest distance [M] each sliding lid vertex may come to the centre."""
-    balls = [head.skin_weights[:, BONES.index(name)] > 0.5 for name in ("left_eye", "right_eye")]
-    radius = torch.stack([(rest[b] - joints[2 + e]).norm(dim=-1).mean() for e, b in enumerate(balls)])
+    radius = _eye_radii(head, rest, joints[2:])
     own = (rest[head.lids.sliding] - joints[2:][head.lids.sliding_eye]).norm(dim=-1)
     floor = torch.minimum(own - 2 * LID_SOFTNESS, radius[head.lids.sliding_eye] + LID_CLEARANCE)
     return radius, floor

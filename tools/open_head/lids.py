@@ -10,6 +10,7 @@ from tools.open_head.assemble import Assembly, neighbours, rings_from
 
 # Source ids: two neighbours on the upper rim of the left lid, and the bottom of the pocket behind it.
 RIM_START = (7748, 7747, 11915)
+POCKET_EDGES = 7  # how far behind the rim the pocket moves with a blink
 CLOSING_REACH = 0.011  # metres over which a rim correction fades out
 LID_EDGES = 8  # how many edges from the rim a vertex may slide on the eyeball
 
@@ -110,7 +111,8 @@ def build_lids(layout: Assembly, rest: np.ndarray) -> dict[str, np.ndarray]:
     left = np.flatnonzero((edges >= 0) & (edges <= LID_EDGES) & (rest[:, 2] > 0))
     sliding = np.concatenate([left, layout.mirror[left]])
     bind, weights = lash_roots(layout, rest, sliding, upper, lower)
-    both = {"upper": upper, "lower": lower, "closing_ids": ids, "lower_ids": lower_ids}
+    pocket = np.flatnonzero((edges < 0) & (edges >= -POCKET_EDGES) & (rest[:, 2] > 0))
+    both = {"pocket": pocket, "upper": upper, "lower": lower, "closing_ids": ids, "lower_ids": lower_ids}
     return {
         **{key: np.stack([value, layout.mirror[value]]) for key, value in both.items()},
         "meeting": interpolation(rest[lower, 0], rest[upper, 0]),

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 
 from emoga.head.gaze import UNITS
+from emoga.head.model import POCKET_DEPTH
 from tools.open_head.assemble import Assembly, neighbours
 from tools.open_head.source import Source
 
@@ -120,8 +121,10 @@ def bend_lashes(deltas: np.ndarray, rest: np.ndarray, lids: dict[str, np.ndarray
         delta[lids["lashes"]] = shift + np.einsum("lij,lj->li", turn - np.eye(3), arms)
 
 
-def close_blinks(deltas: np.ndarray, rest: np.ndarray, names: list[str], lids: dict[str, np.ndarray]) -> None:
-    """Let both lids meet near the lower one's rest instead of overlapping, in place."""
+def close_blinks(
+    deltas: np.ndarray, rest: np.ndarray, names: list[str], lids: dict[str, np.ndarray], layout: Assembly
+) -> None:
+    """Let both lids meet near the lower one's rest instead of overlapping, their inside hidden; in place."""
     for side, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
         delta = deltas[names.index(name)]
         lower, upper = lids["lower"][side], lids["upper"][side]
@@ -129,6 +132,12 @@ def close_blinks(deltas: np.ndarray, rest: np.ndarray, names: list[str], lids: d
         delta[lids["lower_ids"][side]] += lids["lower_closing"] @ excess
         gap = lids["meeting"] @ (rest + delta)[lower] - (rest + delta)[upper]
         delta[lids["closing_ids"][side]] += lids["closing"] @ gap
+        ball, pocket = layout.parts[("left_eye", "right_eye")[side]], lids["pocket"][side]
+        centre = rest[ball[[0, -1]]].mean(0)
+        arm = (rest + delta)[pocket] - centre
+        distance = np.linalg.norm(arm, axis=1, keepdims=True)
+        inside = np.linalg.norm(rest[ball[0]] - centre) - POCKET_DEPTH
+        delta[pocket] += arm / distance * np.minimum(inside - distance, 0)
 
 
 def without_jaw_turn(
