@@ -17,6 +17,7 @@ from emoga.head.params import HeadParams
 JOINTS = ("neck", "jaw", "left_eye", "right_eye")
 BONES = ("root", *JOINTS)
 LID_CLEARANCE = 0.0009  # metres a moving lid keeps from the eyeball
+CLOSED_CLEARANCE = 0.0014  # the same of a closed one, whose stretched triangles cut corners
 REST_CLEARANCE = 0.0005  # the same of a person at rest; the template has more
 POCKET_DEPTH = 0.001  # metres that the inside of a closed lid stays below the eyeball's surface
 LID_SOFTNESS = 0.00015
@@ -224,29 +225,34 @@ class Identity:
         gaze = self.head.units_to_gaze(expr)
         gaze = gaze if eyes is None else gaze + eyes
         local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
-        local = self._slide_lids(local)
+        local = self._slide_lids(local, self._blinks(expr))
         turn = axis_angle_to_matrix(rotation)
         posed = self._skin(local, expr, neck, jaw, gaze)
         return posed @ turn.transpose(-1, -2) + translation[:, None, :]
 
+    def _blinks(self, expr: torch.Tensor) -> torch.Tensor:
+        """How far the left and right lids are closed, [T,2] in 0..1."""
+        return expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)
+
     def _weights(self, expr: torch.Tensor, gaze: torch.Tensor) -> torch.Tensor:
         """Unit weights [T,E] as they act: lids follow this gaze, mouthClose closes only what jawOpen opened."""
         follow = lid_weights(gaze, self.head.gaze_angles)
-        blink = expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)
         # A closed lid has nowhere left to follow to.
-        follow = follow * (1 - blink).repeat_interleave(4, dim=1)
+        follow = follow * (1 - self._blinks(expr)).repeat_interleave(4, dim=1)
         jaw, mouth = self.head.unit("jawOpen"), self.head.unit("mouthClose")
         closing = torch.minimum(expr[:, mouth], expr[:, jaw].clamp_min(0))[:, None]
         columns = torch.tensor([*self.head.gaze_units, mouth], device=expr.device)
         return expr.index_copy(1, columns, torch.cat([follow, closing], 1))
 
-    def _slide_lids(self, local: torch.Tensor) -> torch.Tensor:
-        """Keep lids off the eyeballs [T,V,3]; lashes ride along."""
+    def _slide_lids(self, local: torch.Tensor, blinks: torch.Tensor) -> torch.Tensor:
+        """Keep lids off the eyeballs [T,V,3], the more so the further they close; lashes ride along."""
         lids = self.head.lids
         centre = self.joints[2:][lids.sliding_eye]
         arm = local[:, lids.sliding] - centre
         distance = arm.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        excess = distance - self.lid_floor[:, None]
+        lift = self.eye_radius[lids.sliding_eye] + CLOSED_CLEARANCE - self.lid_floor
+        floor = self.lid_floor + blinks[:, lids.sliding_eye] * lift.clamp_min(0)
+        excess = distance - floor[..., None]
         soft = (excess + LID_SOFTNESS).clamp(0, 2 * LID_SOFTNESS) ** 2 / (4 * LID_SOFTNESS)
         # Above the soft band nothing moves; below it the vertex sits on the floor.
         push = torch.where(excess >= LID_SOFTNESS, torch.zeros_like(excess), soft - excess)
