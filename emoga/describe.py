@@ -46,7 +46,9 @@ def _folder(path: Path) -> tuple[str, dict[str, Any]]:
     if (path / INDEX).is_file():
         capture = open_capture(path)
         sizes = sorted({f"{camera.width}x{camera.height}" for camera in capture.cameras or []})
+        info = {key: value for key, value in capture.info.items() if isinstance(value, (int, float, str))}
         return "capture folder", {
+            **info,
             "cameras": len(capture.pictures),
             "frames": capture.frame_count,
             "fps": capture.fps,
@@ -54,7 +56,6 @@ def _folder(path: Path) -> tuple[str, dict[str, Any]]:
             "landmarks": capture.landmarks() is not None,
             "masks": capture.mask(0, 0) is not None,
             "truth": capture.truth_track is not None,
-            **{key: value for key, value in capture.info.items() if isinstance(value, (int, float, str))},
         }
     capture = open_capture(path)
     pictures = capture.pictures[0]
