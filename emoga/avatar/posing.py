@@ -19,6 +19,8 @@ from emoga.avatar.rig import (
 )
 from emoga.head import Head, HeadParams, Identity
 
+MOTION = ("expr", "rotation", "neck", "jaw", "eyes", "translation")
+
 
 @dataclass(frozen=True)
 class Posed:
@@ -70,6 +72,3 @@ def pose_frames(
     motion = [getattr(params, name)[frame : frame + 1] for name in MOTION]
     vertices = identity.pose(*motion)[0]
     return vertices, rig.frames(vertices, identity.bones(*motion)[0])
-
-
-MOTION = ("expr", "rotation", "neck", "jaw", "eyes", "translation")

@@ -13,11 +13,12 @@ import torch
 import emoga
 from emoga.avatar import Avatar, Gaussians, save_avatar
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.posing import pose_frames
+from emoga.avatar.posing import MOTION, pose_frames
 from emoga.avatar.rig import bind_pose, rig_of, to_world
 from emoga.capture import HeldOut, Track, load_track, parse_hold_out
 from emoga.errors import InputError
 from emoga.files import check_output
+from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
 from emoga.fitting.pictures import TrainingPictures
@@ -43,7 +44,7 @@ def fit(
     track: Track | str | Path,
     output: str | Path | None,
     *,
-    preset: str = "default",
+    preset: str | Preset = "default",
     media: str | Path | None = None,
     hold_out: Sequence[str] | None = None,
     iterations: int | None = None,
@@ -59,10 +60,10 @@ def fit(
 ) -> tuple[Avatar, FitReport]:
     """Fit an avatar to a tracked capture and write it to `output` (.ply or .h5; None writes nothing).
 
-    track: record or file; media: where its pictures lie now. hold_out: specifications as on the command
-    line; by default what the track held out. iterations, gaussians (budget), sh_degree (0 to 3) override
-    the preset. keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
-    beside the output.
+    track: record or file; media: where its pictures lie now. preset: a name or one's own. hold_out:
+    specifications as on the command line; by default what the track held out. iterations, gaussians
+    (budget), sh_degree (0 to 3) override the preset. keep_shoulders keeps the layer below the collar.
+    resume continues from the checkpoint beside the output.
 
     Raises InputError for unusable tracks, heads, presets or outputs.
     """
@@ -71,7 +72,9 @@ def fit(
         check_output(output, overwrite)
     if device not in ("auto", "cpu"):
         raise InputError(f"device {device!r}: fitting runs on the CPU for now; pass cpu or auto")
-    chosen = _overridden(find_preset(preset), iterations, gaussians, sh_degree)
+    known = find_preset(preset) if isinstance(preset, str) else preset
+    name = preset if isinstance(preset, str) else "own"
+    chosen = _overridden(known, iterations, gaussians, sh_degree)
     track = track if isinstance(track, Track) else load_track(track, media)
     held_out = track.held_out
     if hold_out is not None:
@@ -82,7 +85,7 @@ def fit(
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
-        "preset": preset,
+        "preset": name,
         "iterations": chosen.iterations,
         "seed": seed,
         "hold_out": _specifications(held_out),
@@ -90,7 +93,7 @@ def fit(
     if output is not None:
         save_avatar(avatar, output, overwrite)
         checkpoint.unlink(missing_ok=True)
-    found = session.report(avatar, preset, report)
+    found = session.report(avatar, name, report)
     found.seconds = round(time.monotonic() - started, 2)
     for note in found.notes:
         report(Note(note))
@@ -197,6 +200,8 @@ def prepare(
             "track again with this version"
         )
     views, frames = held_out.training_views(len(track.cameras)), held_out.training_frames(track.frame_count)
+    if len(track.cameras) == 1:
+        track = replace(track, params=anchor_shoulders(head, track.params, frames))
     pictures = TrainingPictures(track, views, frames, report)
     identity, rig = head.identify(track.params.shape, track.params.static_offset), rig_of(head, rig_name)
     generator = np.random.default_rng(seed)
@@ -204,19 +209,17 @@ def prepare(
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
     middle = TrainerStart(track, head, identity, rig, pictures, frames)
     middle.color(gaussians)
-    shoulders = middle.shoulders()
     label = head.region_names.index("shoulders")
-    below = middle.below_collar()
-    sink = start_sink(
-        track, pictures, below, label, round(preset.gaussians * SHARE), preset.sh_degree, generator
-    )
+    count = round(preset.gaussians * SHARE)
+    below, roots = middle.below_collar()
+    sink = start_sink(track, pictures, below, roots, label, count, preset.sh_degree, generator)
     if sink is not None:
         gaussians = _joined(gaussians, sink)
     rates = Rates()
     motion = MotionRefinement(track.params, _motion_rates(rates))
     bind = _bind(track, head, rig_name)
     splats = Splats.start(gaussians, len(head.faces))
-    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, shoulders)
+    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed)
     return FitSession(track, held_out, head, rig_name, trainer)
 
 
@@ -242,21 +245,14 @@ class TrainerStart:
             sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
         color_from_pictures(gaussians, self.head, self.pictures, sightings)
 
-    def shoulders(self) -> torch.Tensor:
-        """Transform [3,4] of the shoulders: the median place of the head's root, upright as the mean turn."""
-        params = self.track.params.select(self.frames)
-        bones = self.identity.bones(
-            params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
-        )
-        middle = bones[:, 0].mean(0)
-        u, _, vh = torch.linalg.svd(middle[:, :3])
-        return torch.cat([u @ vh, middle[:, 3:]], 1)
-
     @torch.no_grad()
-    def below_collar(self) -> np.ndarray:
-        """A point [3] in the world about where the clothing begins."""
-        vertices = self.head.vertices(self.track.params.select(self.frames[:1]))[0]
-        return vertices[self.head.regions["shoulders"]].mean(0).double().numpy()
+    def below_collar(self) -> tuple[np.ndarray, np.ndarray]:
+        """A point [3] in the world about where clothing begins, and the root bone's places [T,3,4]."""
+        params = self.track.params
+        vertices = self.head.vertices(params.select(self.frames[:1]))[0]
+        bones = self.identity.bones(*(getattr(params, name) for name in MOTION))
+        shoulders = vertices[self.head.regions["shoulders"]].mean(0)
+        return shoulders.double().numpy(), bones[:, 0].double().numpy()
 
 
 def _bind(track: Track, head: Head, rig: str) -> TriangleFrames:

@@ -51,9 +51,9 @@ class Rates:
     sh: float = 0.006
     sh_rest: float = 0.0006
     expr: float = 0.002
-    turn: float = 0.0004
+    turn: float = 0.001
     eyes: float = 0.001
-    translation: float = 0.00004
+    translation: float = 0.0001
     color_decay: float = 0.15
     decay: float = 0.03
 

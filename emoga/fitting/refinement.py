@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from emoga.avatar.posing import MOTION
 from emoga.head import HeadParams
 from emoga.optimize.adam import AdamState, adam_step
 
-MOTION = ("expr", "rotation", "neck", "jaw", "eyes", "translation")
 SHRINK = 0.002  # share by which a correction fades with every update of its frame
 
 

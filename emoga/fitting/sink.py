@@ -22,6 +22,7 @@ def start_sink(
     track: Track,
     pictures: TrainingPictures,
     shoulders: np.ndarray,
+    roots: np.ndarray,
     label: int,
     count: int,
     sh_degree: int,
@@ -29,8 +30,8 @@ def start_sink(
 ) -> Gaussians | None:
     """About `count` Gaussians where the pictures show foreground that is not head, or None where none does.
 
-    Pixels are lifted to the depth of the point `shoulders` [3] in the world, with some spread. Local values
-    are centimetres about the world's origin.
+    Pixels are lifted to the depth of the point `shoulders` [3] in the world, with some spread, and bound to
+    the root bone, whose place in every frame is roots [T,3,4].
     """
     if track.masks is None or track.head_masks is None:
         return None
@@ -47,7 +48,8 @@ def start_sink(
         depth = camera.project(shoulders[None])[1][0] + generator.normal(0, DEPTH_SPREAD, len(chosen))
         pixels = np.stack([columns[chosen] + 0.5, lines[chosen] + 0.5, np.ones(len(chosen))], 1)
         local = pixels @ np.linalg.inv(camera.K).T * depth[:, None]
-        points.append((local - camera.w2c[:3, 3]) @ camera.w2c[:3, :3])
+        world = (local - camera.w2c[:3, 3]) @ camera.w2c[:3, :3]
+        points.append((world - roots[frame, :, 3]) @ roots[frame, :, :3])
         colors.append(pictures.example(view, frame).target.numpy()[lines[chosen], columns[chosen]])
         sizes.append(np.sqrt(len(lines) / len(chosen)) * depth / camera.K[0, 0])
     if not points:

@@ -50,7 +50,6 @@ class Trainer:
     preset: Preset
     rates: Rates
     seed: int
-    shoulders: torch.Tensor
     iteration: int = 0
     _tether_of: tuple[Splats, Tether] | None = None
 
@@ -73,7 +72,6 @@ class Trainer:
         learning = progress >= WARM_UP
         params = self.motion.of_frame(example.frame, learning)
         _, frames = pose_frames(self.identity, self.rig, params, 0)
-        frames = self.hold_shoulders(frames)
         rendering = self.render(example, frames)
         loss = picture_loss(
             rendering.image[0], rendering.alpha[0, ..., 0], example.target, example.weight,
@@ -104,13 +102,6 @@ class Trainer:
     def _sink(self) -> torch.Tensor:
         """bool [N]: Gaussians of the sink, bound to the root bone."""
         return self.splats.gaussians.binding == ROOT
-
-    def hold_shoulders(self, frames: TriangleFrames) -> TriangleFrames:
-        """The root bone stands for the shoulders while fitting: clothing does not turn with the head."""
-        row = len(self.head.faces)
-        origin, rotation = frames.origin.clone(), frames.rotation.clone()
-        origin[row], rotation[row] = self.shoulders[:, 3], self.shoulders[:, :3]
-        return TriangleFrames(origin, rotation, frames.size, frames.fade)
 
     def render(self, example: Example, frames: TriangleFrames) -> Rendering:
         """The Gaussians carried by `frames`, over the picture's backdrop."""

@@ -1,0 +1,235 @@
+"""Fitting on a tiny painted head: it learns, resumes to the same bits, refuses what it cannot use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emoga.avatar import load_avatar
+from emoga.camera import look_at, stack_cameras
+from emoga.capture import HeldOut, Track
+from emoga.errors import InputError
+from emoga.fitting import fit
+from emoga.fitting.anchoring import anchor_shoulders
+from emoga.fitting.checkpoint import checkpoint_path
+from emoga.fitting.presets import Preset
+from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.start import FIXED_SHARE, triangle_counts
+from emoga.head import BONES, HeadParams, load_head
+from emoga.images import write_png
+from emoga.progress import Note, Step
+from emoga.render import interpolate, rasterize_mesh
+
+SIZE = 96
+FRAMES = 5
+BACKDROP = torch.tensor([0.8, 0.85, 0.9])
+SMALL = {"iterations": 60, "gaussians": 9000}
+
+
+def painted(head) -> torch.Tensor:
+    """Vertex colours [V,3] with enough pattern to see whether things are in place."""
+    colors = 0.55 + 0.2 * torch.sin(head.template * torch.tensor([130.0, 170.0, 150.0]))
+    colors[head.regions["scalp"]] = torch.tensor([0.2, 0.15, 0.1])
+    colors[head.regions["shoulders"]] = torch.tensor([0.3, 0.3, 0.7])
+    return colors
+
+
+def make_track(folder: Path, views: int = 2) -> Track:
+    """A painted head that turns and opens its mouth, with its true track."""
+    head = load_head()
+    params = HeadParams.zeros(head, FRAMES)
+    params.neck[:, 1] = torch.linspace(-0.2, 0.2, FRAMES)
+    params.expr[:, head.unit("jawOpen")] = torch.linspace(0, 0.6, FRAMES)
+    angles = np.linspace(-0.5, 0.5, views) if views > 1 else [0.0]
+    cameras = [
+        look_at([0.8 * np.sin(a), 0, 0.8 * np.cos(a)], [0, -0.03, -0.04], 0.45, SIZE, SIZE, name=f"c{i}")
+        for i, a in enumerate(angles)
+    ]
+    viewmats, Ks = stack_cameras(cameras)
+    masks, head_masks = np.zeros((2, views, FRAMES, SIZE, SIZE), np.uint8)
+    clothing = torch.tensor([head.region_names.index(name) for name in ("shoulders", "boundary")])
+    for frame, vertices in enumerate(head.vertices(params)):
+        fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, SIZE, SIZE)
+        covered = fragments.covered[..., None]
+        images = torch.where(covered, interpolate(fragments, painted(head)), BACKDROP)
+        below = torch.isin(head.face_regions[fragments.face_index.clamp_min(0)].long(), clothing)
+        masks[:, frame] = 255 * fragments.covered.numpy()
+        head_masks[:, frame] = 255 * (fragments.covered & ~below).numpy()
+        for view in range(views):
+            write_png(folder / f"c{view}" / f"{frame:06d}.png", images[view].numpy())
+    media = [folder / f"c{view}" for view in range(views)]
+    held_out = HeldOut((), (FRAMES - 1,))
+    return Track(
+        head.name, head.version, head.checksum, params, cameras, media, np.arange(FRAMES), 25.0, masks,
+        head_masks, held_out=held_out,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    return make_track(tmp_path_factory.mktemp("painted"))
+
+
+@pytest.fixture(scope="module")
+def fitted(track, tmp_path_factory):
+    """One short fit that several tests look at: avatar, report, events, output."""
+    output, events = tmp_path_factory.mktemp("fit") / "avatar.h5", []
+    avatar, report = fit(track, output, report=events.append, **SMALL)
+    return avatar, report, events, output
+
+
+def test_a_short_fit_beats_the_mean_frame_and_writes_a_loadable_avatar(fitted):
+    avatar, report, events, output = fitted
+    assert report.training.psnr > 20
+    assert report.held_out["frames"].psnr > report.baselines["mean"]
+    assert report.held_out["views"] is None
+    losses = [
+        event.figures["loss"] for event in events if isinstance(event, Step) and "loss" in event.figures
+    ]
+    assert losses[-1] < losses[0]
+    loaded = load_avatar(output)
+    assert torch.equal(loaded.gaussians.means, avatar.gaussians.means)
+    assert loaded.motion.frame_count == FRAMES
+    assert not checkpoint_path(output).exists()
+
+
+def test_the_avatar_has_no_shoulder_layer_and_every_triangle_has_a_gaussian(fitted):
+    avatar = fitted[0]
+    assert (avatar.gaussians.binding >= 0).all()
+    assert len(avatar.gaussians.binding.unique()) == len(load_head().faces)
+    assert (avatar.gaussians.labels == load_head().face_regions[avatar.gaussians.binding]).all()
+
+
+def test_the_report_says_what_was_never_seen(fitted):
+    _, report, events, _ = fitted
+    assert report.never_seen["back of the head"] > 0.2
+    assert report.never_seen["face"] < 0.3
+    json = report.as_json()
+    assert json["held_out"]["baseline_psnr"] == pytest.approx(report.baseline_psnr, abs=1e-3)
+    assert any(isinstance(event, Note) and "never seen" in event.text for event in events) == bool(
+        report.notes
+    )
+
+
+def test_held_out_frames_keep_the_tracked_motion(fitted, track):
+    motion = fitted[0].motion.params
+    for name in ("expr", "rotation", "neck", "translation"):
+        assert torch.equal(getattr(motion, name)[-1], getattr(track.params, name)[-1])
+    assert not torch.equal(motion.expr[:-1], track.params.expr[:-1])
+
+
+class Killed(BaseException):
+    """Stands for a signal: no handler of the library may swallow it."""
+
+
+PRESET = Preset(iterations=40, gaussians=9000, refine_every=8, checkpoint_every=10)
+
+
+def dying_at(iteration: int):
+    """A reporter that stops the fit as a signal would."""
+
+    def die(event):
+        if isinstance(event, Step) and "loss" in event.figures and event.done >= iteration:
+            raise Killed
+
+    return die
+
+
+def test_a_killed_fit_resumes_to_the_same_bits(track, tmp_path):
+    whole, _ = fit(track, tmp_path / "whole.h5", preset=PRESET)
+    output = tmp_path / "cut.h5"
+    with pytest.raises(Killed):
+        fit(track, output, preset=PRESET, report=dying_at(30))
+    assert checkpoint_path(output).exists() and not output.exists()
+    resumed, _ = fit(track, output, preset=PRESET, resume=True)
+    for name in ("means", "quats", "log_scales", "logit_opacities", "sh", "binding", "labels"):
+        assert torch.equal(getattr(whole.gaussians, name), getattr(resumed.gaussians, name)), name
+    assert torch.equal(whole.motion.params.expr, resumed.motion.params.expr)
+
+
+def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(track, tmp_path):
+    output = tmp_path / "avatar.h5"
+    with pytest.raises(Killed):
+        fit(track, output, preset=PRESET, report=dying_at(20))
+    with pytest.raises(InputError, match="another track"):
+        fit(track, output, preset=PRESET, seed=1, resume=True)
+    path = checkpoint_path(output)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"not a readable HDF5|damaged"):
+        fit(track, output, preset=PRESET, resume=True)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "slow"}, "unknown preset"),
+        ({"iterations": 0}, "iterations 0 is out of range"),
+        ({"sh_degree": 4}, "sh_degree 4 is out of range"),
+        ({"rig": "rubber"}, "unknown rig"),
+        ({"device": "tpu"}, "device"),
+        ({"hold_out": ["frames:0-4"]}, "nothing to train on"),
+    ],
+)
+def test_impossible_requests_are_refused(track, tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        fit(track, tmp_path / "avatar.h5", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_track_of_another_head_version_is_refused(track, tmp_path):
+    with pytest.raises(InputError, match="track again"):
+        fit(replace(track, head_checksum="0" * 64), tmp_path / "avatar.h5", **SMALL)
+
+
+def test_existing_outputs_are_kept_unless_told_otherwise(fitted, track):
+    before = fitted[3].read_bytes()
+    with pytest.raises(InputError, match="exists already"):
+        fit(track, fitted[3], **SMALL)
+    assert fitted[3].read_bytes() == before
+
+
+def test_a_track_without_masks_can_be_fitted(track):
+    avatar, report = fit(replace(track, masks=None, head_masks=None), None, iterations=4, gaussians=9000)
+    assert report.training is None and len(avatar.gaussians) > 9000
+
+
+def test_eyes_and_teeth_get_their_share_and_every_triangle_at_least_one():
+    head = load_head()
+    areas = np.full(len(head.faces), 1e-6)
+    counts = triangle_counts(head, areas, 60_000)
+    assert counts.min() == 1
+    for name, share in FIXED_SHARE.items():
+        inside = head.face_regions.numpy() == head.region_names.index(name)
+        assert counts[inside].sum() == pytest.approx(60_000 * share, rel=0.35)
+
+
+def test_anchoring_keeps_the_head_in_place_and_the_shoulders_still():
+    head = load_head()
+    params = HeadParams.zeros(head, 4)
+    generator = torch.Generator().manual_seed(0)
+    params.rotation[:] = 0.2 * torch.randn(4, 3, generator=generator)
+    params.neck[:] = 0.05 * torch.randn(4, 3, generator=generator)
+    params.translation[:] = 0.01 * torch.randn(4, 3, generator=generator)
+    before, after = head.vertices(params), head.vertices(anchor_shoulders(head, params, [0, 1, 2]))
+    face = head.skin_weights[:, BONES.index("root")] == 0
+    torch.testing.assert_close(after[:, face], before[:, face], atol=2e-5, rtol=0)
+    anchored = anchor_shoulders(head, params, [0, 1, 2])
+    assert torch.equal(anchored.rotation[0], anchored.rotation[3])
+
+
+def test_corrections_are_centred_over_training_frames_only():
+    head = load_head()
+    motion = MotionRefinement(HeadParams.zeros(head, 4), dict.fromkeys(
+        ("expr", "rotation", "neck", "jaw", "eyes", "translation"), 0.01
+    ))  # fmt: skip
+    for frame in range(3):
+        params = motion.of_frame(frame, learning=True)
+        (params.rotation.sum() * (frame + 1)).backward()
+        motion.update(frame, params, 1.0)
+    assert motion.corrections["rotation"][:3].abs().min() > 0
+    motion.centre([0, 1, 2])
+    torch.testing.assert_close(motion.corrections["rotation"][:3].mean(0), torch.zeros(3))
+    assert not motion.corrections["rotation"][3].any()
