@@ -154,9 +154,9 @@ def bind_pose(avatar: Avatar, head: Head | None = None) -> TriangleFrames:
     """Float64 frames of the avatar's bind pose, triangles and bones: the same bits on every machine."""
     head = head or avatar_head(avatar)
     offset = None if avatar.static_offset is None else avatar.static_offset.double().cpu()
-    vertices = head.bind_vertices(avatar.shape.double().cpu(), offset)
     identity = head.identify(avatar.shape.double().cpu(), offset)
-    bones = identity.bones(head.bind_expr().double().cpu()[None])[0]
+    expr = head.bind_expr().double().cpu()[None]
+    vertices, bones = identity.pose(expr)[0], identity.bones(expr)[0]
     vertices, bones = (np.round(array.numpy() / BIND_GRID) * BIND_GRID for array in (vertices, bones))
     rig = rig_of(head, avatar.rig)
     return _with_bones(bind_frames(vertices, rig.patches, rig.faces.numpy()), torch.from_numpy(bones))
