@@ -32,6 +32,7 @@ from emoga.optimize.scoring import (
     split_pictures,
 )
 from emoga.progress import Reporter, Stage, Step, silent
+from emoga.render.kernels import torch_on_one_thread
 
 WORST = 6
 # Pictures of the training split that are measured: they cost time and are of the least interest.
@@ -78,7 +79,8 @@ def evaluate(
     splits, lpips, worst = {}, {}, []
     for name in SPLITS:
         chosen = evenly(pairs[name], max_pictures or (MOST_TRAINING if name == "training" else None))
-        scores, values, bad = _measure(renderer, avatar, track, name, chosen, distance, report)
+        with torch_on_one_thread():
+            scores, values, bad = _measure(renderer, avatar, track, name, chosen, distance, report)
         splits[name] = scores
         worst += bad
         if values:

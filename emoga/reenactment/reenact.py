@@ -40,6 +40,7 @@ from emoga.reenactment.outputs import (
     open_sink,
     straight_alpha,
 )
+from emoga.render.kernels import torch_on_one_thread
 
 Pose = Literal["auto", "relative", "absolute", "still"]
 WHITE = (1.0, 1.0, 1.0)
@@ -201,7 +202,7 @@ def _draw(
     """Render every frame the sink lacks, ahead of the sink's own work; returns how many."""
     report(Stage("reenact", score.frame_count))
     began, drawn = time.perf_counter(), 0
-    with WriteAhead(sink) as writer:
+    with WriteAhead(sink) as writer, torch_on_one_thread():
         for frame, camera in enumerate(cameras):
             if not sink.has(frame):
                 writer.write(frame, _picture(renderer, score, frame, camera, colour))
