@@ -97,6 +97,11 @@ def test_a_dry_run_plans_and_does_nothing(
     assert not list(stock.glob("new*"))
 
 
+def test_an_unwritable_avatar_is_refused_before_the_fit(stock: Path, tmp_path: Path) -> None:
+    assert main(["fit", str(stock / "film.h5"), "-o", str(tmp_path / "avatar.obj"), "-q"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_result_below_the_bar_is_exit_4(
     stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

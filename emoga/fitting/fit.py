@@ -12,6 +12,7 @@ import torch
 
 import emoga
 from emoga.avatar import Avatar, Gaussians, save_avatar
+from emoga.avatar.files import format_of
 from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import MOTION, pose_frames
 from emoga.avatar.rig import bind_pose, rig_of, to_world
@@ -70,6 +71,7 @@ def fit(
     started = time.monotonic()
     if output is not None:
         check_output(output, overwrite)
+        format_of(output)
     if device not in ("auto", "cpu"):
         raise InputError(f"device {device!r}: fitting runs on the CPU for now; pass cpu or auto")
     known = find_preset(preset) if isinstance(preset, str) else preset
