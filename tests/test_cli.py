@@ -122,6 +122,7 @@ BAD_INPUT = {
     "missing option": (nothing, "export avatar.ply", "--output"),
     "frame out of range": (nothing, "export avatar.ply -o out.splat --frame 99", "frames 0 to 5"),
     "two results for stdout": (nothing, "export avatar.ply -o - --format h5 --json", "both want stdout"),
+    "avatar without a track": (nothing, "eval avatar.ply", "--track"),
     "bad size": (nothing, "reenact avatar.ply -o out.mp4 --size big", "--size"),
     "bad colour": (nothing, "reenact avatar.ply -o out.mp4 --background sky", "--background"),
 }  # fmt: skip

@@ -56,8 +56,8 @@ def register(app: typer.Typer) -> None:
         from emoga.evaluation import evaluate_track
 
         if track is None:
-            if fail_below is not None:
-                raise InputError("--fail-below is about pictures; name the track with --track")
+            if fail_below is not None or subject.suffix.lower() == ".ply":
+                raise InputError(f"{subject}: an avatar is measured on a track; name it with --track")
             found = evaluate_track(subject, landmarks, output=output, overwrite=overwrite)
             session.finish(found.to_dict(), _track_text(found))
             return
