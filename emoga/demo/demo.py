@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -85,6 +84,7 @@ class Line:
     scale: Scale
     seed: int
     report: Reporter
+    resume: bool = False
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -116,7 +116,7 @@ def demo(
         raise InputError(f"unknown preset {preset!r}; known: {', '.join(SCALES)}")
     folder = check_output_folder(output, overwrite or resume)
     state = State.open(folder, preset, seed, resume)
-    line = Line(folder, SCALES[preset], seed, report)
+    line = Line(folder, SCALES[preset], seed, report, resume)
     run_stages(STAGES, line, state)
     return conclude(line, state)
 
@@ -173,24 +173,26 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 def _film(line: Line) -> None:
     scale = line.scale
+    # A finished capture of the very same plan is taken as it is, whoever asks.
     capture(
         line.path("capture"), "rig", performer=PERFORMER, size=scale.size, views=scale.views,
         frames=scale.frames, samples=scale.samples, seed=line.seed, hold_out=scale.hold_out,
-        resume=True, report=line.report,
+        resume=True, overwrite=True, report=line.report,
     )  # fmt: skip
 
 
 def _track(line: Line) -> None:
     track(
         line.path("capture"), line.path("track.h5"), preset=line.scale.track_preset,
-        hold_out=line.scale.hold_out, seed=line.seed, overwrite=True, report=line.report,
+        hold_out=line.scale.hold_out, seed=line.seed, resume=line.resume, overwrite=True,
+        report=line.report,
     )  # fmt: skip
 
 
 def _fit(line: Line) -> None:
     fit(
         line.path("track.h5"), line.path("avatar.ply"), preset=line.scale.fit_preset, seed=line.seed,
-        overwrite=True, report=line.report,
+        resume=line.resume, overwrite=True, report=line.report,
     )  # fmt: skip
 
 
@@ -306,7 +308,7 @@ def conclude(line: Line, state: State) -> DemoResult:
     figures["stages"] = state.seconds
     figures.update(
         seconds=round(sum(state.seconds.values()), 1), peak_rss_mb=_peak_rss_mb(), version=emoga.__version__,
-        device="cpu", threads=os.cpu_count(), seed=line.seed, preset=state.plan["preset"],
+        device="cpu", threads=torch.get_num_threads(), seed=line.seed, preset=state.plan["preset"],
     )  # fmt: skip
     _write_json(line.path("report.json"), figures)
     files = {name: line.path(name) for name in SHOWN if line.path(name).exists()}
