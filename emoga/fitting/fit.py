@@ -36,11 +36,13 @@ from emoga.motion.neutral import estimate_neutral
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.progress import Note, Reporter, Stage, silent
+from emoga.render.kernels import torch_on_one_thread
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
 SIGHTINGS = 24
 
 
+@torch_on_one_thread()
 def fit(
     track: Track | str | Path,
     output: str | Path | None,

@@ -25,7 +25,6 @@ from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
 from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
-from emoga.render.kernels import torch_on_one_thread
 
 ALPHA_SHARE = 0.1
 REACH = {"scalp": 10.0, "shoulders": 4.0, "boundary": 4.0, "brows": 1.5, "lashes": 1.5, "neck": 2.0}
@@ -56,14 +55,12 @@ class Trainer:
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
         loss, count = 0.0, 0
-        with torch_on_one_thread():
-            while self.iteration < until:
-                loss += self.step()
-                count += 1
-                if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
-                    figures = {"loss": loss / count, "gaussians": float(len(self.splats))}
-                    report(Step(self.iteration, figures))
-                    loss, count = 0.0, 0
+        while self.iteration < until:
+            loss += self.step()
+            count += 1
+            if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
+                report(Step(self.iteration, {"loss": loss / count, "gaussians": float(len(self.splats))}))
+                loss, count = 0.0, 0
 
     def step(self) -> float:
         """One picture: gradients, updates, statistics. Returns the loss."""

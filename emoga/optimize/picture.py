@@ -14,6 +14,7 @@ from emoga.head import HeadParams
 from emoga.images import to_uint8
 from emoga.optimize.carry import carry, sort_bindings
 from emoga.render import Rendering, rasterize
+from emoga.render.kernels import torch_on_one_thread
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -27,6 +28,7 @@ class AvatarRenderer:
         self.device = torch.device(device)
         self._bindings = sort_bindings(self.puppet.gaussians.binding, self.puppet.head.faces.shape[0])
 
+    @torch_on_one_thread()
     @torch.no_grad()
     def render(
         self,
