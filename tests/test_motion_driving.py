@@ -88,6 +88,13 @@ def test_closed_lips_stay_closed_under_an_emotion_while_speaking(head):
     assert gap[~shut].max() > 0.02, "open mouths stay open"
 
 
+def test_a_driver_who_never_shuts_his_mouth_stays_open(head):
+    source, target = HeadParams.zeros(head, 30), person(head)
+    source.expr[:, head.unit("jawOpen")] = 0.4
+    driven = drive(motion_of(head, source), head, target)
+    assert driven.expr[:, head.unit("jawOpen")].min() > 0.39
+
+
 def test_an_emotion_may_open_the_mouth_of_a_silent_face(head):
     target = person(head)
     driven = drive(

@@ -10,7 +10,7 @@ from emoga.errors import InputError
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
 from emoga.motion.motion import Motion
-from emoga.motion.neutral import estimate_neutral, lip_gap
+from emoga.motion.neutral import estimate_neutral, lip_gap, resting_gap
 
 POSES = ("relative", "absolute", "still")
 # Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
@@ -86,8 +86,9 @@ def _keep_lips_shut(
 ) -> torch.Tensor:
     """expr [T,E] with the mouth shut where the driver's is: by the jaw, then by what parts the lips."""
     source = motion.params
-    gap = lip_gap(head.identify(source.shape, source.static_offset), source.expr, source.jaw)
-    excess = gap - torch.quantile(gap, 0.1)
+    driver = head.identify(source.shape, source.static_offset)
+    gap = lip_gap(driver, source.expr, source.jaw)
+    excess = gap - resting_gap(driver, gap)
     shut = 1 - _smoothstep(excess, SHUT, OPEN)
     frames = torch.nonzero(shut > 0)[:, 0]
     if not len(frames):
