@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import emoga
-from emoga.errors import InputError, MissingComponent
+from emoga.errors import InputError, Interrupted, MissingComponent
 from emoga_cli.options import DeviceOption, JsonOption, QuietOption, SeedOption, ThreadsOption, VerboseOption
 from emoga_cli.progress import Progress
 
@@ -88,12 +88,12 @@ class Session:
 
 
 def verb(
-    app: typer.Typer, name: str, common: tuple[str, ...] = tuple(COMMON)
+    app: typer.Typer, name: str, common: tuple[str, ...] = tuple(COMMON), checkpoints: bool = False
 ) -> Callable[[Callable], Callable]:
     """Register `function(session, ...)` as command `name`, adding the options every verb has.
 
     The function's docstring is its help. typer reads signatures, so the common options are added to it here
-    instead of being repeated in every verb.
+    instead of being repeated in every verb. checkpoints: the verb can always be resumed when interrupted.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -115,6 +115,10 @@ def verb(
             except BrokenPipeError:
                 forget_stdout()
                 raise typer.Exit(0) from None
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "interrupted" + ("; run again with --resume to go on" if checkpoints else "")
+                ) from None
 
         command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}

@@ -15,7 +15,7 @@ from emoga_cli.tables import format_table
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
 
-    @verb(app, "demo")
+    @verb(app, "demo", checkpoints=True)
     def demo(
         session: Session,
         output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("demo"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
 
-    @verb(app, "fit")
+    @verb(app, "fit", checkpoints=True)
     def fit(
         session: Session,
         track: Annotated[Path, typer.Argument(help="Track (.h5) made by emoga track.")],

@@ -14,7 +14,7 @@ from emoga_cli.session import Session, verb
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
 
-    @verb(app, "studio")
+    @verb(app, "studio", checkpoints=True)
     def studio(
         session: Session,
         output: Annotated[Path, typer.Option("--output", "-o", help="Capture folder to write.")],

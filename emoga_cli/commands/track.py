@@ -14,7 +14,7 @@ from emoga_cli.session import Session, verb
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
 
-    @verb(app, "track")
+    @verb(app, "track", checkpoints=True)
     def track(
         session: Session,
         source: Annotated[
