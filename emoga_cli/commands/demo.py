@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
             overwrite=overwrite,
             report=session.report,
         )
-        files = [(name, str(path)) for name, path in result.files.items()]
-        text = [*format_table(result.rows), "", *format_table(files)]
-        session.finish({**result.report, "files": dict(files)}, "\n".join(text))
+        files = {name: str(path) for name, path in result.files.items()}
+        width = max(map(len, files), default=0)
+        text = [*format_table(result.rows), "", *(f"{name:{width}}  {path}" for name, path in files.items())]
+        session.finish({**result.report, "files": files}, "\n".join(text))
