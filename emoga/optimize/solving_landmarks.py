@@ -11,15 +11,16 @@ from emoga.head import Head
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 
-ROBUST = 3.0  # residuals beyond this many standard deviations lose their say
-FACING = (0.05, 0.35)  # cosines between which a landmark fades in
+NEIGHBOURHOOD = 0.012  # metres over which the direction a face looks in is averaged
+FACING = (0.2, 0.5)  # cosines between which a landmark fades in
 
 
 @dataclass
 class LandmarkTerm:
     """L landmarks seen by C cameras over T frames.
 
-    viewmats [C,4,4], Ks [C,3,3]; observed [C,T,L,2] pixels; weights [C,T,L] in 1/pixel², 0 where unseen.
+    viewmats [C,4,4], Ks [C,3,3]; observed [C,T,L,2] pixels; weights [C,T,L] in 1/pixel², 0 where unseen;
+    residuals beyond `robust` standard deviations lose their say.
     The state's offsets [L,3] (metres, in the head's frame) are where this detector puts each point of this
     person beside the model's.
     """
@@ -29,12 +30,13 @@ class LandmarkTerm:
     Ks: torch.Tensor
     observed: torch.Tensor
     weights: torch.Tensor
+    robust: float = 4.0
 
     def cost(self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State) -> float:
         """Robust cost (Cauchy) of points [t,L,3]."""
         residual, _ = self._residual(places, turns, frames, state)
         squared = (residual * residual).sum(-1) * self.weights[:, frames]
-        return float((0.5 * ROBUST**2 * torch.log1p(squared / ROBUST**2)).sum())
+        return float((0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)).sum())
 
     def quadratic(
         self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
@@ -43,7 +45,7 @@ class LandmarkTerm:
         residual, slope = self._residual(places, turns, frames, state, derivatives=True)
         weight = self.weights[:, frames]
         squared = (residual * residual).sum(-1) * weight
-        weight = weight / (1 + squared / ROBUST**2)
+        weight = weight / (1 + squared / self.robust**2)
         curvature = torch.einsum("ctl,ctlip,ctliq->tlpq", weight, slope, slope)
         return curvature, torch.einsum("ctl,ctli,ctlip->tlp", weight, residual, slope)
 
@@ -86,12 +88,21 @@ def project(
     return pixels, slope
 
 
-def facing(head: Head, points: SurfacePoints, vertices: torch.Tensor, viewmats: torch.Tensor) -> torch.Tensor:
-    """Cosine [C,T,N] between each point's outward normal and the way to the camera; vertices [T,V,3]."""
-    normals = torch.nn.functional.normalize(points.on_mesh(vertex_normals(vertices, head.faces)), dim=-1)
-    places = points.on_mesh(vertices)
+def facing(
+    head: Head, points: SurfacePoints, vertices: torch.Tensor, viewmats: torch.Tensor, rims: torch.Tensor
+) -> torch.Tensor:
+    """Cosine [C,T,N] between each point's outward normal and the way to the camera; vertices [T,V,3].
+
+    rims [N]: points on the rims of lids and lips. Those face anywhere, and what hides them is the turn of the
+    face around them: they take the mean direction of their neighbourhood.
+    """
+    normals = points.on_mesh(vertex_normals(vertices, head.faces))
+    template = points.on_mesh(head.template)
+    near = torch.exp(-0.5 * (torch.cdist(template[rims], template) / NEIGHBOURHOOD) ** 2)
+    normals[:, rims] = near @ normals
+    normals = torch.nn.functional.normalize(normals, dim=-1)
     centres = -(viewmats[:, :3, :3].transpose(1, 2) @ viewmats[:, :3, 3:])[..., 0]
-    towards = torch.nn.functional.normalize(centres[:, None, None] - places, dim=-1)
+    towards = torch.nn.functional.normalize(centres[:, None, None] - points.on_mesh(vertices), dim=-1)
     return (towards * normals).sum(-1)
 
 

@@ -205,7 +205,7 @@ def _pose(identity: Identity, params: HeadParams) -> torch.Tensor:
 def _rest_to_world(part: Identity, params: HeadParams, vertices: torch.Tensor) -> torch.Tensor:
     """Matrices [T,U,3,3] that take small displacements of the rest mesh to the world.
 
-    Posing is linear in the rest mesh once the lids' sliding is left out, so three unit displacements tell all.
+    Without the lids' sliding, posing is linear in the rest mesh: three unit displacements tell all.
     """
     lids = part.head.lids
     free = replace(lids, sliding=lids.sliding[:0], sliding_eye=lids.sliding_eye[:0])

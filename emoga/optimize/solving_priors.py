@@ -1,4 +1,4 @@
-"""Priors of the tracker: units measured in millimetres of motion, calm joints, smooth time, plausible shapes."""
+"""Priors of the tracker: units in millimetres of motion, calm joints, smooth time, plausible shapes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PriorWeights:
     jaw: float = 2.0
     jaw_change: float = 1.0
     neck: float = 2.0
-    shape: float = 1.0
+    shape: float = 0.8
 
 
 class Priors:

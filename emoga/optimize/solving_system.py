@@ -1,4 +1,4 @@
-"""Normal equations of a sequence: blocks per frame, coupling of neighbours, and a border of shared unknowns."""
+"""Normal equations of a sequence: a block per frame, neighbours coupled, a border of shared unknowns."""
 
 from __future__ import annotations
 

@@ -19,8 +19,10 @@ from emoga.render import rasterize_mesh
 from emoga.video import VideoWriter
 
 # The open head's regions in colours that tell lids, lips and irises from skin.
-TINTS = {"eyelids": (0.2, 0.9, 1.0), "lips": (1.0, 0.35, 0.45), "eyeballs": (1, 1, 1), "irises": (0.1, 0.2, 1.0),
-         "teeth": (1, 1, 0.8), "brows": (1.0, 0.8, 0.2)}  # fmt: skip
+TINTS = {
+    "eyelids": (0.2, 0.9, 1.0), "lips": (1.0, 0.35, 0.45), "eyeballs": (1, 1, 1), "irises": (0.1, 0.2, 1.0),
+    "teeth": (1, 1, 0.8), "brows": (1.0, 0.8, 0.2),
+}  # fmt: skip
 MAX_SIDE = 720
 
 

@@ -10,7 +10,7 @@ from emoga.capture import Track
 from emoga.head import Head
 from emoga.optimize.solving_landmarks import facing, project
 from emoga.optimize.solving_points import landmark_points
-from emoga.tracking.trust import irises
+from emoga.tracking.trust import irises, rims
 
 FACES_CAMERA = 0.1  # cosine above which a landmark counts as facing the camera
 
@@ -25,7 +25,7 @@ def landmark_errors(track: Track, head: Head, vertices: torch.Tensor) -> tuple[n
     vertices = vertices.double()
     pixels, _ = project(points.on_mesh(vertices), viewmats, Ks, 0.0)
     error = np.linalg.norm(pixels.numpy() - track.landmarks.points, axis=-1)
-    seen = facing(head, points, vertices, viewmats).numpy() > FACES_CAMERA
+    seen = facing(head, points, vertices, viewmats, rims(track.landmarks.scheme)).numpy() > FACES_CAMERA
     counts = seen & track.landmarks.valid[..., None] & ~irises(track.landmarks.scheme).numpy()
     return error, counts
 

@@ -18,13 +18,17 @@ from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import smooth_modes
 from emoga.progress import Reporter, Stage, Step
 from emoga.tracking.inputs import Clip
-from emoga.tracking.start import rigid_poses
-from emoga.tracking.trust import relative_spread
+from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
+from emoga.tracking.trust import relative_spread, rims
 
 POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point beside the truth
-SHARED_ERROR = 0.25  # neighbouring points err together: each counts as this share of an independent one
-OFFSET_SPREAD = 1.5e-3  # metres of a detector's habit at one point
-WARP_LENGTH, WARP_SPREAD = 0.03, 2e-3
+# Neighbouring points err together, so each counts as a share of an independent one. For the shape the share is
+# smaller still: errors that last, or that glide over the face, would be taken for geometry.
+SHARED_ERROR, LASTING_ERROR = 0.25, 0.05
+OFFSET_SPREAD = 0.8e-3  # metres of a detector's habit at one point
+WARP_LENGTH, WARP_SPREAD = 0.03, 1.5e-3
+# A blink or a shout starts far from where solving begins: at first nothing counts as an outlier.
+TOLERANT, STRICT = 15.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Effort:
     key_frames: int = 32
     shape_rounds: int = 8
     passes: int = 3
-    motion_rounds: int = 12
+    motion_rounds: int = 8
     warp_modes: int = 40
 
 
@@ -60,8 +64,10 @@ class Tracker:
     def __post_init__(self) -> None:
         self.points: SurfacePoints = landmark_points(self.head, self.clip.landmarks.scheme)
         modes = smooth_modes(self.head, self.effort.warp_modes, WARP_LENGTH, WARP_SPREAD)
-        # One camera cannot tell smooth offsets from expression and perspective.
-        self.warp_basis = modes if self.clip.calibrated else modes[:0]
+        # One camera hardly sees depth beyond what the shape basis knows; offsets along it would only soak up
+        # whatever else the model gets wrong.
+        depth = modes.abs().amax((1, 2)) == modes[..., 2].abs().amax(1)
+        self.warp_basis = modes if len(self.clip.views) > 1 else modes[~depth]
         self.viewmats, self.Ks = stack_cameras(self.cameras, dtype=torch.float64)
 
     @property
@@ -69,7 +75,9 @@ class Tracker:
         """Viewing direction of the only camera, None when several see the head."""
         return self.viewmats[0, 2, :3] if len(self.clip.views) == 1 else None
 
-    def term(self, state: State, frames: list[int]) -> LandmarkTerm:
+    def term(
+        self, state: State, frames: list[int], robust: float = STRICT, share: float = SHARED_ERROR
+    ) -> LandmarkTerm:
         """Landmark evidence for some frames, weighted by what each view sees at `state`."""
         views = self.clip.views
         marks: Landmarks = self.clip.landmarks
@@ -81,11 +89,11 @@ class Tracker:
         vertices = identity.pose(
             params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
         )
-        seen = seen_weight(facing(self.head, self.points, vertices, viewmats))
+        seen = seen_weight(facing(self.head, self.points, vertices, viewmats, rims(marks.scheme)))
         spread = self._pixel_spread(params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
         relative = relative_spread(marks.scheme)
-        weights = SHARED_ERROR * seen * valid[..., None] / (spread * relative) ** 2
-        return LandmarkTerm(self.points, viewmats, Ks, observed, weights)
+        weights = share * seen * valid[..., None] / (spread * relative) ** 2
+        return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
 
     def _identity(self, state: State):
         offset = torch.tensordot(state.warp, self.warp_basis, 1) if len(state.warp) else None
@@ -104,7 +112,7 @@ class Tracker:
         return Problem(
             self.head, terms, self.weights, torch.diff(torch.tensor(frames)), self.warp_basis,
             depth_axis=self.depth_axis, solve_shape=shape, solve_focal=focal and not self.fixed_focal,
-            camera_origin=origin, distance_prior=(1.0, 0.4),
+            camera_origin=origin, distance_prior=(USUAL_DISTANCE, 0.35),
             offset_spread=OFFSET_SPREAD * relative_spread(self.clip.landmarks.scheme) if habits else None,
         )  # fmt: skip
 
@@ -146,7 +154,8 @@ def solve_shape(tracker: Tracker, state: State) -> tuple[State, float]:
     system = None
     for number in range(effort.passes):
         done = number * effort.shape_rounds
-        term = tracker.term(_spread(state, part, frames), frames)
+        tolerance = TOLERANT if number == 0 else STRICT
+        term = tracker.term(_spread(state, part, frames), frames, tolerance, LASTING_ERROR)
         problem = tracker.problem(frames, [term], shape=True, focal=focal, habits=number > 0)
         part, system = solve(
             problem, part, effort.shape_rounds,
@@ -178,11 +187,13 @@ def _spread(state: State, part: State, frames: list[int]) -> State:
 def solve_motion(tracker: Tracker, state: State) -> State:
     """Pose and expression of every frame with shape, focal and offsets fixed."""
     frames = list(range(state.params.frames))
-    tracker.report(Stage("pose and expression", tracker.effort.motion_rounds))
-    term = tracker.term(state, frames)
-    problem = tracker.problem(frames, [term], shape=False, focal=False)
-    state, _ = solve(
-        problem, state, tracker.effort.motion_rounds,
-        on_round=lambda i, cost: tracker.report(Step(i, {"cost": cost})),
-    )  # fmt: skip
+    rounds = tracker.effort.motion_rounds
+    tracker.report(Stage("pose and expression", 2 * rounds))
+    for number, tolerance in enumerate((TOLERANT, STRICT)):
+        term = tracker.term(state, frames, tolerance)
+        problem = tracker.problem(frames, [term], shape=False, focal=False)
+        state, _ = solve(
+            problem, state, rounds,
+            on_round=lambda i, cost, done=number * rounds: tracker.report(Step(done + i, {"cost": cost})),
+        )  # fmt: skip
     return state

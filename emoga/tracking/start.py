@@ -11,14 +11,15 @@ from emoga.capture import Landmarks
 from emoga.errors import InputError
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 
-USUAL_DISTANCE = 1.0  # metres between head and camera in a single video, before anything is known
-USUAL_HEIGHT = 0.14  # metres from forehead to chin on screen
+USUAL_DISTANCE = 0.85  # metres between head and camera in a single video, before anything is known
 
 
-def guess_camera(landmarks: Landmarks, width: int, height: int, fov: float | None, name: str) -> Camera:
+def guess_camera(
+    landmarks: Landmarks, model: np.ndarray, width: int, height: int, fov: float | None, name: str
+) -> Camera:
     """A camera on the world's +z axis looking at the head; `fov` is vertical, in degrees.
 
-    Without `fov` the focal length is what makes a usual head at a usual distance as large as the landmarks.
+    Without `fov` the focal length is what makes the face model [L,3] at a usual distance as large as the landmarks.
     """
     if fov is not None:
         if not 1 < fov < 150:
@@ -27,7 +28,7 @@ def guess_camera(landmarks: Landmarks, width: int, height: int, fov: float | Non
     else:
         points = landmarks.points[landmarks.valid]
         span = float(np.median(np.ptp(points[..., 1], axis=1)))
-        focal = max(span, 4.0) * USUAL_DISTANCE / USUAL_HEIGHT
+        focal = max(span, 4.0) * USUAL_DISTANCE / float(np.ptp(model[:, 1]))
         # Whatever the crop, portraits are hardly taken wider than 60 or narrower than 8 degrees.
         focal = float(np.clip(focal, 0.87 * height, 7.2 * height))
     w2c = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -39,7 +40,7 @@ def guess_camera(landmarks: Landmarks, width: int, height: int, fov: float | Non
 def rigid_poses(
     cameras: list[Camera], landmarks: Landmarks, views: list[int], model: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Axis-angle [T,3] and translation [T,3] of a rigid face model [L,3]; frames without a face are bridged."""
+    """Axis-angle [T,3] and translation [T,3] of a rigid face model [L,3]; gaps are bridged."""
     count = landmarks.valid.shape[1]
     rotation, translation = np.zeros((count, 3)), np.zeros((count, 3))
     found = np.zeros(count, bool)

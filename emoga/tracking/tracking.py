@@ -17,6 +17,7 @@ from emoga.capture import Track, save_track
 from emoga.errors import InputError
 from emoga.files import check_output
 from emoga.head import Head, HeadParams, load_head
+from emoga.optimize.solving_points import landmark_points
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import Note, Reporter, silent
@@ -69,7 +70,7 @@ def track(
     if clip.landmarks.scheme not in model.landmarks:
         raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
     tracker = Tracker(
-        clip, model, _cameras(clip, fov), EFFORTS[preset], PriorWeights(), report,
+        clip, model, _cameras(clip, model, fov), EFFORTS[preset], PriorWeights(), report,
         fov is not None,
     )  # fmt: skip
     mark = fingerprint(
@@ -102,11 +103,12 @@ def _companions(output: Path, wanted: bool, overwrite: bool) -> list[Path]:
     return [check_output(file, overwrite) for file in files] if wanted else files
 
 
-def _cameras(clip: Clip, fov: float | None) -> list[Camera]:
+def _cameras(clip: Clip, head: Head, fov: float | None) -> list[Camera]:
     if clip.cameras is not None:
         return clip.cameras
     source = clip.capture.pictures[0]
-    return [guess_camera(clip.landmarks, source.width, source.height, fov, clip.capture.names[0])]
+    model = landmark_points(head, clip.landmarks.scheme).on_mesh(head.template).numpy()
+    return [guess_camera(clip.landmarks, model, source.width, source.height, fov, clip.capture.names[0])]
 
 
 def _run_stages(

@@ -30,6 +30,13 @@ def relative_spread(scheme: str) -> torch.Tensor:
     return spread
 
 
+def rims(scheme: str) -> torch.Tensor:
+    """Which landmarks [L] lie on rims of lids or lips, where the surface faces anywhere."""
+    chosen = torch.zeros(478 if scheme == "mediapipe478" else 68, dtype=torch.bool)
+    chosen[[*LID_RIMS, *INNER_LIPS, *IRISES] if scheme == "mediapipe478" else list(range(36, 68))] = True
+    return chosen
+
+
 def irises(scheme: str) -> torch.Tensor:
     """Which landmarks [L] are irises: they tell gaze, and are left out of the landmark error."""
     chosen = torch.zeros(478 if scheme == "mediapipe478" else 68, dtype=torch.bool)
