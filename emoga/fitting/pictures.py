@@ -14,6 +14,7 @@ from emoga.optimize.backdrop import CERTAIN_EMPTY, CERTAIN_FULL, backdrops, cert
 from emoga.progress import Reporter, tracked
 
 CLOTHING_WEIGHT = 0.3
+UNCERTAIN_WEIGHT = np.float32(0.2)  # of the alpha where the matte is at an edge: else halos pass for skin
 BYTE = np.float32(1 / 255)
 
 
@@ -73,14 +74,14 @@ class TrainingPictures:
         camera = self.cameras[view]
         if half:
             camera = camera.resized(picture.shape[1], picture.shape[0])
-        certain = certain_matte(mask)
+        certain = np.where(certain_matte(mask), np.float32(1), UNCERTAIN_WEIGHT)
         counts = weight * BYTE
         counts[clothing > 0] *= 0 if head_only else CLOTHING_WEIGHT
         if head_only:
-            certain &= clothing == 0
+            certain[clothing > 0] = 0
         arrays = (picture * BYTE, self.backdrops[view], counts, mask * BYTE, certain * self.has_masks)
         target, backdrop, weight, alpha, certain = (torch.from_numpy(part) for part in arrays)
-        return Example(view, frame, camera, target, backdrop, weight, alpha, certain.float(), head_only)
+        return Example(view, frame, camera, target, backdrop, weight, alpha, certain, head_only)
 
 
 def _half(picture: np.ndarray) -> np.ndarray:

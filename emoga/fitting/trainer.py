@@ -26,8 +26,8 @@ from emoga.optimize.splats import Splats
 from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
 
-ALPHA_SHARE = 0.1
-REACH = {"scalp": 10.0, "shoulders": 4.0, "boundary": 4.0, "brows": 1.5, "lashes": 1.5, "neck": 2.0}
+ALPHA_SHARE = 0.3
+REACH = {"scalp": 2.5, "shoulders": 2.0, "boundary": 2.0, "brows": 1.5, "lashes": 1.5}
 SINK_REACH = 100.0
 SINK_EVERY = 3
 WARM_UP = 0.08  # share of the iterations before the motion is corrected
