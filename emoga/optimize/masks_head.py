@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 NECK_REACH = 0.03  # of the head's height: how far beside the mesh's neck skin may still show
-SKIN_SPREADS = 4.5  # standard deviations within which a neck pixel still has the face's colour
+# How far a neck pixel may be from the middle of the face's colours, in logarithms of ratios and of brightness.
+CHROMA_REACH, DARKEST, BRIGHTEST = 0.3, -1.1, 0.4
 
 
 def head_alpha(
@@ -25,12 +26,31 @@ def head_alpha(
     reach = NECK_REACH * (rows[-1] - rows[0] + 1)
     below = np.isin(nearest, [names.index(n) for n in ("shoulders", "boundary") if n in names])
     neck = nearest == names.index("neck")
-    kept = ~below & ~(neck & (distance > reach))
-    kept &= ~(neck & _unlike_skin(picture, region, names))
-    kept = _attached(kept & (alpha > 0))
+    mouth = _lowest_row(region == names.index("lips"))
+    # Beside the mesh and below the mouth there is clothing (or hair on shoulders, which is lost with it).
+    beside = (distance > reach) & (neck | (np.arange(len(region))[:, None] > mouth))
+    kept = ~below & ~beside & ~(neck & _unlike_skin(picture, region, names))
+    kept = _attached(_without_teeth(kept & (alpha > 0), reach))
     # A soft edge a pixel wide, so that the cut does not show as stairs.
     soft = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 0.7)
-    return (alpha * np.where(cv2.erode(kept.astype(np.uint8), np.ones((3, 3))) > 0, 1, soft)).astype(np.uint8)
+    inside = cv2.erode(kept.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.minimum(alpha, (255 * np.where(inside, 1, soft)).astype(np.uint8))
+
+
+def _lowest_row(area: np.ndarray) -> int:
+    rows = np.flatnonzero(area.any(1))
+    return int(rows[-1]) if len(rows) else len(area)
+
+
+def _without_teeth(kept: np.ndarray, reach: float) -> np.ndarray:
+    """The area [H,W] with the saw of triangle corners along its cut filed off."""
+    radius = max(1, round(0.6 * reach))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    # Only the cut is filed: the outline of hair against the background keeps its detail.
+    opened = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
+    rows = np.flatnonzero(kept.any(1))
+    lower = np.arange(len(kept))[:, None] > rows[0] + 0.6 * (rows[-1] - rows[0]) if len(rows) else True
+    return np.where(lower, opened, kept)
 
 
 def _nearest_region(region: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +71,13 @@ def _unlike_skin(picture: np.ndarray, region: np.ndarray, names: tuple[str, ...]
     if skin.sum() < 50:
         return np.zeros(region.shape, bool)
     smooth = cv2.GaussianBlur(np.ascontiguousarray(picture, np.float32), (0, 0), 1.5)
-    # Logarithms of ratios: shade leaves them alone, cloth does not.
+    # Logarithms of ratios: shade leaves them alone, cloth does not. Brightness tells where colour does not.
     color = np.log(smooth + 0.04)
     chroma = np.stack([color[..., 0] - color[..., 1], color[..., 1] - color[..., 2]], -1)
-    middle = np.median(chroma[skin], 0)
-    spread = 1.4826 * np.median(np.abs(chroma[skin] - middle), 0) + 0.03
-    return (np.abs(chroma - middle) / spread).max(-1) > SKIN_SPREADS
+    away = np.abs(chroma - np.median(chroma[skin], 0)).max(-1)
+    brightness = color.mean(-1)
+    brightness = brightness - np.median(brightness[skin])
+    return (away > CHROMA_REACH) | (brightness < DARKEST) | (brightness > BRIGHTEST)
 
 
 def _attached(kept: np.ndarray) -> np.ndarray:
