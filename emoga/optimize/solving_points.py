@@ -9,10 +9,10 @@ import torch
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, skew
 from emoga.head import Head, HeadParams, Identity
 
-# Units whose effect is not linear (they drive a joint or push against the eyeball): differenced, not derived.
+# Units whose effect is not linear (they drive a joint, meet an eyeball or each other): differenced, not derived.
 NONLINEAR_UNITS = (
     "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeWideLeft", "eyeWideRight", "cheekSquintLeft", "cheekSquintRight",
+    "eyeWideLeft", "eyeWideRight", "cheekSquintLeft", "cheekSquintRight", "mouthClose",
 )  # fmt: skip
 # Units a camera cannot tell from others, or that no landmark sees.
 UNSEEN_UNITS = ("tongueOut",)
