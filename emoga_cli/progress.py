@@ -28,8 +28,13 @@ class Progress:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop drawing and leave the terminal clean; what comes later appears as plain lines."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
     def __call__(self, event: Event) -> None:
         """Draw one event."""
@@ -86,4 +91,7 @@ def _make_bar():  # type: ignore[no-untyped-def]
         TimeElapsedColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
         console=Console(stderr=True),
+        # rich would otherwise send what we print on stdout to its own console, which is stderr.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )

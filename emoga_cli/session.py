@@ -51,6 +51,7 @@ class Session:
 
     def finish(self, result: Mapping[str, Any], text: str = "") -> None:
         """Print the verb's result: one JSON object, or `text` when there is some."""
+        self.report.close()
         if self.json:
             print(json.dumps(plain({**result, **self.figures()}), indent=1, allow_nan=False))
         elif text:

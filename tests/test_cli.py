@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -202,6 +203,25 @@ def test_colours_stay_off_where_they_are_not_wanted(here: Path) -> None:
         [*PROGRAM, "info", "avatar.ply"], capture_output=True, env={**os.environ, "NO_COLOR": "1"}, check=True
     )
     assert b"\x1b" not in run.stdout + run.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+def test_results_stay_on_stdout_while_a_bar_is_drawn_on_a_terminal(here: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    line = ["reenact", "avatar.ply", "-o", "frames", "--size", "24", "--end", "2", "--json"]
+    process = subprocess.Popen([*PROGRAM, *line], stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    drawn = b""
+    # Reading a pseudo terminal whose other side is closed is an error on Linux.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(leader, 4096):
+            drawn += chunk
+    os.close(leader)
+    assert json.loads(process.stdout.read())["frames"] == 2
+    assert process.wait() == 0
+    assert b"reenact" in drawn and b'"frames"' not in drawn
 
 
 def test_interrupting_is_130_and_leaves_nothing_half_written(here: Path) -> None:
