@@ -88,6 +88,14 @@ def test_own_motion_of_equal_length_is_used(avatar, track):
     assert poor < 30 and evaluate(refined, wrong, baseline=False).training.psnr == 100
 
 
+def test_motion_of_another_track_of_equal_length_is_not_used(avatar, track):
+    from emoga.motion import motion_of_track
+
+    elsewhere = replace(track, params=replace(track.params, rotation=track.params.rotation + 0.5))
+    foreign = replace(avatar, motion=motion_of_track(elsewhere))
+    assert evaluate(foreign, track, baseline=False).training.psnr == 100
+
+
 def test_files_hold_the_figures(brighter, track, tmp_path):
     paths = {name: tmp_path / name for name in ("report.json", "pictures.csv", "worst.png")}
     found = evaluate(

@@ -37,6 +37,8 @@ from emoga.render.kernels import torch_on_one_thread
 WORST = 6
 # Pictures of the training split that are measured: they cost time and are of the least interest.
 MOST_TRAINING = 64
+# How far, on average over frames, fitting may carry a head from where the track saw it: metres, radians.
+MOST_MOVED, MOST_TURNED = 0.05, 0.2
 
 
 def evaluate(
@@ -143,8 +145,12 @@ def _with_hold_out(track: Track, avatar: Avatar, hold_out: Sequence[str] | None)
 def _params(avatar: Avatar, track: Track) -> HeadParams:
     """Fitting refines the motion it trains on: an avatar made from this track knows its frames better."""
     own = avatar.motion
-    same_length = own is not None and own.frame_count == track.frame_count
-    return own.params if own is not None and same_length else track.params
+    if own is None or own.frame_count != track.frame_count:
+        return track.params
+    # As long as this track, but made from another: no refinement moves a head that far.
+    moved = (own.params.translation - track.params.translation).norm(dim=-1).mean()
+    turned = (own.params.rotation - track.params.rotation).norm(dim=-1).mean()
+    return own.params if moved < MOST_MOVED and turned < MOST_TURNED else track.params
 
 
 def _measure(
