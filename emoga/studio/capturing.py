@@ -192,17 +192,20 @@ def _film(plan: Plan, output: Path, frames: list[int], workers: int) -> Iterator
     crashes = 0
     while frames:
         try:
-            for frame in _film_once(plan, output, frames, min(workers, len(frames)), wardrobe):
-                yield frame
+            yield from _film_once(plan, output, frames, min(workers, len(frames)), wardrobe)
             return
         except BrokenProcessPool as error:
             crashes += 1
             frames = [frame for frame in frames if _missing(plan, output, frame)]
             if crashes > MAX_CRASHES:
-                raise EnvironmentFailure("studio: the renderer keeps crashing; out of memory? use fewer workers") from error
+                raise EnvironmentFailure(
+                    "studio: the renderer keeps crashing; out of memory? use fewer workers"
+                ) from error
 
 
-def _film_once(plan: Plan, output: Path, frames: list[int], workers: int, wardrobe: Wardrobe) -> Iterator[int]:
+def _film_once(
+    plan: Plan, output: Path, frames: list[int], workers: int, wardrobe: Wardrobe
+) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (plan, wardrobe))
     try:
@@ -303,11 +306,11 @@ def _finish(plan: Plan, output: Path) -> None:
                 floors["held_out" if held else "training"].append(noise)
     vertices = np.stack(parts)
     _write_landmarks(plan, output, vertices, cameras)
-    with atomic_output(output / "truth_vertices.h5", overwrite=True) as temporary:
-        with new_hdf5(temporary, "truth_vertices") as file:
-            write_array(file, "vertices", vertices)
-            write_text(file, "head", head.name)
-            write_text(file, "head_version", head.version)
+    truth = output / "truth_vertices.h5"
+    with atomic_output(truth, overwrite=True) as temporary, new_hdf5(temporary, "truth_vertices") as file:
+        write_array(file, "vertices", vertices)
+        write_text(file, "head", head.name)
+        write_text(file, "head_version", head.version)
     held_out = HeldOut(plan.held_out_views, plan.held_out_frames)
     media = [output / "images" / camera.name for camera in cameras]
     # Params are never overwritten by what the model cannot say: the vertices file is the truth out of model.
@@ -358,10 +361,11 @@ def _write_landmarks(plan: Plan, output: Path, vertices: np.ndarray, cameras: li
     noisy = detected_landmarks(exact, cosines, template, np.full(len(cameras), heights.max()), plan.seed)
     valid = np.ones(plan.frames, bool)
     for folder, all_views in (("landmarks_exact", exact), ("landmarks", noisy)):
+        kind = "exact" if folder.endswith("exact") else "detector-like noise"
         for camera, values in zip(cameras, all_views, strict=True):
             save_landmarks(
                 output / folder / f"{camera.name}.npz", values, valid, camera.width, camera.height, plan.fps,
-                source=f"emoga studio, {'exact' if folder.endswith('exact') else 'detector-like noise'}", overwrite=True,
+                source=f"emoga studio, {kind}", overwrite=True,
             )  # fmt: skip
 
 

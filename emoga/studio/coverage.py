@@ -12,14 +12,26 @@ SUBPIXELS = 4
 
 @numba.njit(cache=True)
 def _draw(
-    points: np.ndarray, depth: np.ndarray, faces: np.ndarray, label: int, nearest: np.ndarray, shown: np.ndarray
+    points: np.ndarray,
+    depth: np.ndarray,
+    faces: np.ndarray,
+    label: int,
+    nearest: np.ndarray,
+    shown: np.ndarray,
 ) -> None:
     height, width = nearest.shape
     for f in range(len(faces)):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         if depth[a] < 0.01 or depth[b] < 0.01 or depth[c] < 0.01:
             continue
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        ax, ay, bx, by, cx, cy = (
+            points[a, 0],
+            points[a, 1],
+            points[b, 0],
+            points[b, 1],
+            points[c, 0],
+            points[c, 1],
+        )
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if area == 0:
             continue
@@ -38,7 +50,9 @@ def _draw(
                         shown[y, x] = label
 
 
-def clothing_share(skin: tuple[np.ndarray, np.ndarray], cloth: tuple[np.ndarray, np.ndarray], camera: Camera) -> np.ndarray:
+def clothing_share(
+    skin: tuple[np.ndarray, np.ndarray], cloth: tuple[np.ndarray, np.ndarray], camera: Camera
+) -> np.ndarray:
     """Share [H,W] in 0..1 of what each pixel shows of the two meshes (vertices, faces) that is cloth."""
     fine = camera.resized(camera.width * SUBPIXELS, camera.height * SUBPIXELS)
     nearest = np.zeros((fine.height, fine.width))

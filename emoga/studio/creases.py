@@ -57,8 +57,10 @@ def facial_lines(anatomy: Anatomy, rng: np.random.Generator) -> list[Groove]:
         smile = ((f"mouthSmile{side}", 0.9), (f"cheekSquint{side}", 0.4), (f"noseSneer{side}", 0.6),
                  (f"mouthUpperUp{side}", 0.3))  # fmt: skip
         wing, corner = marks[WINGS[index]], marks[CORNERS[index]]
-        fold = np.stack([wing + [sign * 0.002, 0.004, -0.003], 0.5 * (wing + corner) + [sign * 0.0085, 0.0, -0.004],
-                         corner + [sign * 0.0105, -0.001, -0.004], corner + [sign * 0.010, -0.010, -0.004]])  # fmt: skip
+        fold = np.stack([wing + [sign * 0.002, 0.004, -0.003],
+                         0.5 * (wing + corner) + [sign * 0.0085, 0.0, -0.004],
+                         corner + [sign * 0.0105, -0.001, -0.004],
+                         corner + [sign * 0.010, -0.010, -0.004]])  # fmt: skip
         grooves.append(Groove(curve_through(fold, 90), 0.0026, rng.uniform(0.8, 1.0), smile))
         down = ((f"mouthFrown{side}", 0.9), (f"mouthStretch{side}", 0.3))
         marionette = np.stack([corner + [sign * 0.003, -0.002, 0], corner + [sign * 0.006, -0.013, -0.001]])

@@ -89,7 +89,9 @@ def grow_hair(
     direction += style.wave * drift + 0.22 * lock_random[lock, :3] + 0.10 * rng.normal(size=(count, 3))
     direction[:, 1] -= 0.55 * np.clip(-roots[:, 1:2] / 0.05 + 0.6, 0, 1.5)[:, 0]  # sides and nape hang down
     length = style.length * (1 + style.spread * (0.6 * lock_random[lock, 3] + 0.6 * rng.normal(size=count)))
-    length = np.clip(length, 0.3 * style.length, 2 * style.length) * (0.2 + 0.8 * np.clip(density, 0, 1) ** 1.5)
+    length = np.clip(length, 0.3 * style.length, 2 * style.length) * (
+        0.2 + 0.8 * np.clip(density, 0, 1) ** 1.5
+    )
     low = np.clip((roots[:, 1] + 0.07) / 0.09, 0.18, 1.0)  # the nape and sideburns are cut shorter
     length = length * np.where(style.length > 0.03, low, np.maximum(low, 0.5))
     tree = cKDTree(skull)

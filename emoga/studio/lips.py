@@ -56,7 +56,7 @@ class LipContact:
     def separate(self, vertices: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Vertices [T,V,3] with interpenetrating lips pushed apart, half each, along the local up direction."""
         result = vertices.copy()
-        for frame, posed in enumerate(result):
+        for posed in result:
             up = _up_direction(posed, self.ids, rest)
             for _ in range(3):
                 gap = (self._points(posed, self.upper) - self._points(posed, self.lower)) @ up

@@ -55,12 +55,7 @@ def texture(image: np.ndarray, linear: bool = True, wrap: str = "clamp") -> Any:
 
 
 def mesh(
-    name: str,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    normals: np.ndarray,
-    uv: np.ndarray | None,
-    bsdf: Any
+    name: str, vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, uv: np.ndarray | None, bsdf: Any
 ) -> Any:
     """A Mitsuba mesh of vertices [V,3], faces [F,3], unit normals [V,3] and uv [V,2]."""
     mi = mitsuba()
@@ -104,9 +99,7 @@ def curves(points: np.ndarray, radii: np.ndarray, bsdf: Any):
         Path(name).unlink(missing_ok=True)
 
 
-def sensor(
-    camera: Camera, samples: int, seed: int
-) -> Any:
+def sensor(camera: Camera, samples: int, seed: int) -> Any:
     """A perspective sensor with our intrinsics: a lens a little softer than a box of pixels, multijitter sampler."""
     mi = mitsuba()
     K, width, height = camera.K, camera.width, camera.height

@@ -109,8 +109,8 @@ def _outside_offset(head: Head, rng: np.random.Generator, seed: int) -> np.ndarr
     chosen = rng.choice(len(targets), size=min(4, len(targets)), replace=False)
     offset = np.tensordot(rng.uniform(0.35, 0.8, len(chosen)), targets[chosen], 1)
     bumps = np.stack(
-        [gradient_noise(template, 0.055, seed * 17 + 5 + axis) + 0.22 * gradient_noise(template, 0.026, seed * 17 + 9 + axis)
-         for axis in range(3)], -1,
+        [gradient_noise(template, 0.055, seed * 17 + 5 + axis)
+         + 0.22 * gradient_noise(template, 0.026, seed * 17 + 9 + axis) for axis in range(3)], -1,
     ).astype(np.float64)  # fmt: skip
     bumps *= _calm_zones(head)[:, None]
     face = face_weights(head)

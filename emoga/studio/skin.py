@@ -154,8 +154,8 @@ def beard_density(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     mouth = marks[13, 1]
     nose = marks[2, 1]
     side = np.abs(points[:, 0])
-    line = np.interp(side, [0, 0.6 * corner, 1.25 * corner, 1.9 * corner, 0.078], [nose - 0.003, nose - 0.004, mouth + 0.002,
-                                                                    mouth + 0.012, 0.0])  # fmt: skip
+    across = [0, 0.6 * corner, 1.25 * corner, 1.9 * corner, 0.078]
+    line = np.interp(side, across, [nose - 0.003, nose - 0.004, mouth + 0.002, mouth + 0.012, 0.0])
     low = marks[CHIN, 1] - 0.045
     grow = smoothstep(0.004, -0.010, points[:, 1] - line) * smoothstep(low - 0.02, low + 0.02, points[:, 1])
     return (
