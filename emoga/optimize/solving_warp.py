@@ -16,7 +16,7 @@ def smooth_modes(head: Head, count: int, length: float, spread: float) -> torch.
     moves everything near it alike, so eyeballs and teeth go along with the skin around them.
     """
     vertices = head.template.double()
-    anchors = vertices[_spread_out(vertices, head.regions["face"], ANCHORS)]
+    anchors = vertices[spread_out(vertices, head.regions["face"], ANCHORS)]
     values, vectors = torch.linalg.eigh(_kernel(anchors, anchors, length))
     values, vectors = values[-count:].flip(0).clamp_min(1e-9), vectors[:, -count:].flip(1)
     # Nyström: eigenvectors on the anchors carried to every vertex, already scaled by their spread.
@@ -31,7 +31,7 @@ def _kernel(a: torch.Tensor, b: torch.Tensor, length: float) -> torch.Tensor:
     return torch.exp(-0.5 * (torch.cdist(a, b) / length) ** 2)
 
 
-def _spread_out(vertices: torch.Tensor, allowed: torch.Tensor, count: int) -> torch.Tensor:
+def spread_out(vertices: torch.Tensor, allowed: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of `count` allowed vertices far from one another, greedily, always the same."""
     candidates = torch.nonzero(allowed)[:, 0]
     places = vertices[candidates]

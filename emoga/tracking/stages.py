@@ -9,7 +9,7 @@ import torch
 
 from emoga.camera import Camera, stack_cameras
 from emoga.capture import Landmarks
-from emoga.head import Head, HeadParams
+from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.solving import Problem, solve
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, seen_weight
 from emoga.optimize.solving_points import SurfacePoints, landmark_points
@@ -39,13 +39,16 @@ class Effort:
     shape_rounds: int = 8
     passes: int = 3
     motion_rounds: int = 8
+    photometric_rounds: int = 3
     warp_modes: int = 40
 
 
 EFFORTS = {
     "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24),
     "default": Effort(),
-    "best": Effort(key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, warp_modes=60),
+    "best": Effort(
+        key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, photometric_rounds=6, warp_modes=60
+    ),
 }
 
 
@@ -78,24 +81,30 @@ class Tracker:
     def term(
         self, state: State, frames: list[int], robust: float = STRICT, share: float = SHARED_ERROR
     ) -> LandmarkTerm:
-        """Landmark evidence for some frames, weighted by what each view sees at `state`."""
+        """Landmark evidence for the frames of `state`, weighted by what each view sees there."""
         views = self.clip.views
         marks: Landmarks = self.clip.landmarks
-        viewmats, Ks = self.viewmats[views], self.Ks[views]
+        viewmats, Ks = self.seen_cameras()
         observed = torch.from_numpy(marks.points[views][:, frames]).double()
         valid = torch.from_numpy(marks.valid[views][:, frames]).double()
-        params = state.params.select(frames)
-        identity = self._identity(state)
-        vertices = identity.pose(
-            params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
-        )
+        vertices = self.posed(state)
         seen = seen_weight(facing(self.head, self.points, vertices, viewmats, rims(marks.scheme)))
-        spread = self._pixel_spread(params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
+        spread = self._pixel_spread(state.params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
         relative = relative_spread(marks.scheme)
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
 
-    def _identity(self, state: State):
+    def seen_cameras(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """viewmats [C,4,4] and Ks [C,3,3] of the views that may be looked at."""
+        return self.viewmats[self.clip.views], self.Ks[self.clip.views]
+
+    def posed(self, state: State) -> torch.Tensor:
+        """Vertices [T,V,3] of a state's frames."""
+        p = state.params
+        return self.identity(state).pose(p.expr, p.rotation, p.neck, p.jaw, p.eyes, p.translation)
+
+    def identity(self, state: State) -> Identity:
+        """The person a state describes."""
         offset = torch.tensordot(state.warp, self.warp_basis, 1) if len(state.warp) else None
         return self.head.identify(state.params.shape, offset)
 
@@ -155,7 +164,7 @@ def solve_shape(tracker: Tracker, state: State) -> tuple[State, float]:
     for number in range(effort.passes):
         done = number * effort.shape_rounds
         tolerance = TOLERANT if number == 0 else STRICT
-        term = tracker.term(_spread(state, part, frames), frames, tolerance, LASTING_ERROR)
+        term = tracker.term(part, frames, tolerance, LASTING_ERROR)
         problem = tracker.problem(frames, [term], shape=True, focal=focal, habits=number > 0)
         part, system = solve(
             problem, part, effort.shape_rounds,
@@ -163,10 +172,10 @@ def solve_shape(tracker: Tracker, state: State) -> tuple[State, float]:
         )  # fmt: skip
     at = problem.form
     uncertainty = float(system.shared_covariance()[at, at].sqrt()) if focal else 0.0
-    return _spread(state, part, frames), uncertainty
+    return spread(state, part, frames), uncertainty
 
 
-def _spread(state: State, part: State, frames: list[int]) -> State:
+def spread(state: State, part: State, frames: list[int]) -> State:
     """The whole sequence with shape and focal of `part`, its frames replaced, others moved along."""
     params = state.params
     values = {}
