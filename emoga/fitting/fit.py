@@ -22,6 +22,7 @@ from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
+from emoga.fitting.outline import fit_outline
 from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates
 from emoga.fitting.presets import preset as find_preset
@@ -207,6 +208,7 @@ def prepare(
     if len(track.cameras) == 1:
         track = replace(track, params=anchor_shoulders(head, track.params, frames))
     pictures = TrainingPictures(track, views, frames, report)
+    track = replace(track, params=fit_outline(head, track, track.params, pictures.pairs, report))
     identity, rig = head.identify(track.params.shape, track.params.static_offset), rig_of(head, rig_name)
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
