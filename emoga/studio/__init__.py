@@ -35,7 +35,7 @@ def capture(
     size: int = 512,
     views: int = 16,
     frames: int | None = None,
-    samples: int = 16,
+    samples: int = 20,
     seed: int = 0,
     hold_out: tuple[str, ...] | None = None,
     overwrite: bool = False,

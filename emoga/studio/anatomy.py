@@ -92,7 +92,7 @@ class Anatomy:
             depth,
             [0.0, 0.30, 0.50, 0.63, 0.74, 0.84, 0.95, 1.1],
             [front, front, front + 0.06 * recede, front - 0.006 + 0.05 * recede, front - 0.026 + 0.02 * recede,
-             ear_top + 0.030, ear_top - 0.006, ear_top - 0.014],
+             ear_top + 0.030, ear_top, ear_top - 0.008],
         )  # fmt: skip
         sideburn = (np.abs(ahead - ear_front - 0.004) < 0.011) & (side > 0.6 * ear)
         temple = np.where(sideburn, np.minimum(temple, ear_top - 0.018), temple)
@@ -106,7 +106,7 @@ class Anatomy:
         outline = np.stack([ahead[order], line[order]], -1)[:: max(len(points) // 4000, 1)]
         away = cKDTree(_dense(outline)).query(np.stack([ahead, points[:, 1]], -1))[0]
         density = smoothstep(-0.004, 0.011, np.where(points[:, 1] > line, away, -away) + ragged)
-        return density * (1 - np.minimum(1, 1.3 * self.near_ears(points, 0.0035)))
+        return density * (1 - np.minimum(1, 1.3 * self.near_ears(points, 0.005)))
 
 
 def _dense(line: np.ndarray, spacing: float = 5e-4) -> np.ndarray:

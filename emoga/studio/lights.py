@@ -42,6 +42,6 @@ def _edge(ratio: np.ndarray) -> np.ndarray:
 def environment(picture: np.ndarray, exposure: float):
     """The emitter of a light picture; its azimuth 0 shines from +z, +90 from +x."""
     mi = mitsuba()
-    # Mitsuba's map has its left edge at +z going round through +x: see the direction of u in its manual.
-    turn = mi.ScalarTransform4f().rotate([0, 1, 0], 180)
-    return mi.load_dict({"type": "envmap", "bitmap": mi.Bitmap(picture), "scale": exposure, "to_world": turn})
+    # Mitsuba's map has +z in its middle, as ours, but its columns run from the subject's left to the right.
+    bitmap = mi.Bitmap(np.ascontiguousarray(picture[:, ::-1]))
+    return mi.load_dict({"type": "envmap", "bitmap": bitmap, "scale": exposure})

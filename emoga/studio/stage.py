@@ -15,7 +15,7 @@ from emoga.studio.performer import Performer
 from emoga.studio.wardrobe import RigidMesh, Wardrobe, emotion_color
 
 MAX_DEPTH = 5
-EXPOSURE = 0.76
+EXPOSURE = 0.55
 BACKDROP = np.array([0.76, 0.77, 0.78])  # sRGB
 
 
@@ -100,6 +100,7 @@ class Stage:
             ("lower_gum", "jaw"),
         ):
             shapes.append(_rigid(part, getattr(wardrobe, part), bones[bone], materials[part.split("_")[1]]))
+        shapes.append(_rigid("caruncles", wardrobe.caruncles, bones["skull"], materials["gum"]))
         for index, strands in enumerate(wardrobe.fringe):
             points = strands.at(fine, skin.fine.faces, normals)
             shapes.append(curves(points, strands.radii, materials["lash" if index % 3 else "brow"]))
@@ -188,7 +189,7 @@ def _materials(performer: Performer, wardrobe: Wardrobe, flush: float) -> dict[s
         "skin": both(skin),
         "tongue": both({"type": "principled", "base_color": rgb((0.36, 0.11, 0.10)), "roughness": 0.32, "specular": 0.5}),
         "eye": {"type": "roughplastic", "diffuse_reflectance": texture(wardrobe.eye_paint), "alpha": 0.04, "int_ior": 1.376},
-        "teeth": both({"type": "principled", "base_color": rgb((0.83, 0.77, 0.65)), "roughness": 0.2, "specular": 0.55,
+        "teeth": both({"type": "principled", "base_color": rgb((0.74, 0.68, 0.56)), "roughness": 0.25, "specular": 0.55,
                        "flatness": 0.5}),
         "gum": both({"type": "principled", "base_color": rgb((0.42, 0.15, 0.14)), "roughness": 0.28, "specular": 0.5}),
         "brow": dark,

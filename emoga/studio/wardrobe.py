@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from emoga.head import Head
 from emoga.studio.anatomy import Anatomy
 from emoga.studio.appearance import Appearance
 from emoga.studio.creases import Creases, facial_lines
@@ -21,6 +22,7 @@ from emoga.studio.subdivide import Subdivision, loop_subdivision, split_uv
 from emoga.studio.teeth import make_arch, make_gum
 from emoga.studio.uvmap import TexelMap, map_texels
 
+CARUNCLE = 0.0034  # radius in metres
 BROW_HAIRS, UPPER_LASHES, LOWER_LASHES = 420, 110, 70
 
 
@@ -68,6 +70,7 @@ class Wardrobe:
     flush: np.ndarray  # [H,W]
     eyeballs: tuple[Eyeball, Eyeball]
     eye_paint: np.ndarray
+    caruncles: RigidMesh
     upper_teeth: RigidMesh
     lower_teeth: RigidMesh
     upper_gum: RigidMesh
@@ -112,6 +115,7 @@ def dress(performer: Performer, texture_size: int = 2048, levels: int = 2) -> Wa
         texels.image(paint.flush, 0.0),
         tuple(make_eyeball(float(r), limbus) for r in radius),
         paint_eye(looks.iris, float(np.arcsin(limbus / radius.mean())), looks.pupil, looks.eye_redness, seed),
+        _caruncles(head, rest),
         *_mouth(performer, rest, np.random.default_rng([seed, 22])),
         RigidMesh(*make_shirt(rows, *collar, seed)), _shirt_paint(looks, seed),
         hidden_by_shirt(fine_rest, rows),
@@ -156,6 +160,18 @@ def _iris_radius(performer: Performer) -> float:
     iris = head.regions["irises"].numpy() & (head.template[:, 0].numpy() > 0)
     away = performer.identity.rest.numpy()[iris] - performer.identity.joints[2].numpy()
     return float(np.hypot(away[:, 0], away[:, 1]).max())
+
+
+def _caruncles(head: Head, rest: np.ndarray) -> RigidMesh:
+    """Pink flesh in the inner corners of the eyes, where lids and eyeball leave a gap."""
+    ball = make_eyeball(CARUNCLE, CARUNCLE / 2, 16, 16)
+    parts = []
+    for side in (0, 1):
+        rim = rest[np.concatenate([head.lids.upper[side].numpy(), head.lids.lower[side].numpy()])]
+        inner = rim[np.argsort(np.abs(rim[:, 0]))[:4]].mean(0)
+        outwards = 1.0 if side == 0 else -1.0
+        parts.append(ball.vertices + inner + [0.0012 * outwards, 0, -CARUNCLE - 6e-4])
+    return RigidMesh(np.concatenate(parts), np.concatenate([ball.faces, ball.faces + len(ball.vertices)]))
 
 
 def _near_collar(points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
