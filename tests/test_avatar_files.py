@@ -153,6 +153,8 @@ def test_whole_numbers_stored_as_floats_are_understood(tmp_path: Path) -> None:
     [
         ("x", np.nan, "NaN"),
         ("scale_0", np.inf, "infinite"),
+        ("y", 1e30, "far away"),
+        ("scale_2", -200, "far away"),
         ("row", 500, "another avatar"),
         ("row", -1, "another avatar"),
         ("binding", 10**9, "bound to triangle"),

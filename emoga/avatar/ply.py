@@ -36,6 +36,8 @@ REQUIRED = (
 )  # fmt: skip
 # A logit this far out is an opacity of one in float32; some programs write infinity for it.
 OPAQUE_LOGIT = 30.0
+# Beyond these, metres and log metres, local values overflow.
+FARTHEST, MOST_LOG_SCALE = 1e9, 80.0
 
 
 def splat_records(world: WorldRows, extra: dict[str, np.ndarray] | None = None) -> np.ndarray:
@@ -83,6 +85,8 @@ def read_splat_records(records: np.ndarray, source: str) -> WorldRows:
     for item in fields(world):
         if not np.isfinite(getattr(world, item.name)).all():
             raise InputError(f"{source}: {item.name} of some splats are NaN or infinite")
+    if np.abs(world.means).max() > FARTHEST or np.abs(world.log_scales).max() > MOST_LOG_SCALE:
+        raise InputError(f"{source}: some splats are impossibly far away, large or small")
     if not (np.abs(world.quats).max(1) > 0).all():
         raise InputError(f"{source}: some splats have a rotation of length zero")
     return world
