@@ -84,7 +84,7 @@ def make_shirt(
     ellipse = 1 / np.sqrt((np.cos(angle)[None] / rows[:, :1]) ** 2 + (np.sin(angle)[None] / depth) ** 2)
     radius = np.maximum(ellipse, _envelope(rows, angle, skin, skin_normals))
     radius = np.maximum.accumulate(radius, 0)
-    for _ in range(6):
+    for _ in range(20):
         radius = 0.5 * radius + 0.25 * (np.roll(radius, 1, 1) + np.roll(radius, -1, 1))
         radius[1:-1] = 0.5 * radius[1:-1] + 0.25 * (radius[:-2] + radius[2:])
     grid = np.stack([radius * np.cos(angle), _height(rows, angle), CENTRE_Z + radius * np.sin(angle)], -1)
