@@ -19,7 +19,7 @@ from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import spread_out
 from emoga.progress import Stage, Step
 from emoga.render import rasterize_mesh
-from emoga.tracking.stages import LASTING_ERROR, STRICT, Tracker, key_frames, spread
+from emoga.tracking.stages import LASTING_ERROR, STRICT, Tracker, key_frames, spread, training_first
 
 POINTS = 1000
 CROP = 192  # pixels of a crop's side
@@ -43,33 +43,61 @@ def refine(tracker: Tracker, state: State) -> State:
     """Shape (from key frames, several views only) and then motion, by landmarks and pictures together."""
     points = skin_points(tracker.head)
     keys = key_frames(tracker, state)
-    frames = list(range(state.params.frames))
-    tracker.report(Stage("photometric refinement", len(BLURS) * 2))
-    for level, blur in enumerate(BLURS):
+    tracker.report(Stage("photometric refinement", len(BLURS)))
+    for level, blur in enumerate(BLURS, start=1):
         if len(tracker.clip.views) > 1:
-            part = replace(state, params=state.params.select(keys))
-            crops = make_crops(tracker, part, keys, blur)
-            albedo, light = skin_colors(tracker, points, part, crops)
-            skin = skin_term(tracker, points, part, crops, albedo, light)
-            marks = tracker.term(part, keys, STRICT, LASTING_ERROR)
-            problem = tracker.problem(keys, [marks, skin], shape=True, focal=False, habits=True)
-            part, _ = solve(problem, part, tracker.effort.photometric_rounds)
-            state = spread(state, part, keys)
-        tracker.report(Step(2 * level + 1))
-        state = _refine_motion(tracker, points, state, keys, frames, blur)
-        tracker.report(Step(2 * level + 2))
+            state = _refine_shape(tracker, points, state, keys, blur)
+        state = _refine_motion(tracker, points, state, keys, blur)
+        tracker.report(Step(level))
     return state
 
 
+def _refine_shape(
+    tracker: Tracker, points: SurfacePoints, state: State, keys: list[int], blur: float
+) -> State:
+    part = replace(state, params=state.params.select(keys))
+    crops = make_crops(tracker, part, keys, blur)
+    albedo, light = skin_colors(tracker, points, part, crops)
+    skin = skin_term(tracker, points, part, crops, albedo, light)
+    marks = tracker.term(part, keys, STRICT, LASTING_ERROR)
+    problem = tracker.problem(keys, [marks, skin], shape=True, focal=False, habits=True)
+    part, _ = solve(problem, part, tracker.effort.photometric_rounds)
+    return spread(state, part, keys)
+
+
 def _refine_motion(
-    tracker: Tracker, points: SurfacePoints, state: State, keys: list[int], frames: list[int], blur: float
+    tracker: Tracker, points: SurfacePoints, state: State, keys: list[int], blur: float
 ) -> State:
     part = replace(state, params=state.params.select(keys))
     albedo, light = skin_colors(tracker, points, part, make_crops(tracker, part, keys, blur))
-    crops = make_crops(tracker, state, frames, blur)
-    skin = skin_term(tracker, points, state, crops, albedo, light)
-    problem = tracker.problem(frames, [tracker.term(state, frames), skin], shape=False, focal=False)
-    return solve(problem, state, tracker.effort.photometric_rounds)[0]
+
+    def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
+        crops = make_crops(tracker, part, frames, blur)
+        skin = skin_term(tracker, points, part, crops, albedo, light)
+        problem = tracker.problem(frames, [tracker.term(part, frames), skin], shape=False, focal=False)
+        problem.fixed = fixed
+        return solve(problem, part, tracker.effort.photometric_rounds)[0]
+
+    return training_first(tracker, state, step)
+
+
+def fit_appearance(tracker: Tracker, state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Light [9,3] from training frames, and the root mean square colour error of the skin per frame [T]."""
+    points = skin_points(tracker.head)
+    keys = key_frames(tracker, state)
+    part = replace(state, params=state.params.select(keys))
+    albedo, light = skin_colors(tracker, points, part, make_crops(tracker, part, keys, BLURS[-1]))
+    errors = []
+    for frame in range(state.params.frames):
+        part = replace(state, params=state.params.select([frame]))
+        crops = make_crops(tracker, part, [frame], BLURS[-1])
+        skin = skin_term(tracker, points, part, crops, albedo, light)
+        pixels = project(points.on_mesh(tracker.posed(part)), skin.viewmats, skin.Ks, float(state.log_focal))[
+            0
+        ]
+        squared = (skin.crops.sample(pixels, slice(0, 1))[0] - skin.expected).square().mean(-1)
+        errors.append((squared * skin.weights).sum() / skin.weights.sum().clamp_min(1e-9))
+    return light.numpy(), torch.stack(errors).sqrt().numpy()
 
 
 def make_crops(tracker: Tracker, state: State, frames: list[int], blur: float) -> Crops:

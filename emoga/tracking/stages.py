@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -195,14 +196,38 @@ def spread(state: State, part: State, frames: list[int]) -> State:
 
 def solve_motion(tracker: Tracker, state: State) -> State:
     """Pose and expression of every frame with shape, focal and offsets fixed."""
-    frames = list(range(state.params.frames))
     rounds = tracker.effort.motion_rounds
     tracker.report(Stage("pose and expression", 2 * rounds))
-    for number, tolerance in enumerate((TOLERANT, STRICT)):
-        term = tracker.term(state, frames, tolerance)
-        problem = tracker.problem(frames, [term], shape=False, focal=False)
-        state, _ = solve(
-            problem, state, rounds,
-            on_round=lambda i, cost, done=number * rounds: tracker.report(Step(done + i, {"cost": cost})),
-        )  # fmt: skip
-    return state
+
+    def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
+        for number, tolerance in enumerate((TOLERANT, STRICT)):
+            term = tracker.term(part, frames, tolerance)
+            problem = tracker.problem(frames, [term], shape=False, focal=False)
+            problem.fixed = fixed
+            part, _ = solve(
+                problem, part, rounds,
+                on_round=lambda i, cost, done=number * rounds: tracker.report(Step(done + i, {"cost": cost})),
+            )  # fmt: skip
+        return part
+
+    return training_first(tracker, state, step)
+
+
+def training_first(
+    tracker: Tracker, state: State, step: Callable[[State, list[int], torch.Tensor | None], State]
+) -> State:
+    """Solve the training frames on their own, then the held-out ones beside them, which then stay put.
+
+    So nothing that comes from training frames depends on held-out pictures, not even through smoothness.
+    """
+    held, training = set(tracker.clip.held_out.frames), tracker.clip.training_frames
+    state = spread(
+        state, step(replace(state, params=state.params.select(training)), training, None), training
+    )
+    if not held:
+        return state
+    near = {frame + side for frame in held for side in (-1, 0, 1)}
+    frames = [frame for frame in sorted(near) if 0 <= frame < state.params.frames]
+    fixed = torch.tensor([frame not in held for frame in frames])
+    part = step(replace(state, params=state.params.select(frames)), frames, fixed)
+    return spread(state, part, frames)

@@ -24,10 +24,12 @@ from emoga.progress import Note, Reporter, silent
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.overlay import write_overlay, write_quality_plot
+from emoga.tracking.photometric import fit_appearance, refine
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
 from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
+from emoga.tracking.texture import unwrap
 
 
 def track(
@@ -87,6 +89,8 @@ def track(
         state, figures = _run_stages(tracker, checkpoint_path(output), mark, resume)
         result = _result(tracker, state)
         vertices = model.vertices(result.params.to(dtype=torch.float64))
+        result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
+        result.texture = unwrap(result, model, vertices)
         result.masks, result.head_masks = make_masks(clip, model, result.cameras, vertices, report)
         _add_quality(result, model, vertices, figures)
         result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
@@ -143,7 +147,11 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
     return solve_motion(tracker, state)
 
 
-STAGES = (_shape_stage, _motion_stage)
+def _photometric_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
+    return refine(tracker, state)
+
+
+STAGES = (_shape_stage, _motion_stage, _photometric_stage)
 
 
 def _result(tracker: Tracker, state: State) -> Track:
@@ -152,7 +160,8 @@ def _result(tracker: Tracker, state: State) -> Track:
     params, cameras = state.params, tracker.cameras
     if not clip.calibrated:
         params, cameras = _centred(params, cameras, float(torch.exp(state.log_focal)))
-    offset = torch.tensordot(state.warp, tracker.warp_basis, 1) if len(state.warp) else None
+    # Far from the face offsets vanish; rounded to a nanometre they vanish alike in every run.
+    offset = torch.tensordot(state.warp, tracker.warp_basis, 1).mul(1e9).round().div(1e9)
     params = replace(params, static_offset=offset).to(dtype=torch.float32)
     return Track(
         head.name, head.version, head.checksum, params, cameras,
