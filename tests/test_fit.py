@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,12 +15,14 @@ from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
+from emoga.fitting.habits import foretell_corrections
+from emoga.fitting.outline import fit_outline
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.start import FIXED_SHARE, triangle_counts
 from emoga.head import BONES, HeadParams, load_head
 from emoga.images import write_png
-from emoga.progress import Note, Step
+from emoga.progress import Note, Step, silent
 from emoga.render import interpolate, rasterize_mesh
 
 SIZE = 96
@@ -233,3 +236,54 @@ def test_corrections_are_centred_over_training_frames_only():
     motion.centre([0, 1, 2])
     torch.testing.assert_close(motion.corrections["rotation"][:3].mean(0), torch.zeros(3))
     assert not motion.corrections["rotation"][3].any()
+
+
+def wrong_motion(frames: int, habit: float) -> tuple[MotionRefinement, torch.Tensor]:
+    """A track whose neck yaw comes out too small by a factor, with the corrections training would find."""
+    head = load_head()
+    params = HeadParams.zeros(head, frames)
+    params.neck[:, 1] = 0.3 * torch.sin(torch.arange(frames) * (2 * torch.pi * 3 / 40))
+    motion = MotionRefinement(params, {})
+    noise = torch.Generator().manual_seed(0)
+    truth = habit * params.neck[:, 1] + 0.001 * torch.randn(frames, generator=noise)
+    return motion, truth
+
+
+def test_a_trackers_habit_is_foretold_for_frames_that_did_not_train():
+    motion, truth = wrong_motion(50, habit=0.15)
+    training, others = list(range(40)), list(range(40, 50))
+    motion.corrections["neck"][training, 1] = truth[training]
+    foretell_corrections(motion, training, others)
+    torch.testing.assert_close(motion.corrections["neck"][others, 1], truth[others], atol=5e-3, rtol=0)
+    assert not motion.corrections["rotation"].any() and not motion.corrections["neck"][:, 0].any()
+
+
+def test_corrections_without_a_habit_or_with_few_frames_stay_at_home():
+    motion, _ = wrong_motion(50, habit=0.0)
+    training, others = list(range(40)), list(range(40, 50))
+    generator = torch.Generator().manual_seed(1)
+    motion.corrections["neck"][training] = 0.01 * torch.randn(40, 3, generator=generator)
+    foretell_corrections(motion, training, others)
+    assert not motion.corrections["neck"][others].any()
+    few, truth = wrong_motion(20, habit=0.15)
+    few.corrections["neck"][:10, 1] = truth[:10]
+    foretell_corrections(few, list(range(10)), list(range(10, 20)))
+    assert not few.corrections["neck"][10:].any()
+
+
+def test_the_mesh_is_pulled_to_the_outline(track):
+    head = load_head()
+    wide = np.stack([[widened(mask) for mask in stack] for stack in track.head_masks])
+    changed = replace(track, head_masks=wide)
+    pairs = [(view, frame) for view in range(2) for frame in range(FRAMES)]
+    params = fit_outline(head, changed, track.params, pairs, silent)
+    step = params.static_offset.norm(dim=1)
+    scalp, eyes = (head.regions[name] for name in ("scalp", "eyeballs"))
+    assert step[scalp].mean() > 0.003  # three pixels of about 4 mm were added
+    assert step[eyes].max() < 0.001
+    assert torch.equal(params.shape, track.params.shape)
+
+
+def widened(mask: np.ndarray) -> np.ndarray:
+    """A mask grown by three pixels."""
+    return cv2.dilate(mask, np.ones((7, 7), np.uint8))

@@ -22,6 +22,7 @@ from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
+from emoga.fitting.habits import foretell_corrections
 from emoga.fitting.outline import fit_outline
 from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates
@@ -87,6 +88,8 @@ def fit(
     session = prepare(track, held_out, chosen, rig, seed, report)
     checkpoint = None if output is None else checkpoint_path(output)
     _train(session.trainer, checkpoint, fingerprint(track, held_out, chosen, rig, seed), resume, report)
+    training = held_out.training_frames(track.frame_count)
+    foretell_corrections(session.trainer.motion, training, list(held_out.frames))
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
@@ -214,6 +217,7 @@ def prepare(
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
     middle = TrainerStart(track, head, identity, rig, pictures, frames)
+    middle.settle(gaussians)
     middle.color(gaussians)
     label = head.region_names.index("shoulders")
     count = round(preset.gaussians * SHARE)
@@ -239,6 +243,29 @@ class TrainerStart:
     rig: object
     pictures: TrainingPictures
     frames: list[int]
+
+    @torch.no_grad()
+    def settle(self, gaussians: Gaussians) -> None:
+        """Put hair back on the skin that starts outside an outline or beyond every picture.
+
+        What no picture shows gets no gradient, so it would hover there for good.
+        """
+        kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
+        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
+            example = self.pictures.example(view, frame, half=True)
+            if example.alpha is None:
+                return
+            _, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
+            pixels, _ = example.camera.project(to_world(gaussians, frames).means.double().numpy())
+            column, row = torch.from_numpy(np.floor(pixels)).long().unbind(-1)
+            height, width = example.alpha.shape
+            within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            covered = example.alpha[row.clamp(0, height - 1), column.clamp(0, width - 1)] > 0.1
+            kept &= covered | ~within
+            seen |= within
+        hair = gaussians.labels == self.head.region_names.index("scalp")
+        normal = 2 if self.rig.patches is not None else 1
+        gaussians.means[hair & ~(kept & seen), normal] = 0
 
     @torch.no_grad()
     def color(self, gaussians: Gaussians) -> None:

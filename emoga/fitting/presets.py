@@ -50,8 +50,8 @@ class Rates:
     logit_opacities: float = 0.05
     sh: float = 0.006
     sh_rest: float = 0.0006
-    expr: float = 0.002
-    turn: float = 0.001
+    expr: float = 0.001
+    turn: float = 0.002
     eyes: float = 0.001
     translation: float = 0.0001
     color_decay: float = 0.15

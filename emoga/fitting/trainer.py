@@ -30,7 +30,7 @@ ALPHA_SHARE = 0.3
 REACH = {"scalp": 2.5, "shoulders": 2.0, "boundary": 2.0, "brows": 1.5, "lashes": 1.5}
 SINK_REACH = 100.0
 SINK_EVERY = 3
-WARM_UP = 0.08  # share of the iterations before the motion is corrected
+WARM_UP = 0.04  # share of the iterations before the motion is corrected
 CENTRE_EVERY = 100
 REPORT_EVERY = 25
 
