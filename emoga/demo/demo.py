@@ -37,7 +37,7 @@ STATE_FILE = "demo.json"
 ACTS = ("happy", "sad", "angry", "surprised", "fear", "disgust", "contempt")
 ACT_SECONDS, EASE_SECONDS = 1.8, 0.45
 FPS = 25.0
-PERFORMER, DRIVER = 0, 5  # seeds of studio people: whom we film, and who drives the avatar later
+PERFORMER, DRIVER = 1, 5  # seeds of studio people: whom we film, and who drives the avatar later
 CAPTURE_FIGURES = ("performer", "in_model", "size", "views", "frames", "samples", "noise_floor_psnr")
 SHOWN = (
     "report.json", "pictures.csv", "track.overlay.mp4", "worst.png", "emotions.png", "emotions.mp4",
@@ -61,7 +61,7 @@ class Scale:
 
 SCALES = {
     "fast": Scale(256, 6, 8, 16, "fast", "fast", 256, ("views:2", "frames:last:2")),
-    "default": Scale(256, 8, 14, 32, "fast", "fast", 384, ("views:3", "frames:last:3")),
+    "default": Scale(256, 9, 14, 32, "fast", "fast", 384, ("views:4", "frames:last:3")),
     "best": Scale(512, 16, 24, 16, "default", "default", 512, ("views:3,9", "frames:last:6")),
 }
 
