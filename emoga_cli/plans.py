@@ -108,7 +108,7 @@ def plan_studio(
     hold_out: tuple[str, ...],
 ) -> Plan:
     """What `emoga studio` will do and take."""
-    from emoga.studio.capturing import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
+    from emoga.studio.plans import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
 
     held_out = parse_hold_out(hold_out, views, frames)
     trained = len(held_out.training_views(views)) * len(held_out.training_frames(frames))

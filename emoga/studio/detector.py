@@ -27,9 +27,9 @@ def facing(points: np.ndarray, normals: np.ndarray, camera: Camera) -> np.ndarra
 
 
 def detected_landmarks(
-    exact: np.ndarray, cosines: np.ndarray, template: np.ndarray, face_height: np.ndarray, seed: int
+    exact: np.ndarray, cosines: np.ndarray, template: np.ndarray, face_height: float, seed: int
 ) -> np.ndarray:
-    """Detector-like pixels [C,T,L,2] from exact ones, cosines [C,T,L], template points [L,3], heights [C] px."""
+    """Detector-like pixels [C,T,L,2] from exact ones, cosines [C,T,L], template points [L,3]; face height in pixels."""
     rng = np.random.default_rng([seed, 41])
     smooth = _smooth_basis(template)
     views, frames, count = exact.shape[:3]
@@ -45,7 +45,7 @@ def detected_landmarks(
         error = shared + bias + DRIFT * drift + JITTER * rng.normal(size=drift.shape)
         hidden = np.clip((0.25 - cosines[view]) / 0.5, 0, 1)[..., None]
         guess = _field(smooth, rng, ())
-        noisy[view] = exact[view] + face_height[view] * (
+        noisy[view] = exact[view] + face_height * (
             error + HIDDEN_GUESS * hidden * (0.8 * guess + 0.2 * drift)
         )
     return noisy

@@ -109,7 +109,10 @@ class Stage:
         shirt = move(bust, wardrobe.shirt.vertices)
         shapes.append(_rigid("shirt", wardrobe.shirt, bust, materials["shirt"]))
         return FrameScene(
-            _scene(shapes, self._light), (fine[corner], self._skin_faces), (shirt, wardrobe.shirt.faces), truth
+            _scene(shapes, self._light),
+            (fine[corner], self._skin_faces),
+            (shirt, wardrobe.shirt.faces),
+            truth,
         )
 
     def take(self, frame: FrameScene, camera: Camera, samples: int, seed: int) -> Picture:
@@ -187,15 +190,17 @@ def _materials(performer: Performer, wardrobe: Wardrobe, flush: float) -> dict[s
     both = lambda inner: {"type": "twosided", "inner": inner}  # noqa: E731
     recipes = {
         "skin": both(skin),
-        "tongue": both({"type": "principled", "base_color": rgb((0.36, 0.11, 0.10)), "roughness": 0.32, "specular": 0.5}),
-        "eye": {"type": "roughplastic", "diffuse_reflectance": texture(wardrobe.eye_paint), "alpha": 0.04, "int_ior": 1.376},
+        "tongue": both({"type": "principled", "base_color": rgb((0.36, 0.11, 0.10)), "roughness": 0.32,
+                        "specular": 0.5}),
+        "eye": {"type": "roughplastic", "diffuse_reflectance": texture(wardrobe.eye_paint), "alpha": 0.04,
+                "int_ior": 1.376},
         "teeth": both({"type": "principled", "base_color": rgb((0.74, 0.68, 0.56)), "roughness": 0.25, "specular": 0.55,
                        "flatness": 0.5}),
         "gum": both({"type": "principled", "base_color": rgb((0.42, 0.15, 0.14)), "roughness": 0.28, "specular": 0.5}),
         "brow": dark,
         "lash": {"type": "principled", "base_color": rgb(looks.hair_color * 0.25), "roughness": 0.4},
         "hair": fibre,
-        "shirt": both({"type": "principled", "base_color": texture(wardrobe.shirt_paint, wrap="repeat"), "roughness": 0.85,
-                       "sheen": 0.4, "specular": 0.15}),
+        "shirt": both({"type": "principled", "base_color": texture(wardrobe.shirt_paint, wrap="repeat"),
+                       "roughness": 0.85, "sheen": 0.4, "specular": 0.15}),
     }  # fmt: skip
     return {name: mi.load_dict(recipe) for name, recipe in recipes.items()}

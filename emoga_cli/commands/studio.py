@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         samples: Annotated[
             int, typer.Option("--samples", min=1, help="Samples per pixel; held-out pictures get four times.")
-        ] = 16,
+        ] = 20,
         hold_out: Annotated[
             list[str] | None,
             typer.Option("--hold-out", help="Pictures filmed for measuring: views:3,9 or frames:last:20%."),
