@@ -218,7 +218,6 @@ def prepare(
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
     middle = TrainerStart(track, head, identity, rig, pictures, frames)
     middle.settle(gaussians)
-    middle.settle(gaussians)
     middle.color(gaussians)
     label = head.region_names.index("shoulders")
     count = round(preset.gaussians * SHARE)
@@ -254,31 +253,6 @@ class TrainerStart:
         kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
         for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
             example = self.pictures.example(view, frame, half=True)
-            if example.alpha is None:
-                return
-            _, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
-            pixels, _ = example.camera.project(to_world(gaussians, frames).means.double().numpy())
-            column, row = torch.from_numpy(np.floor(pixels)).long().unbind(-1)
-            height, width = example.alpha.shape
-            within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            covered = example.alpha[row.clamp(0, height - 1), column.clamp(0, width - 1)] > 0.1
-            kept &= covered | ~within
-            seen |= within
-        hair = gaussians.labels == self.head.region_names.index("scalp")
-        normal = 2 if self.rig.patches is not None else 1
-        gaussians.means[hair & ~(kept & seen), normal] = 0
-
-    @torch.no_grad()
-    def settle(self, gaussians: Gaussians) -> None:
-        """Put hair back on the skin that starts outside an outline or beyond every picture.
-
-        What no picture shows gets no gradient, so it would hover there for good.
-        """
-        kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
-        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
-            example = self.pictures.example(view, frame, half=True)
-            if example.alpha is None:
-                return
             _, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
             pixels, _ = example.camera.project(to_world(gaussians, frames).means.double().numpy())
             column, row = torch.from_numpy(np.floor(pixels)).long().unbind(-1)
