@@ -16,6 +16,7 @@ from emoga.errors import InputError
 from emoga.files import atomic_output, new_hdf5, write_array
 from emoga.geometry import vertex_normals
 from emoga.head import Head, load_head
+from emoga.head.storage import write_head_identity
 from emoga.images import read_image_uint8
 from emoga.progress import Note, Reporter, Stage, Step, silent
 from emoga.studio.detector import detected_landmarks, exact_landmarks, facing
@@ -100,9 +101,7 @@ def finish(plan: Plan, output: Path) -> None:
         new_hdf5(temporary, "truth_vertices") as file,
     ):
         write_array(file, "vertices", vertices)
-        file.attrs["head"] = head.name
-        file.attrs["head_version"] = head.version
-        file.attrs["head_checksum"] = head.checksum
+        write_head_identity(file, head.name, head.version, head.checksum)
     performer, performance = make_performer(plan.performer, plan.in_model), plan.performance()
     track = Track(
         head.name, head.version, head.checksum, performer.params(performance), cameras,
