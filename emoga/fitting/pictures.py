@@ -68,8 +68,15 @@ class TrainingPictures:
         target = on_backdrop(picture, mask, self.backdrops[view], bool(self.flat[view]))
         return target, weight, mask, clothing
 
-    def example(self, view: int, frame: int, half: bool = False, head_only: bool = False) -> Example:
-        """The picture of one pair, converted to floats."""
+    def example(
+        self,
+        view: int,
+        frame: int,
+        half: bool = False,
+        head_only: bool = False,
+        backdrop: np.ndarray | None = None,
+    ) -> Example:
+        """The picture of one pair, converted to floats; over another backdrop [3] by its matte, if given."""
         picture, weight, mask, clothing = self._stacks[view, frame, half]
         camera = self.cameras[view]
         if half:
@@ -79,7 +86,12 @@ class TrainingPictures:
         counts[clothing > 0] *= 0 if head_only else CLOTHING_WEIGHT
         if head_only:
             certain[clothing > 0] = 0
-        arrays = (picture * BYTE, self.backdrops[view], counts, mask * BYTE, certain * self.has_masks)
+        floats, own = picture * BYTE, self.backdrops[view]
+        if backdrop is None or not self.has_masks:
+            backdrop = own
+        else:
+            floats += (1 - mask * BYTE)[..., None] * (backdrop - own)
+        arrays = (floats, backdrop, counts, mask * BYTE, certain * self.has_masks)
         target, backdrop, weight, alpha, certain = (torch.from_numpy(part) for part in arrays)
         return Example(view, frame, camera, target, backdrop, weight, alpha, certain, head_only)
 

@@ -21,7 +21,7 @@ REGION_WEIGHT = {
 # Regions whose number of Gaussians never changes, with that number as a share of the start.
 FIXED_SHARE = {"eyeballs": 0.05, "irises": 0.05, "teeth": 0.04, "tongue": 0.02}
 START_OPACITY = {"default": 0.5, "scalp": 0.35}
-HAIR_HEIGHT = 2.5  # local units (each about the width of a triangle) that hair may start above the skin
+HAIR_HEIGHT = 1.2  # local units (each about the width of a triangle) that hair may start above the skin
 FLATNESS = 0.35
 COVER = 0.75
 

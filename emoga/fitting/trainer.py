@@ -30,6 +30,7 @@ ALPHA_SHARE = 0.3
 REACH = {"scalp": 2.5, "shoulders": 2.0, "boundary": 2.0, "brows": 1.5, "lashes": 1.5}
 SINK_REACH = 100.0
 SINK_EVERY = 3
+OTHER_BACKDROPS = 0.5  # share of the steps
 WARM_UP = 0.04  # share of the iterations before the motion is corrected
 CENTRE_EVERY = 100
 REPORT_EVERY = 25
@@ -93,7 +94,10 @@ class Trainer:
         half = progress < self.preset.coarse
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
         head_only = bool(self._sink.any()) and self.iteration % SINK_EVERY != 0
-        return self.pictures.example(*pairs[order[position]], half, head_only)
+        # Over one colour only, Gaussians of that colour would pass for transparent ones.
+        generator = np.random.default_rng([self.seed, self.iteration, 1])
+        backdrop = generator.random(3, np.float32) if generator.random() < OTHER_BACKDROPS else None
+        return self.pictures.example(*pairs[order[position]], half, head_only, backdrop)
 
     @property
     def _sink(self) -> torch.Tensor:
