@@ -20,9 +20,9 @@ from emoga.fitting.start import FIXED_SHARE
 from emoga.head import Head, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
-from emoga.optimize.losses import picture_loss
 from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
+from emoga.optimize.ssim import dssim_l1_loss
 from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
 
@@ -71,10 +71,7 @@ class Trainer:
         params = self.motion.of_frame(example.frame, learning)
         _, frames = pose_frames(self.identity, self.rig, params, 0)
         rendering = self.render(example, frames)
-        loss = picture_loss(
-            rendering.image[0], rendering.alpha[0, ..., 0], example.target, example.weight,
-            example.alpha, example.alpha_weight, ALPHA_SHARE,
-        )  # fmt: skip
+        loss = picture_loss(rendering, example)
         loss.backward()
         visible = rendering.statistics.visible[0]
         self.splats.observe(rendering.statistics.means2d_grad[0], visible)
@@ -157,3 +154,10 @@ class Trainer:
         names = self.head.region_names
         labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
         return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
+
+
+def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
+    """0.8 L1 + 0.2 D-SSIM over what counts, and L1 of alpha where the matte may be believed."""
+    loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
+    off = (rendering.alpha[0, ..., 0] - example.alpha).abs() * example.alpha_weight
+    return loss + ALPHA_SHARE * off.mean()
