@@ -17,15 +17,15 @@ class PriorWeights:
 
     expression: mm of motion of all units together, over the vertices each moves; sparsity: cost per mm;
     expression_change: mm per frame; turn_change: degrees per frame; shift_change, depth_change: mm per
-    frame along and across the image; gaze, vergence, jaw, neck: degrees; shape: its own units.
+    frame across the image and along the view; gaze, vergence, jaw, neck: degrees; shape: its own units.
     """
 
-    expression: float = 4.0
-    sparsity: float = 0.25
+    expression: float = 3.0
+    sparsity: float = 0.4
     expression_change: float = 1.5
     turn_change: float = 4.0
     shift_change: float = 8.0
-    depth_change: float = 2.0
+    depth_change: float = 1.0
     gaze: float = 15.0
     gaze_change: float = 12.0
     vergence: float = 2.5
