@@ -287,3 +287,19 @@ def test_the_mesh_is_pulled_to_the_outline(track):
 def widened(mask: np.ndarray) -> np.ndarray:
     """A mask grown by three pixels."""
     return cv2.dilate(mask, np.ones((7, 7), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suffix"),
+    [({"keep_shoulders": True}, "ply"), ({"rig": "ga"}, "h5"), ({"sh_degree": 3}, "ply")],
+)
+def test_variants_survive_their_files(track, tmp_path, arguments, suffix):
+    path = tmp_path / f"avatar.{suffix}"
+    avatar, report = fit(track, path, iterations=30, gaussians=9000, **arguments)
+    loaded = load_avatar(path)
+    assert report.training.psnr > 20
+    assert torch.equal(loaded.gaussians.sh, avatar.gaussians.sh) and loaded.rig == arguments.get(
+        "rig", "smooth"
+    )
+    assert bool((loaded.gaussians.binding < 0).any()) == arguments.get("keep_shoulders", False)
+    assert loaded.gaussians.sh_degree == arguments.get("sh_degree", 1)
