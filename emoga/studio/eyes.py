@@ -9,7 +9,6 @@ import numpy as np
 from emoga.studio.mitsuba_scene import vertex_normals
 from emoga.studio.noise import gradient_noise
 
-PICTURE = 512  # texels across a half-turn of the eyeball, pole (pupil) in the middle
 CORNEA_RISE, CORNEA_SHADED = 0.022, 0.065  # of the radius
 
 
@@ -51,11 +50,9 @@ def make_eyeball(radius: float, iris_radius: float, rings: int = 72, spokes: int
 
 
 def paint_eye(
-    iris_color: np.ndarray, iris_angle: float, pupil: float, redness: float, seed: int
+    iris_color: np.ndarray, iris_angle: float, pupil: float, redness: float, seed: int, size: int = 1536
 ) -> np.ndarray:
     """Linear colours [H,W,3] of an eyeball. iris_angle: polar angle of the limbus; pupil: fraction of the iris."""
-    # The texture covers the whole ball; only the front third is ever seen, so most texels go there.
-    size = PICTURE * 3
     grid = (np.arange(size) + 0.5) / size - 0.5
     x, y = np.meshgrid(grid, -grid)
     theta = np.hypot(x, y) * 2 * np.pi

@@ -32,7 +32,7 @@ SECOND_SEED = 500_000  # added to a picture's seed for the second rendering that
 FLUSH = {
     "happy": 0.35,
     "sad": 0.15,
-    "angry": 0.9,
+    "angry": 0.65,
     "surprised": 0.0,
     "fear": -0.6,
     "disgust": -0.25,

@@ -13,6 +13,9 @@ INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 SOFTNESS = 0.0045  # metres over which a push fades into the lips
 REACH = 0.012
+LOWER_DROP = 0.36  # of the chin's: what an opening jaw lowers more belongs to the lower lip
+ROUNDS = 12
+TOUCHING = 5e-6  # metres of overlap that count as contact
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class LipContact:
         ids = np.flatnonzero(lips & near & ~rigid)
         # A vertex belongs to the lip whose side of the closed mouth line it lies on at rest with the jaw open.
         opened = head.expr_basis[head.unit("jawOpen")].double().numpy() + _jaw_drop(head, template)
-        is_lower = opened[ids, 1] < 0.5 * opened[:, 1].min()
+        is_lower = opened[ids, 1] < LOWER_DROP * opened[:, 1].min()
         spread = np.zeros((2, len(ids), len(points[0])))
         for side, mine in enumerate((~is_lower, is_lower)):
             away = np.linalg.norm(template[ids][:, None] - points[side][None], axis=-1)
             weight = np.exp(-((away / SOFTNESS) ** 2)) * mine[:, None]
-            spread[side] = weight / np.maximum(weight.sum(1, keepdims=True), 1.0)
+            # Bumps centred on the points overlap: solve for heights that move each point by what it asks for.
+            response = _sampling(*pairs[side], ids) @ weight
+            spread[side] = weight @ np.linalg.inv(response + 0.1 * np.eye(len(response)))
         return LipContact(ids, pairs[0], pairs[1], spread)
 
     def separate(self, vertices: np.ndarray, rest: np.ndarray) -> np.ndarray:
@@ -58,10 +63,10 @@ class LipContact:
         result = vertices.copy()
         for posed in result:
             up = _up_direction(posed, self.ids, rest)
-            for _ in range(3):
+            for _ in range(ROUNDS):
                 gap = (self._points(posed, self.upper) - self._points(posed, self.lower)) @ up
                 push = 0.5 * np.maximum(-gap, 0)
-                if push.max() < 5e-6:
+                if push.max() < TOUCHING:
                     break
                 posed[self.ids] += (self.spread[0] @ push)[:, None] * up - (self.spread[1] @ push)[
                     :, None
@@ -71,6 +76,15 @@ class LipContact:
     @staticmethod
     def _points(vertices: np.ndarray, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         return np.einsum("pk,pkd->pd", where[1], vertices[where[0]])
+
+
+def _sampling(corners: np.ndarray, bary: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Matrix [P,N] from values at the vertices `ids` to values at embedded points."""
+    matrix = np.zeros((len(corners), len(ids)))
+    for row, (corner, weight) in enumerate(zip(corners, bary, strict=True)):
+        for vertex, share in zip(corner, weight, strict=True):
+            matrix[row, ids == vertex] += share
+    return matrix
 
 
 def _jaw_drop(head: Head, template: np.ndarray) -> np.ndarray:

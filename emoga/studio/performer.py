@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from emoga.head import Head, HeadParams, load_head
-from emoga.head.model import Identity
+from emoga.head.model import BONES, JOINTS, Identity
 from emoga.studio.acting import Performance
 from emoga.studio.anatomy import Anatomy
 from emoga.studio.appearance import Appearance
@@ -18,8 +18,9 @@ from emoga.studio.lips import LipContact
 from emoga.studio.noise import gradient_noise
 
 ASYMMETRY_MM = 0.75  # RMS over the face of the smooth asymmetric offset
-UNIT_CHANGE = 0.22  # relative size of a person's own version of each unit
-JAW_PIVOT_SHIFT = (0.0, -0.006, 0.004)  # metres, jitter of the joint
+UNIT_CHANGE = 0.34  # relative size of a person's own version of each unit
+JAW_PIVOT_SHIFT = (0.0, 0.006, 0.006)  # metres, reach of the jitter of the joint
+JAW_SLIDE = (0.0, -0.0008, 0.0028)  # metres a real jaw glides forward at jawOpen 1
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def _personal(identity: Identity, rng: np.random.Generator, seed: int) -> Identi
         factor = (left * gains[0] + (1 - left) * gains[1]) * (1 + UNIT_CHANGE * warp)
         factor = np.where(lids, 1.0, factor)
         basis[index] *= factor[:, None]
+    jaw = head.skin_weights[:, BONES.index("jaw"), None].numpy()
+    basis[head.unit("jawOpen")] += jaw * np.asarray(JAW_SLIDE) * rng.uniform(0.5, 1.5)
     joints = identity.joints.clone()
-    joints[1] += torch.tensor(rng.normal(0, 0.6, 3).clip(-1, 1) * np.abs(JAW_PIVOT_SHIFT) + [0, 0, 0])
+    joints[JOINTS.index("jaw")] += torch.tensor(rng.uniform(-1, 1, 3) * JAW_PIVOT_SHIFT)
     return replace(identity, expr_basis=torch.tensor(basis), joints=joints)

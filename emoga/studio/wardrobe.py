@@ -103,7 +103,9 @@ def dress(performer: Performer, texture_size: int = 2048, levels: int = 2) -> Wa
     paint = paint_skin(at(fine_template), anatomy, looks, at(growth), seed)
     paint = _paint_mouth(paint, at(np.clip(skin.fine.spread(inner), 0, 1)))
     rng = np.random.default_rng([seed, 21])
-    creases = Creases.at(fine_template, facial_lines(anatomy, rng), looks.age_lines)
+    # What the model cannot say must not be in an in-model performer's geometry.
+    lines = [] if performer.in_model else facial_lines(anatomy, rng)
+    creases = Creases.at(fine_template, lines, looks.age_lines)
     hair = _scalp_hair(looks, fine_rest, skin.fine.faces, fine_normals, growth, seed)
     collar = _near_collar(fine_rest, fine_normals)
     rows = fit_rows(collar[0])
@@ -114,7 +116,10 @@ def dress(performer: Performer, texture_size: int = 2048, levels: int = 2) -> Wa
         texels.image(paint.relief, 0.0), texels.image(paint.roughness, 0.5), texels.image(paint.color, looks.skin),
         texels.image(paint.flush, 0.0),
         tuple(make_eyeball(float(r), limbus) for r in radius),
-        paint_eye(looks.iris, float(np.arcsin(limbus / radius.mean())), looks.pupil, looks.eye_redness, seed),
+        paint_eye(
+            looks.iris, float(np.arcsin(limbus / radius.mean())), looks.pupil, looks.eye_redness, seed,
+            int(np.clip(0.6 * texture_size, 256, 1536)),
+        ),
         _caruncles(head, rest),
         *_mouth(performer, rest, np.random.default_rng([seed, 22])),
         RigidMesh(*make_shirt(rows, *collar, seed)), _shirt_paint(looks, seed),
