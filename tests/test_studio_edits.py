@@ -50,7 +50,7 @@ def test_energy_shares_and_psnr_are_the_tables(films):
     error = ((edits.images - films[0].images) ** 2 * films[0].masks[..., None]).sum((2, 3, 4))
     psnr = -10 * np.log10(error / (3 * films[0].masks.sum((2, 3))))
     assert psnr[~edits.failed].mean() == pytest.approx(edits.report["psnr"], abs=0.01)
-    assert 0 <= edits.images.min() and edits.images.max() <= 1
+    assert edits.images.min() >= 0 and edits.images.max() <= 1
 
 
 def test_the_shared_error_survives_averaging_over_frames(films):
