@@ -67,8 +67,8 @@ def fit(
 
     track: record or file; media: where its pictures lie now. preset: a name or one's own. hold_out:
     specifications as on the command line; by default what the track held out. iterations, gaussians
-    (budget), sh_degree (0 to 3) override the preset. keep_shoulders keeps the layer below the collar.
-    resume continues from the checkpoint beside the output.
+    (budget), sh_degree (0 to 3; 0 for a single camera) override the preset. keep_shoulders keeps the
+    layer below the collar. resume continues from the checkpoint beside the output.
 
     Raises InputError for unusable tracks, heads, presets or outputs.
     """
@@ -82,6 +82,9 @@ def fit(
     name = preset if isinstance(preset, str) else "own"
     chosen = _overridden(known, iterations, gaussians, sh_degree)
     track = track if isinstance(track, Track) else load_track(track, media)
+    if sh_degree is None and len(track.cameras) == 1:
+        # One camera shows each part from few sides: what colours it would learn beyond them is invented.
+        chosen = replace(chosen, sh_degree=0)
     held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
