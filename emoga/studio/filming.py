@@ -28,6 +28,7 @@ from emoga.studio.wardrobe import Wardrobe, dress
 
 MAX_CRASHES = 20
 SECOND_SEED = 500_000  # added to a picture's seed for the second rendering that measures the noise
+NEXT_ATTEMPT = 1_000_003
 # How much blood an acted emotion brings into the face (or, below zero, drives out of it).
 FLUSH = {
     "happy": 0.35,
@@ -62,13 +63,14 @@ def is_missing(plan: Plan, output: Path, frame: int) -> bool:
 def film(plan: Plan, output: Path, frames: list[int], workers: int) -> Iterator[int]:
     """Render frames, each yielded when done; several processes of one thread beat one of several threads.
 
-    Mitsuba's curves have been seen to crash a process; what is missing then is rendered again.
+    Mitsuba's curves have been seen to crash a process on some ray; what is missing then is rendered again, with
+    other rays.
     """
     wardrobe = dress(make_performer(plan.performer, plan.in_model), plan.texture)
     crashes = 0
     while frames:
         try:
-            yield from _film_once(plan, output, frames, min(workers, len(frames)), wardrobe)
+            yield from _film_once(plan, output, frames, min(workers, len(frames)), wardrobe, crashes)
             return
         except BrokenProcessPool as error:
             crashes += 1
@@ -80,12 +82,12 @@ def film(plan: Plan, output: Path, frames: list[int], workers: int) -> Iterator[
 
 
 def _film_once(
-    plan: Plan, output: Path, frames: list[int], workers: int, wardrobe: Wardrobe
+    plan: Plan, output: Path, frames: list[int], workers: int, wardrobe: Wardrobe, attempt: int
 ) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (plan, wardrobe))
     try:
-        for future in as_completed([pool.submit(film_frame, output, frame) for frame in frames]):
+        for future in as_completed([pool.submit(film_frame, output, frame, attempt) for frame in frames]):
             yield future.result()
     except BaseException:
         for process in list((pool._processes or {}).values()):
@@ -123,7 +125,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def film_frame(output: Path, index: int) -> int:
+def film_frame(output: Path, index: int, attempt: int = 0) -> int:
     """Render every missing picture of one frame; the part file with the truth comes last."""
     plan, stage = _Worker.plan, _Worker.stage
     one = _Worker.performance.select([index])
@@ -135,7 +137,7 @@ def film_frame(output: Path, index: int) -> int:
         twice = (view, index) in plan.floor_pictures()
         if all(path.exists() for path in paths.values()) and not twice:
             continue
-        samples, seed = plan.samples_at(view, index), plan.seed_at(view, index)
+        samples, seed = plan.samples_at(view, index), plan.seed_at(view, index) + attempt * NEXT_ATTEMPT
         picture = stage.take(frame, camera, samples, seed)
         if twice:
             floors[f"{view}"] = noise_variance(
