@@ -9,16 +9,19 @@ import argparse
 import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from emoga.camera import look_at, stack_cameras  # noqa: E402
+from emoga.geometry import vertex_normals  # noqa: E402
 from emoga.head import Head, load_head  # noqa: E402
 from emoga.images import contact_sheet, write_png  # noqa: E402
+from emoga.render import interpolate, rasterize_mesh  # noqa: E402
 
+FAR = 20.0  # metres, where perspective no longer shows
 YAWS = (0.0, 45.0, 90.0)
 COLOURS = {
     "eyeballs": (0.95, 0.95, 0.95), "irises": (0.25, 0.4, 0.6), "teeth": (1.0, 1.0, 0.82),
@@ -29,53 +32,24 @@ SKIN = (0.83, 0.7, 0.62)
 VIEWS = {"head": ((0.0, -0.03, 0.0), 0.27), "face": ((0.0, -0.035, 0.02), 0.17)}
 
 
-@numba.njit(cache=True)
-def _fill(points, faces, colours, image, depth):
-    height, width = depth.shape
-    for k in range(faces.shape[0]):
-        a, b, c = faces[k]
-        x0, y0, x1, y1, x2, y2 = (
-            points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1])  # fmt: skip
-        area = (y1 - y2) * (x0 - x2) + (x2 - x1) * (y0 - y2)
-        if abs(area) < 1e-9:
-            continue
-        left, right = max(0, int(min(x0, x1, x2))), min(width - 1, int(max(x0, x1, x2)) + 1)
-        top, bottom = max(0, int(min(y0, y1, y2))), min(height - 1, int(max(y0, y1, y2)) + 1)
-        for y in range(top, bottom + 1):
-            for x in range(left, right + 1):
-                u = ((y1 - y2) * (x + 0.5 - x2) + (x2 - x1) * (y + 0.5 - y2)) / area
-                v = ((y2 - y0) * (x + 0.5 - x2) + (x0 - x2) * (y + 0.5 - y2)) / area
-                w = 1 - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                z = u * points[a, 2] + v * points[b, 2] + w * points[c, 2]
-                if z > depth[y, x]:
-                    depth[y, x] = z
-                    image[y, x] = u * colours[a] + v * colours[b] + w * colours[c]
-
-
 def shade(
     vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, yaw: float, size: int, view: str
 ) -> np.ndarray:
-    """Orthographic shaded picture [size,size,3] of vertices [V,3], seen after turning by `yaw` degrees."""
+    """Shaded picture [size,size,3] of vertices [V,3] from `yaw` degrees, nearly orthographic."""
     centre, span = VIEWS[view]
-    c, s = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
-    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    seen = (vertices - np.array(centre)) @ turn.T
-    corners = seen[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(seen)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], normal)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    angle = np.deg2rad(yaw)
+    towards = np.array([-np.sin(angle), 0, np.cos(angle)])
+    fov = 2 * np.arctan(span / 2 / FAR)
+    camera = look_at(np.array(centre) + FAR * towards, centre, fov, size, size)
+    points, triangles = torch.as_tensor(vertices).float(), torch.as_tensor(faces)
+    # The light turns with the camera, so that every side is lit alike.
+    normals = vertex_normals(points, triangles).numpy() @ camera.w2c[:3, :3].T * [1, -1, -1]
     light = 0.35 + 0.6 * np.clip(normals @ np.array([0.37, 0.46, 0.81]), 0, 1)
     light += 0.15 * np.clip(normals @ np.array([-0.8, 0.1, 0.59]), 0, 1)
-    points = np.stack(
-        [size / 2 + seen[:, 0] * size / span, size / 2 - seen[:, 1] * size / span, seen[:, 2]], 1
-    )
-    image, depth = np.ones((size, size, 3)), np.full((size, size), -np.inf)
-    _fill(points, faces, colours * light[:, None], image, depth)
-    return np.clip(image, 0, 1).astype(np.float32)
+    fragments = rasterize_mesh(points, triangles, *stack_cameras([camera]), size, size)
+    lit = interpolate(fragments, torch.as_tensor(colours * light[:, None]).float())
+    image = torch.where(fragments.covered[..., None], lit, torch.ones(()))[0]
+    return image.clamp(0, 1).numpy()
 
 
 def vertex_colours(head: Head) -> np.ndarray:
