@@ -17,6 +17,7 @@ from emoga.studio.appearance import Appearance
 from emoga.studio.lips import LipContact
 from emoga.studio.noise import gradient_noise
 
+SHAPE_SPREAD = 0.8  # of the population that the shape basis describes: people as different as people are
 ASYMMETRY_MM = 0.75  # RMS over the face of the smooth asymmetric offset
 UNIT_CHANGE = 0.34  # relative size of a person's own version of each unit
 JAW_PIVOT_SHIFT = (0.0, 0.006, 0.006)  # metres, reach of the jitter of the joint
@@ -65,7 +66,7 @@ def make_performer(seed: int, in_model: bool = False, head_name: str = "open") -
     """The performer of a seed; the same seed has the same looks in and out of model."""
     head = load_head(head_name).to(dtype=torch.float64)
     rng = np.random.default_rng([seed, 11])
-    shape = torch.tensor(np.clip(rng.normal(0, 0.55, len(head.shape_names)), -1.1, 1.1))
+    shape = torch.tensor(np.clip(rng.normal(0, SHAPE_SPREAD, len(head.shape_names)), -1.6, 1.6))
     looks = Appearance.drawn(np.random.default_rng([seed, 12]))
     anatomy = _anatomy(head_name)
     if in_model:

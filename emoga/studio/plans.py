@@ -14,7 +14,7 @@ from emoga.head import load_head
 from emoga.studio.acting import Performance, perform
 from emoga.studio.rig import rig_cameras, single_camera
 
-STUDIO_VERSION = 1  # goes up when the same plan gives other pictures, so that nothing old is resumed
+STUDIO_VERSION = 2  # goes up when the same plan gives other pictures, so that nothing old is resumed
 HELD_OUT_FACTOR = 4
 FLOOR_PICTURES = 3  # of each kind are rendered a second time to measure the noise
 SAMPLES_PER_SECOND = 0.6e6  # pixels x samples that one core traces
