@@ -21,9 +21,9 @@ import torch
 from harness import median_ms, print_row, processor, versions, write_report
 
 import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+from emoga.kernels import kernel
 from emoga.optimize.ssim import ssim_map, ssim_map_reference
 from emoga.render import evaluate_sh, interpolate, rasterize, rasterize_mesh
-from emoga.render.kernels import kernel
 from emoga.render.reference import project_reference
 from emoga.render.sh import evaluate_sh_reference
 

@@ -15,9 +15,10 @@ from emoga.capture import load_track, open_capture
 from emoga.capture.capture import INDEX
 from emoga.capture.media import VideoPictures
 from emoga.errors import InputError
-from emoga.files import kind_of, read_npz
+from emoga.hdf5 import kind_of
 from emoga.images import IMAGE_SUFFIXES, read_image_uint8
 from emoga.motion import Motion, load_motion, read_motion
+from emoga.npz import read_npz
 from emoga.video import VIDEO_SUFFIXES
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from emoga.kernels import kernel, run_parallel, take_ticket
 from emoga.render import lanes, rasterize
-from emoga.render.kernels import kernel, run_parallel
 
 
 @kernel
@@ -68,7 +68,7 @@ def test_exp2_is_accurate_over_its_range() -> None:
 @kernel
 def _take_tickets(worker, workers, counter, taken):
     while True:
-        ticket = lanes.take_ticket(counter)
+        ticket = take_ticket(counter)
         if ticket >= taken.size:
             break
         taken[ticket] += 1
@@ -127,7 +127,7 @@ def test_python_threads_may_render_at_once() -> None:
 def test_a_forked_process_renders_too() -> None:
     code = """
 import os, numpy as np
-from emoga.render.kernels import run_parallel
+from emoga.kernels import run_parallel
 seen = [0, 0]
 def mark(worker, workers):
     seen[worker] += 1

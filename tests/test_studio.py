@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from emoga.camera import Camera, look_at
 from emoga.capture import load_landmarks, load_track, open_capture
 from emoga.errors import InputError
-from emoga.files import open_hdf5, read_array
+from emoga.geometry import vertex_normals
+from emoga.hdf5 import open_hdf5, read_array
 from emoga.head import load_head
 from emoga.images import from_uint8, read_image_uint8
 from emoga.progress import Note, Step
 from emoga.studio import capture, make_performer, perform, plan_capture
-from emoga.studio.detector import detected_landmarks
-from emoga.studio.lips import LipContact, _up_direction
+from emoga.studio.anatomy import EYES, LIPS_OUTER
+from emoga.studio.detector import detected_landmarks, facing, hidden_share, smooth_normals
+from emoga.studio.lips import INNER_LOWER, INNER_UPPER, LipContact, _up_direction
 from emoga.studio.performer import span_residual
 from emoga.studio.rig import ARC, rig_cameras
 from emoga.studio.subdivide import loop_subdivision
@@ -133,6 +136,30 @@ def test_detector_noise_is_as_large_as_a_detectors():
     assert jitter < median, "most of the error stays from frame to frame"
     hidden = detected_landmarks(exact, np.full((6, 30, 478), -0.5), template, 100.0, 0)
     assert np.median(np.linalg.norm(hidden, axis=-1)) > 2 * median
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_detector_guesses_only_where_the_face_turns_away(seed):
+    """Not at lids, lips and irises of a frontal face, whatever way the skin of their rims is turned."""
+    performer = make_performer(seed)
+    posed = performer.identity.rest
+    embedding = performer.head.landmarks["mediapipe478"]
+    template = embedding.points(performer.head.template).numpy()
+    points = embedding.points(posed).numpy()
+    own = embedding.points(vertex_normals(posed, performer.head.faces)).numpy()
+    rims = sorted({*EYES[0], *EYES[1], *LIPS_OUTER, *INNER_UPPER, *INNER_LOWER, *range(468, 478)})
+
+    def hidden(normals: np.ndarray, camera: Camera) -> np.ndarray:
+        return hidden_share(facing(points, normals, camera))
+
+    front = look_at((0.0, -0.03, 1.0), (0.0, -0.03, 0.0), 0.4, 256, 256)
+    profile = look_at((1.0, -0.03, 0.0), (0.0, -0.03, 0.0), 0.4, 256, 256)
+    smooth = smooth_normals(own, template)
+    assert hidden(own, front)[rims].max() > 0.9, "no rim turns away: the test has lost its subject"
+    assert (hidden(smooth, front)[rims] == 0).all()
+    near, far = template[:, 0] > 0.03, template[:, 0] < -0.03
+    assert (hidden(smooth, profile)[far] > 0.9).mean() > 0.9
+    assert (hidden(smooth, profile)[near] == 0).mean() > 0.9
 
 
 def test_capture_opens_with_truth_beside_it(filmed):

@@ -11,7 +11,7 @@ from emoga.head import load_head
 from emoga.studio import make_performer, perform
 from emoga.studio.pseudo_edits import LEVELS, PATTERNS, Film, pseudo_edits
 from emoga.studio.rig import rig_cameras
-from emoga.studio.zbuffer import show
+from emoga.studio.visibility import show
 
 SIZE, VIEWS, FRAMES = 72, 5, 4
 

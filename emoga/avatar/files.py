@@ -10,7 +10,8 @@ from emoga.avatar.checks import check_avatar
 from emoga.avatar.hdf5 import avatar_image, read_avatar
 from emoga.avatar.ply import parse_avatar_ply, parse_splat_ply, ply_image
 from emoga.errors import InputError
-from emoga.files import open_hdf5, open_hdf5_image, require_file, write_bytes
+from emoga.files import require_file, write_bytes
+from emoga.hdf5 import open_hdf5, open_hdf5_image
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

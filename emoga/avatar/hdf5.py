@@ -23,7 +23,7 @@ import torch
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
 from emoga.avatar.rig import RIGS
 from emoga.errors import InputError
-from emoga.files import new_hdf5, read_array, read_json, read_text, write_array, write_text
+from emoga.hdf5 import new_hdf5, read_array, read_json, read_text, write_array, write_text
 from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
 from emoga.motion import Motion
 

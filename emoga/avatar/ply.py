@@ -24,7 +24,7 @@ from emoga.avatar.hdf5 import SH_COUNTS, avatar_image, read_avatar
 from emoga.avatar.ply_records import format_ply, parse_ply
 from emoga.avatar.rig import WorldRows, bind_pose, rows_from_world, rows_to_world
 from emoga.errors import InputError
-from emoga.files import open_hdf5_image
+from emoga.hdf5 import open_hdf5_image
 
 COMMENTS = (
     "emoga avatar: standard 3DGS vertices at the bind pose",

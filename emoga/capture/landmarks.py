@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from emoga.errors import InputError
-from emoga.files import atomic_output, read_npz
+from emoga.files import atomic_output
+from emoga.npz import read_npz
 
 POINT_COUNTS = {"mediapipe478": 478, "ibug68": 68}
 MAX_FRAMES = 1_000_000

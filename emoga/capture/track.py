@@ -16,16 +16,8 @@ from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import POINT_COUNTS, Landmarks
 from emoga.capture.media import Pictures, open_pictures
 from emoga.errors import InputError
-from emoga.files import (
-    atomic_output,
-    new_hdf5,
-    open_hdf5,
-    read_array,
-    read_json,
-    read_text,
-    write_array,
-    write_text,
-)
+from emoga.files import atomic_output
+from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_json, read_text, write_array, write_text
 from emoga.head import HeadParams
 from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
 from emoga.images import from_uint8

@@ -23,8 +23,9 @@ from emoga.errors import InputError
 from emoga.evaluation import evaluate
 from emoga.evaluation.report import without_nan
 from emoga.exporting import export
-from emoga.files import atomic_output, check_output_folder, open_hdf5, read_array
+from emoga.files import atomic_output, check_output_folder
 from emoga.fitting import fit
+from emoga.hdf5 import open_hdf5, read_array
 from emoga.head import load_head
 from emoga.images import write_png
 from emoga.motion import Motion, save_motion

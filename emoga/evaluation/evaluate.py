@@ -17,6 +17,7 @@ from emoga.evaluation.sheet import worst_sheet
 from emoga.files import check_output, write_bytes
 from emoga.head import HeadParams, load_head
 from emoga.images import write_png
+from emoga.kernels import torch_on_one_thread
 from emoga.motion.driving import check_same_head
 from emoga.motion.motion import motion_of_track
 from emoga.optimize.baseline import baseline_psnr
@@ -32,7 +33,6 @@ from emoga.optimize.scoring import (
     split_pictures,
 )
 from emoga.progress import Reporter, Stage, Step, silent
-from emoga.render.kernels import torch_on_one_thread
 
 WORST = 6
 # Pictures of the training split that are measured: they cost time and are of the least interest.

@@ -14,9 +14,10 @@ import torch
 from emoga.avatar import Gaussians
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text, write_text
+from emoga.files import atomic_output
 from emoga.fitting.presets import Preset
 from emoga.fitting.trainer import Trainer
+from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_text, write_text
 from emoga.optimize.adam import AdamState
 from emoga.optimize.splats import PARAMETERS, Splats
 

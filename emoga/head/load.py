@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import read_npz, sha256_of
+from emoga.files import sha256_of
 from emoga.head.embedding import LandmarkEmbedding
 from emoga.head.model import BONES, JOINTS, Head, Lids
 from emoga.head.presets import PRESETS
+from emoga.npz import read_npz
 
 DATA = Path(__file__).parent / "data"
 OPEN_HEAD = DATA / "open_head.npz"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import read_array, read_text, write_array, write_text
+from emoga.hdf5 import read_array, read_text, write_array, write_text
 from emoga.head.params import HeadParams
 
 MAX_FRAMES = 1_000_000

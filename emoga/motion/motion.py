@@ -9,7 +9,8 @@ import numpy as np
 
 from emoga.capture.track import Track
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5
+from emoga.files import atomic_output
+from emoga.hdf5 import new_hdf5, open_hdf5
 from emoga.head import HeadParams
 from emoga.head.storage import read_head_identity, read_params, write_head_identity, write_params
 

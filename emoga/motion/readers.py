@@ -8,7 +8,7 @@ import h5py
 
 from emoga.capture.track import load_track
 from emoga.errors import InputError
-from emoga.files import kind_of
+from emoga.hdf5 import kind_of
 from emoga.head import load_head
 from emoga.motion.motion import Motion, load_motion, motion_of_track
 from emoga.motion.readers_arkit import read_arkit_csv

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import read_npz
 from emoga.head import Head, HeadParams
 from emoga.motion.motion import Motion
+from emoga.npz import read_npz
 
 WHAT = "FLAME parameters (.npz with expr, rotation, neck_pose, jaw_pose, eyes_pose, translation)"
 PER_FRAME = {

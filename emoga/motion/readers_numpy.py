@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import read_npz
 from emoga.head import Head, HeadParams
 from emoga.motion.motion import Motion
 from emoga.motion.readers_flame import is_flame_archive, read_flame_params
+from emoga.npz import read_npz
 
 WHAT = "a NumPy motion (.npz with expr [T,E])"
 WIDTHS = {"rotation": 3, "neck": 3, "jaw": 3, "translation": 3, "eyes": 6}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from emoga.render.kernels import kernel, run_parallel
+from emoga.kernels import kernel, run_parallel
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-15

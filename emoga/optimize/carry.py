@@ -13,8 +13,8 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import binding_rows, to_world
 from emoga.geometry import matrix_to_quat
 from emoga.head import BONES
+from emoga.kernels import kernel, run_parallel
 from emoga.render import evaluate_sh
-from emoga.render.kernels import kernel, run_parallel
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from emoga.avatar.posing import Puppet, make_puppet, pose_frames
 from emoga.camera import Camera, stack_cameras
 from emoga.head import HeadParams
 from emoga.images import to_uint8
+from emoga.kernels import torch_on_one_thread
 from emoga.optimize.carry import carry, sort_bindings
 from emoga.render import Rendering, rasterize
-from emoga.render.kernels import torch_on_one_thread
 
 WHITE = (1.0, 1.0, 1.0)
 

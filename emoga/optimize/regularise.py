@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Gaussians
-from emoga.render.kernels import kernel, run_parallel
+from emoga.kernels import kernel, run_parallel
 
 
 @dataclass(frozen=True)

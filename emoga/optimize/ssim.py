@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.render.kernels import kernel, run_parallel
-from emoga.render.lanes import load, splat, store, take_ticket
+from emoga.kernels import kernel, run_parallel, take_ticket
+from emoga.render.lanes import load, splat, store
 
 RADIUS = 5
 SIGMA = 1.5

@@ -28,6 +28,7 @@ from emoga.camera import Camera
 from emoga.errors import InputError
 from emoga.head import Head
 from emoga.images import to_uint8
+from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion, read_motion
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, Step, silent
@@ -40,7 +41,6 @@ from emoga.reenactment.outputs import (
     open_sink,
     straight_alpha,
 )
-from emoga.render.kernels import torch_on_one_thread
 
 Pose = Literal["auto", "relative", "absolute", "still"]
 WHITE = (1.0, 1.0, 1.0)

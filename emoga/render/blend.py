@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from emoga.render.kernels import kernel
+from emoga.kernels import kernel, take_ticket
 from emoga.render.lanes import (
     any_set,
     ceil_int,
@@ -34,7 +34,6 @@ from emoga.render.lanes import (
     store,
     store_ceil,
     store_floor,
-    take_ticket,
     total,
 )
 from emoga.render.project import (

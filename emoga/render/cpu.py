@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from emoga.errors import EnvironmentFailure, InputError
+from emoga.kernels import run_parallel, worker_count
 from emoga.render.blend import blend_backward, blend_forward
-from emoga.render.kernels import run_parallel, worker_count
 from emoga.render.project import (
     MOMENTS,
     PACKED,

@@ -325,15 +325,3 @@ def prefetch(typing_context, array, index):
         return context.get_dummy_value()
 
     return types.void(array, index), generate
-
-
-@intrinsic
-def take_ticket(typing_context, counter):
-    """Atomically add one to counter[0] (int64) and return what it was: hands out work to threads."""
-
-    def generate(context, builder, sig, args):
-        zero = context.get_constant(types.intp, 0)
-        pointer = _element_pointer(context, builder, sig.args[0], args[0], zero, types.intp)
-        return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(counter), generate

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError, MissingComponent
-from emoga.render.mesh_cpu import nearest_crossing, rasterize_faces
+from emoga.render.outline import nearest_crossing
+from emoga.triangles import rasterize_faces
 
 
 @dataclass
@@ -92,7 +93,7 @@ def _rasterize_cpu(points, faces, Ks, width, height, near, cull_backfaces):
     points = points.detach().double().numpy()
     faces = np.ascontiguousarray(faces.numpy(), np.int32)
     results = [
-        rasterize_faces(np.ascontiguousarray(p), faces, K, width, height, near, cull_backfaces)
+        rasterize_faces(p, faces, K, width, height, near, cull_backfaces)
         for p, K in zip(points, Ks.detach().double().numpy(), strict=True)
     ]
     face_index, bary, depth = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*results, strict=True))

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from emoga.render.kernels import kernel
+from emoga.kernels import kernel
 from emoga.render.lanes import float_bits, prefetch
 
 # One packed row. With d = pixel - centre, log2(alpha) = QXX dx² + QXY dx dy + QYY dy² + LOG_OPACITY.

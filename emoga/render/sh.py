@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.render.kernels import kernel, run_parallel
+from emoga.kernels import kernel, run_parallel
 
 SH_C0 = math.sqrt(1 / (4 * math.pi))
 _C1 = math.sqrt(3 / (4 * math.pi))

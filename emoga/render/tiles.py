@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from emoga.render.kernels import kernel
+from emoga.kernels import kernel
 from emoga.render.lanes import float_bits, floor_int, prefetch
 from emoga.render.project import (
     DEPTH,

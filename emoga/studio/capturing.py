@@ -13,13 +13,14 @@ import torch
 from emoga.camera import Camera
 from emoga.capture import HeldOut, Track, save_landmarks, save_track, write_capture_index
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, write_array
+from emoga.files import atomic_output
 from emoga.geometry import vertex_normals
+from emoga.hdf5 import new_hdf5, write_array
 from emoga.head import Head, load_head
 from emoga.head.storage import write_head_identity
 from emoga.images import read_image_uint8
 from emoga.progress import Note, Reporter, Stage, Step, silent
-from emoga.studio.detector import detected_landmarks, exact_landmarks, facing
+from emoga.studio.detector import detected_landmarks, exact_landmarks, facing, smooth_normals
 from emoga.studio.filming import film, is_missing, part_path, picture_paths
 from emoga.studio.mitsuba_scene import mitsuba
 from emoga.studio.performer import make_performer
@@ -146,10 +147,10 @@ def _write_landmarks(
     embedding = head.landmarks["mediapipe478"]
     posed = torch.from_numpy(vertices).double()
     points = embedding.points(posed).numpy()
-    normals = embedding.points(vertex_normals(posed, head.faces)).numpy()
+    template = embedding.points(head.template.double()).numpy()
+    normals = smooth_normals(embedding.points(vertex_normals(posed, head.faces)).numpy(), template)
     exact = exact_landmarks(points, cameras)
     cosines = np.stack([facing(points, normals, camera) for camera in cameras])
-    template = embedding.points(head.template.double()).numpy()
     heights = np.median(np.linalg.norm(exact[:, :, FOREHEAD] - exact[:, :, CHIN], axis=-1), axis=1)
     noisy = detected_landmarks(exact, cosines, template, float(heights.max()), plan.seed)
     valid = np.ones(plan.frames, bool)

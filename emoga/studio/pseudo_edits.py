@@ -12,13 +12,13 @@ import numpy as np
 from emoga.camera import Camera
 from emoga.capture import open_capture
 from emoga.errors import InputError
-from emoga.files import open_hdf5, read_array
+from emoga.hdf5 import open_hdf5, read_array
 from emoga.head import Head, load_head
 from emoga.images import from_uint8
 from emoga.studio.anatomy import Anatomy, distance_to_curve
 from emoga.studio.creases import facial_lines
 from emoga.studio.noise import gradient_noise
-from emoga.studio.zbuffer import Shown, show
+from emoga.studio.visibility import Shown, show
 
 PATTERNS = ("spread", "frontal clean", "frontal failed")
 FAILURES = ("unedited", "stranger", "smeared")

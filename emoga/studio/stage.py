@@ -11,8 +11,8 @@ from emoga.camera import Camera
 from emoga.studio.lights import environment, light_picture
 from emoga.studio.mitsuba_scene import curves, mesh, mitsuba, rgb, sensor, texture, vertex_normals
 from emoga.studio.performer import Performer
+from emoga.studio.visibility import clothing_share
 from emoga.studio.wardrobe import RigidMesh, Wardrobe, emotion_color
-from emoga.studio.zbuffer import clothing_share
 
 MAX_DEPTH = 5
 EXPOSURE = 0.55

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
-from emoga.files import atomic_output, new_hdf5, open_hdf5, read_array, read_text, write_array, write_text
+from emoga.files import atomic_output
+from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_text, write_array, write_text
 from emoga.head import HeadParams
 from emoga.optimize.solving_state import State
 

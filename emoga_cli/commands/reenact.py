@@ -4,13 +4,50 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from emoga_cli.options import DryRunOption, OverwriteOption, ResumeOption
 from emoga_cli.session import Session, verb
 from emoga_cli.values import parse_camera, parse_colour, parse_size
+
+if TYPE_CHECKING:
+    from emoga.reenactment import Reenactment
+
+AvatarArgument = Annotated[str, typer.Argument(help="Avatar (.ply or .h5); - reads stdin.")]
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", help=".mp4, .y4m, a folder for PNG with alpha, or - for y4m.")
+]
+MotionOption = Annotated[
+    str, typer.Option("--motion", help="own, none, or a track, motion, ARKit CSV or .npz.")
+]
+EmotionOption = Annotated[
+    str | None,
+    typer.Option("--emotion", help="happy:0.6,surprised:0.3, or over time happy@0s:0,happy@2s:1."),
+]
+OrbitOption = Annotated[
+    str | None, typer.Option("--orbit", help="Swing the camera: degrees or degrees/seconds.")
+]
+CameraOption = Annotated[
+    str | None, typer.Option("--camera", help="Look from camera N of a track: track.h5:N.")
+]
+SizeOption = Annotated[str | None, typer.Option("--size", help="Picture size: 512 or 640x480.")]
+FpsOption = Annotated[float | None, typer.Option("--fps", help="Frames per second of the result.")]
+StartOption = Annotated[int, typer.Option("--start", min=0, help="First frame of the motion.")]
+EndOption = Annotated[int | None, typer.Option("--end", min=1, help="Frame of the motion to stop before.")]
+BackgroundOption = Annotated[
+    str | None, typer.Option("--background", help="white, black, grey, #rrggbb or none.")
+]
+CalibrateOption = Annotated[
+    bool, typer.Option(help="Carry another's motion over relative to each one's neutral face.")
+]
+PoseOption = Annotated[
+    Literal["auto", "relative", "absolute", "still"],
+    typer.Option("--pose", help="How another's head movement is carried over."),
+]
+AudioOption = Annotated[Path | None, typer.Option("--audio", help="Video whose sound goes into the mp4.")]
+MarkOption = Annotated[bool, typer.Option(help="Say in the metadata that the pictures are synthetic.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,46 +56,21 @@ def register(app: typer.Typer) -> None:
     @verb(app, "reenact")
     def reenact(
         session: Session,
-        avatar: Annotated[str, typer.Argument(help="Avatar (.ply or .h5); - reads stdin.")],
-        output: Annotated[
-            str,
-            typer.Option("--output", "-o", help=".mp4, .y4m, a folder for PNG with alpha, or - for y4m."),
-        ],
-        motion: Annotated[
-            str, typer.Option("--motion", help="own, none, or a track, motion, ARKit CSV or .npz.")
-        ] = "own",
-        emotion: Annotated[
-            str | None,
-            typer.Option("--emotion", help="happy:0.6,surprised:0.3, or over time happy@0s:0,happy@2s:1."),
-        ] = None,
-        orbit: Annotated[
-            str | None, typer.Option("--orbit", help="Swing the camera: degrees or degrees/seconds.")
-        ] = None,
-        camera: Annotated[
-            str | None, typer.Option("--camera", help="Look from camera N of a track: track.h5:N.")
-        ] = None,
-        size: Annotated[str | None, typer.Option("--size", help="Picture size: 512 or 640x480.")] = None,
-        fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of the result.")] = None,
-        start: Annotated[int, typer.Option("--start", min=0, help="First frame of the motion.")] = 0,
-        end: Annotated[
-            int | None, typer.Option("--end", min=1, help="Frame of the motion to stop before.")
-        ] = None,
-        background: Annotated[
-            str | None, typer.Option("--background", help="white, black, grey, #rrggbb or none.")
-        ] = None,
-        calibrate: Annotated[
-            bool, typer.Option(help="Carry another's motion over relative to each one's neutral face.")
-        ] = True,
-        pose: Annotated[
-            Literal["auto", "relative", "absolute", "still"],
-            typer.Option("--pose", help="How another's head movement is carried over."),
-        ] = "auto",
-        audio: Annotated[
-            Path | None, typer.Option("--audio", help="Video whose sound goes into the mp4.")
-        ] = None,
-        mark: Annotated[
-            bool, typer.Option(help="Say in the metadata that the pictures are synthetic.")
-        ] = True,
+        avatar: AvatarArgument,
+        output: OutputOption,
+        motion: MotionOption = "own",
+        emotion: EmotionOption = None,
+        orbit: OrbitOption = None,
+        camera: CameraOption = None,
+        size: SizeOption = None,
+        fps: FpsOption = None,
+        start: StartOption = 0,
+        end: EndOption = None,
+        background: BackgroundOption = None,
+        calibrate: CalibrateOption = True,
+        pose: PoseOption = "auto",
+        audio: AudioOption = None,
+        mark: MarkOption = True,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
@@ -76,26 +88,14 @@ def register(app: typer.Typer) -> None:
         import emoga
 
         result = emoga.reenact(
-            avatar,
-            output,
-            motion=None if motion == "none" else motion,
-            emotion=emotion,
-            orbit=orbit,
-            camera=parse_camera(camera),
-            size=parse_size(size),
-            fps=fps,
-            start=start,
-            end=end,
-            background=parse_colour(background),
-            calibrate=calibrate,
-            pose=pose,
-            audio_from=audio,
-            mark=mark,
-            device=session.torch_device(),
-            overwrite=overwrite,
-            resume=resume,
-            report=session.report,
-        )
-        size_text = f"{result.width}x{result.height}"
-        text = f"{output}  {result.frames} frames, {size_text}, {result.fps:g} per second"
-        session.finish(asdict(result), "" if output == "-" else text)
+            avatar, output, motion=None if motion == "none" else motion, emotion=emotion, orbit=orbit,
+            camera=parse_camera(camera), size=parse_size(size), fps=fps, start=start, end=end,
+            background=parse_colour(background), calibrate=calibrate, pose=pose, audio_from=audio, mark=mark,
+            device=session.torch_device(), overwrite=overwrite, resume=resume, report=session.report,
+        )  # fmt: skip
+        session.finish(asdict(result), "" if output == "-" else _text(output, result))
+
+
+def _text(output: str, result: Reenactment) -> str:
+    size = f"{result.width}x{result.height}"
+    return f"{output}  {result.frames} frames, {size}, {result.fps:g} per second"

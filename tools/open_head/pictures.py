@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from emoga.triangles import rasterize_faces
 
 SUPERSAMPLING = 2
 SIZE = 512
 FOCAL = 1300.0  # pixels; with DISTANCE a face fills about half of the picture
 DISTANCE = 0.62
 TARGET = np.array([0.0, -0.03, -0.01])
-
-
-@numba.njit(cache=True)
-def _fill(points, faces, face_index, bary, depth):
-    height, width = depth.shape
-    for k in range(faces.shape[0]):
-        a, b, c = faces[k]
-        x0, y0, x1, y1, x2, y2 = (
-            points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1])  # fmt: skip
-        area = (y1 - y2) * (x0 - x2) + (x2 - x1) * (y0 - y2)
-        if abs(area) < 1e-12:
-            continue
-        left, right = max(0, int(min(x0, x1, x2))), min(width - 1, int(max(x0, x1, x2)) + 1)
-        top, bottom = max(0, int(min(y0, y1, y2))), min(height - 1, int(max(y0, y1, y2)) + 1)
-        for y in range(top, bottom + 1):
-            for x in range(left, right + 1):
-                u = ((y1 - y2) * (x + 0.5 - x2) + (x2 - x1) * (y + 0.5 - y2)) / area
-                v = ((y2 - y0) * (x + 0.5 - x2) + (x0 - x2) * (y + 0.5 - y2)) / area
-                w = 1 - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                nearness = u * points[a, 2] + v * points[b, 2] + w * points[c, 2]  # 1/z is linear in pixels
-                if nearness > depth[y, x]:
-                    depth[y, x] = nearness
-                    face_index[y, x] = k
-                    u, v, w = u * points[a, 2], v * points[b, 2], w * points[c, 2]
-                    bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = u / nearness, v / nearness, w / nearness
 
 
 def camera(yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,12 +36,10 @@ def project(points: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
 
 def rasterize(vertices: np.ndarray, faces: np.ndarray, yaw: float, pitch: float, scale: int = 1) -> tuple:
     """Face index [H,W] (-1: none) and barycentrics [H,W,3]."""
-    points = project(vertices, yaw, pitch)
-    points = np.stack([points[:, 0] * scale, points[:, 1] * scale, 1 / points[:, 2]], 1)
+    rotation, translation = camera(yaw, pitch)
     size = SIZE * scale
-    face_index, bary, depth = np.full((size, size), -1), np.zeros((size, size, 3)), np.zeros((size, size))
-    _fill(points, faces, face_index, bary, depth)
-    return face_index, bary
+    K = np.array([[FOCAL * scale, 0, size / 2], [0, FOCAL * scale, size / 2], [0, 0, 1]])
+    return rasterize_faces(vertices @ rotation.T + translation, faces, K, size, size, dtype=np.float64)[:2]
 
 
 def normals_of(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Kernels of the CPU mesh rasterizer: nearest face per pixel, barycentrics and depth.
+"""Triangles drawn on the CPU: the nearest face under every pixel centre, its barycentrics and depth.
 
 For camera-space corners a, b, c and a pixel ray d, the ray meets the plane with weights proportional to
 d·(b×c), d·(c×a), d·(a×b). These are linear in the pixel, need no division by depth, and their shares
@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from emoga.render.kernels import kernel, run_parallel
-from emoga.render.lanes import take_ticket
+from emoga.kernels import kernel, run_parallel, take_ticket
 
 BAND = 8  # rows that one worker fills at a time
 _SETUP = 13  # three rows of (per x, per y, constant), then the box: low x, high x, low y, high y (pixels)
@@ -81,7 +80,7 @@ def _list_bands(setup, bands):
 
 @kernel
 def _fill_bands(worker, workers, tickets, setup, starts, members, face_index, bary, depth):
-    """face_index [H,W] int32, bary [H,W,3] and depth [H,W] float32 of the nearest face; -1, 0, 0 if none."""
+    """face_index [H,W] int32, bary [H,W,3] and depth [H,W] of the nearest face; -1, 0, 0 if none."""
     height, width = face_index.shape
     inverse_depth = np.empty((BAND, width), np.float64)
     while True:
@@ -122,14 +121,17 @@ def rasterize_faces(
     K: np.ndarray,
     width: int,
     height: int,
-    near: float,
-    cull_backfaces: bool,
+    near: float = 0.01,
+    cull_backfaces: bool = False,
+    dtype: type[np.floating] = np.float32,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One camera: points [V,3] float64 in camera axes, faces [F,3] int32.
+    """One camera: points [V,3] metres in camera axes, faces [F,3], K [3,3] pixels.
 
-    Faces at a point that is not finite are left out, like those too near.
-    Returns face_index [H,W] int32 (-1: none), bary [H,W,3] float32, depth [H,W] float32 (0: none).
+    Faces at a point that is not finite are left out, like those with a point nearer than `near` metres;
+    `cull_backfaces` leaves out those seen clockwise.
+    Returns face_index [H,W] int32 (-1: none), bary [H,W,3] and depth [H,W] (0: none) in `dtype`.
     """
+    points, faces = np.ascontiguousarray(points, np.float64), np.ascontiguousarray(faces, np.int32)
     usable = (np.abs(points) < 1e12).all(1, keepdims=True)
     if not usable.all():
         points = np.where(usable, points, [0.0, 0.0, -1.0])
@@ -139,23 +141,7 @@ def rasterize_faces(
     run_parallel(_set_up_faces, points, faces, intrinsics, *frame, setup)
     starts, members = _list_bands(setup, -(-height // BAND))
     face_index = np.empty((height, width), np.int32)
-    bary = np.empty((height, width, 3), np.float32)
-    depth = np.empty((height, width), np.float32)
+    bary = np.empty((height, width, 3), dtype)
+    depth = np.empty((height, width), dtype)
     run_parallel(_fill_bands, np.zeros(1, np.int64), setup, starts, members, face_index, bary, depth)
     return face_index, bary, depth
-
-
-@kernel
-def nearest_crossing(crossings, reach, nearest):
-    """nearest [H,W] int32: index of the closest of crossings [P,2] (pixels) within `reach`, else -1."""
-    height, width = nearest.shape
-    best = np.full((height, width), reach * reach)
-    nearest[:] = -1
-    for k in range(crossings.shape[0]):
-        px, py = crossings[k]
-        for y in range(max(0, int(py - reach)), min(height, int(py + reach) + 1)):
-            for x in range(max(0, int(px - reach)), min(width, int(px + reach) + 1)):
-                distance = (x + 0.5 - px) ** 2 + (y + 0.5 - py) ** 2
-                if distance < best[y, x]:
-                    best[y, x] = distance
-                    nearest[y, x] = k

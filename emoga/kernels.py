@@ -4,14 +4,16 @@
 name made from the sources of all kernel files, because numba's own cache looks only at the file that
 defines a function and would keep stale code when an inlined helper or a constant elsewhere changes.
 
-`run_parallel` runs one kernel on several threads. numba's own thread layers are not used: they differ
-from machine to machine, spin against torch's threads, and abort when two Python threads render at once.
+`run_parallel` runs one kernel on several threads, which share out work with `take_ticket`. numba's own
+thread layers are not used: they differ from machine to machine, spin against torch's threads, and abort
+when two Python threads render at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,18 +25,22 @@ from typing import Any
 import llvmlite
 import numba
 import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from emoga.files import cache_dir
+
+FOLDERS = (".", "render", "optimize")  # of this package, where kernels and what is inlined into them lie
 
 
 @lru_cache(maxsize=1)
 def _kernel_cache_folder() -> Path | None:
     """Where compiled kernels go, or None when nothing can be written there."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    package = Path(__file__).parents[1]
-    for source in sorted([*package.glob("render/*.py"), *package.glob("optimize/*.py")]):
+    for source in sorted(file for name in FOLDERS for file in (Path(__file__).parent / name).glob("*.py")):
         text = source.read_bytes()
-        if b"numba" in text or b"@kernel" in text:
+        if re.search(rb"^(import numba|from numba|@kernel)", text, re.MULTILINE):
             digest.update(source.name.encode() + text)
     root = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else cache_dir() / "kernels"
     folder = root / f"emoga-{digest.hexdigest()[:16]}"
@@ -153,3 +159,14 @@ def run_parallel(call: Callable, *arguments: Any, workers: int | None = None) ->
             _crew.busy.release()
     else:
         call(0, 1, *arguments)
+
+
+@intrinsic
+def take_ticket(typing_context, counter):
+    """Atomically add one to counter[0] (int64) and return what it was; works only inside kernels."""
+
+    def generate(context, builder, sig, args):
+        first = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", first, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), generate
