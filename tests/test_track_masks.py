@@ -9,7 +9,7 @@ from emoga.optimize.masks import backdrop_alpha, find_backdrop, grabcut_alpha
 from emoga.optimize.masks_head import head_alpha
 
 SIZE = 160
-NAMES = ("face", "jaw", "lips", "neck", "shoulders", "boundary", "scalp")
+NAMES = ("face", "jaw", "lips", "neck", "shoulders", "boundary", "scalp", "nose")
 SKIN, SHIRT, GREEN = (0.8, 0.6, 0.5), (0.97, 0.97, 0.99), (0.25, 0.6, 0.4)
 
 
@@ -88,6 +88,7 @@ def regions() -> np.ndarray:
     found[disc(70, 80, 40)] = NAMES.index("face")
     found[disc(70, 80, 40) & (np.arange(SIZE)[:, None] < 45)] = NAMES.index("scalp")
     found[92:97, 70:90] = NAMES.index("lips")
+    found[70:82, 74:86] = NAMES.index("nose")
     return found
 
 
@@ -106,6 +107,19 @@ def test_head_mask_keeps_hair_and_drops_clothing():
     assert found[125, 80] == 0, "the collar over the neck was kept"
     assert found[145].max() == 0, "shoulders were kept"
     assert found[110, 135] == 0, "clothing beside the neck was kept"
+
+
+def test_head_mask_drops_a_shoulder_beside_a_turned_jaw():
+    picture = np.empty((SIZE, SIZE, 3), np.float32)
+    picture[:] = SKIN
+    seen = regions()
+    beside = (seen < 0) & disc(70, 80, 56) & (np.arange(SIZE)[:, None] > 84)
+    picture[beside] = SHIRT
+    picture[115:] = SHIRT
+    alpha = np.where((seen >= 0) | beside, 255, 0).astype(np.uint8)
+    found = head_alpha(alpha, picture, seen, NAMES)
+    assert (found[beside] > 127).mean() < 0.1, "cloth beside the jaw was kept"
+    assert found[105, 80] == 255 and found[70, 80] == 255
 
 
 def test_head_mask_never_exceeds_the_foreground():

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 NECK_REACH = 0.03  # of the head's height: how far beside the mesh's neck skin may still show
+BORDER = 0.008  # of the head's height: how far beside cloth its shadow and blur still show
 # How far a neck pixel may be from the middle of the face's colours, in logarithms of ratios and of brightness.
 CHROMA_REACH, DARKEST, BRIGHTEST = 0.3, -1.1, 0.4
 
@@ -26,10 +27,13 @@ def head_alpha(
     reach = NECK_REACH * (rows[-1] - rows[0] + 1)
     below = np.isin(nearest, [names.index(n) for n in ("shoulders", "boundary") if n in names])
     neck = nearest == names.index("neck")
-    mouth = _lowest_row(region == names.index("lips"))
+    row = np.arange(len(region))[:, None]
     # Beside the mesh and below the mouth there is clothing (or hair on shoulders, which is lost with it).
-    beside = (distance > reach) & (neck | (np.arange(len(region))[:, None] > mouth))
-    kept = ~below & ~beside & ~(neck & _unlike_skin(picture, region, names))
+    beside = (distance > reach) & (neck | (row > _lowest_row(region == names.index("lips"))))
+    # Closer by, and up to the nose where a turned jaw meets a shoulder, colour tells.
+    doubtful = neck | (~covered & (row > _lowest_row(region == names.index("nose"))))
+    cloth = _grown(doubtful & _unlike_skin(picture, region, names), BORDER * (rows[-1] - rows[0] + 1))
+    kept = ~below & ~beside & ~(doubtful & cloth)
     kept = _attached(_without_teeth(kept & (alpha > 0), reach))
     # A soft edge a pixel wide, so that the cut does not show as stairs.
     soft = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 0.7)
@@ -40,6 +44,13 @@ def head_alpha(
 def _lowest_row(area: np.ndarray) -> int:
     rows = np.flatnonzero(area.any(1))
     return int(rows[-1]) if len(rows) else len(area)
+
+
+def _grown(area: np.ndarray, radius: float) -> np.ndarray:
+    """The area [H,W] with a border of some pixels around it."""
+    size = 2 * max(1, round(radius)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return cv2.dilate(area.astype(np.uint8), disc) > 0
 
 
 def _without_teeth(kept: np.ndarray, reach: float) -> np.ndarray:
