@@ -50,3 +50,8 @@ def _solve_light(
         right = torch.einsum("sni,sn->i", weighted, colors[..., channel]) + ridge * even
         columns.append(torch.linalg.solve(normal + ridge * torch.eye(9, dtype=colors.dtype), right))
     return torch.stack(columns, 1)
+
+
+def shaded(albedo: torch.Tensor, light: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    """Expected colours [T,N,3] of albedo [N,3] under light [9,3] with normals [T,N,3]."""
+    return albedo * (harmonics(normals) @ light).clamp_min(0.05)

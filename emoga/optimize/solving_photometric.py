@@ -1,4 +1,4 @@
-"""Evidence from the pictures themselves: points of the skin keep their colour under one light."""
+"""Evidence from the pictures themselves: points of the head look as they are expected to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from emoga.optimize.lighting import harmonics
 from emoga.optimize.solving_landmarks import project
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
@@ -50,11 +49,11 @@ SHIFTS = ((0.0, 0.0), (REACH, 0.0), (-REACH, 0.0), (0.0, REACH), (0.0, -REACH))
 
 @dataclass
 class PhotometricTerm:
-    """N points of the skin in C cameras over T frames.
+    """N points of the head in C cameras over T frames.
 
-    viewmats [C,4,4], Ks [C,3,3]; crops of the pictures; expected [T,N,3] colours by albedo and light; weights
-    [C,T,N] in 1/colour², 0 where a point is not seen. Residuals beyond `robust` standard deviations lose
-    their say: highlights, shadows, hair.
+    viewmats [C,4,4], Ks [C,3,3]; crops of the pictures; expected [C,T,N,3] colours; weights [C,T,N] in
+    1/colour², 0 where a point is not seen. Residuals beyond `robust` standard deviations lose their say:
+    highlights, shadows, stray hair.
     """
 
     points: SurfacePoints
@@ -69,7 +68,7 @@ class PhotometricTerm:
         """Robust cost of points [t,N,3]."""
         pixels, _ = project(places, self.viewmats, self.Ks, float(state.log_focal))
         colors, _ = self.crops.sample(pixels, frames)
-        squared = ((colors - self.expected[frames]) ** 2).sum(-1) * self.weights[:, frames]
+        squared = ((colors - self.expected[:, frames]) ** 2).sum(-1) * self.weights[:, frames]
         return float((0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)).sum())
 
     def quadratic(
@@ -78,15 +77,10 @@ class PhotometricTerm:
         """Curvature [t,N,4,4] and gradient [t,N,4] in (x, y, z, log focal), all views summed."""
         pixels, moved = project(places, self.viewmats, self.Ks, float(state.log_focal), derivatives=True)
         colors, change = self.crops.sample(pixels, frames)
-        residual = colors - self.expected[frames]
+        residual = colors - self.expected[:, frames]
         weight = self.weights[:, frames]
         squared = (residual * residual).sum(-1) * weight
         weight = weight / (1 + squared / self.robust**2)
         slope = change @ moved
         curvature = torch.einsum("ctn,ctnip,ctniq->tnpq", weight, slope, slope)
         return curvature, torch.einsum("ctn,ctni,ctnip->tnp", weight, residual, slope)
-
-
-def shaded(albedo: torch.Tensor, light: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """Expected colours [T,N,3] of albedo [N,3] under light [9,3] with normals [T,N,3]."""
-    return albedo * (harmonics(normals) @ light).clamp_min(0.05)

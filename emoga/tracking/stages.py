@@ -40,7 +40,7 @@ class Effort:
     shape_rounds: int = 8
     passes: int = 3
     motion_rounds: int = 8
-    photometric_rounds: int = 3
+    alignment_rounds: int = 2
     warp_modes: int = 40
 
 
@@ -48,7 +48,7 @@ EFFORTS = {
     "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24),
     "default": Effort(),
     "best": Effort(
-        key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, photometric_rounds=6, warp_modes=60
+        key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, alignment_rounds=4, warp_modes=60
     ),
 }
 
@@ -98,6 +98,17 @@ class Tracker:
     def seen_cameras(self) -> tuple[torch.Tensor, torch.Tensor]:
         """viewmats [C,4,4] and Ks [C,3,3] of the views that may be looked at."""
         return self.viewmats[self.clip.views], self.Ks[self.clip.views]
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Places [C,3] of the cameras that may be looked through, metres."""
+        turn, shift = self.viewmats[self.clip.views, :3, :3], self.viewmats[self.clip.views, :3, 3:]
+        return -(turn.transpose(1, 2) @ shift)[..., 0]
+
+    def with_form(self, state: State, offset: torch.Tensor) -> State:
+        """The state with the static offset [V,3] metres in place of the warp; the form stays fixed from then on."""
+        self.warp_basis = offset[None].double()
+        return replace(state, warp=torch.ones(1, dtype=torch.float64))
 
     def posed(self, state: State) -> torch.Tensor:
         """Vertices [T,V,3] of a state's frames."""

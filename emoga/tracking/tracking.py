@@ -17,14 +17,16 @@ from emoga.capture import Track, save_track
 from emoga.errors import InputError
 from emoga.files import check_output
 from emoga.head import Head, HeadParams, load_head
+from emoga.optimize.outline import fit_outline
 from emoga.optimize.solving_points import landmark_points
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import Note, Reporter, silent
+from emoga.tracking.alignment import SKIN, WHOLE, align
+from emoga.tracking.appearance import fit_appearance
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.overlay import write_overlay, write_quality_plot
-from emoga.tracking.photometric import fit_appearance, refine
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
 from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
@@ -89,9 +91,12 @@ def track(
         state, figures = _run_stages(tracker, checkpoint_path(output), mark, resume)
         result = _result(tracker, state)
         vertices = model.vertices(result.params.to(dtype=torch.float64))
+        result.masks, result.head_masks = make_masks(clip, model, result.cameras, vertices, report)
+        if len(clip.views) == 1:
+            result, state = _follow_outline(tracker, result, state)
+            vertices = model.vertices(result.params.to(dtype=torch.float64))
         result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
         result.texture = unwrap(result, model, vertices)
-        result.masks, result.head_masks = make_masks(clip, model, result.cameras, vertices, report)
         _add_quality(result, model, vertices, figures)
         result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
         save_track(result, output, overwrite)
@@ -147,11 +152,24 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
     return solve_motion(tracker, state)
 
 
-def _photometric_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
-    return refine(tracker, state)
+def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
+    return align(tracker, state, SKIN, "align the face")
 
 
-STAGES = (_shape_stage, _motion_stage, _photometric_stage)
+STAGES = (_shape_stage, _motion_stage, _alignment_stage)
+
+
+def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Track, State]:
+    """Bring skull, hair and ears to the outline of the training masks, then align the whole head.
+
+    One camera's landmarks say little about small turns, which hair and ears show well.
+    """
+    view = tracker.clip.views[0]
+    pairs = [(view, frame) for frame in tracker.clip.training_frames]
+    params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
+    state = align(tracker, tracker.with_form(state, params.static_offset), WHOLE, "align the head")
+    followed = _result(tracker, state)
+    return replace(followed, masks=result.masks, head_masks=result.head_masks), state
 
 
 def _result(tracker: Tracker, state: State) -> Track:

@@ -24,10 +24,13 @@ RIM = 0.35  # largest cosine between normal and line of sight of a vertex that c
 FARTHEST = 0.05  # of the picture's height: outlines farther away belong to something else
 LARGEST = 0.035  # metres
 STIFFNESS = 4.0
-ANCHOR = 0.02
-MOVING = ("scalp", "ears", "forehead", "neck", "cheeks", "jaw", "face")
-# Where an outline says something about the head and not about clothing or a shadow under the chin.
-SEEN = ("scalp", "ears", "forehead", "cheeks", "jaw", "face")
+ANCHOR = 0.001
+# From one side only, the outline's growth would carry on to places behind it that nothing contradicts.
+ONE_CAMERA_ANCHOR = 0.02
+HELD = 10.0
+# The face stays where landmarks have it; below the jaw, outlines are those of clothing and shadows.
+MOVING = ("scalp", "ears", "neck")
+SEEN = ("scalp", "ears")
 
 
 def fit_outline(
@@ -36,13 +39,14 @@ def fit_outline(
     """`params` with a static offset, smooth and along normals, that brings the mesh to the mattes' outline.
 
     pairs: (view, frame) of training pictures. Nothing changes without head masks. What no outline shows
-    follows what its neighbours do; eyes, nose and mouth stay where they are.
+    follows what its neighbours do; the face stays where it is.
     """
     if track.head_masks is None:
         return params
     chosen = evenly(pairs, PICTURES)
     distances = [_signed_distance(track.head_masks[view, frame]) for view, frame in chosen]
-    matrix, mirror = _stiffness(head), _mirror(head)
+    anchor = ONE_CAMERA_ANCHOR if len(track.cameras) == 1 else ANCHOR
+    matrix, mirror = _stiffness(head, anchor), _mirror(head)
     for _ in tracked(range(ROUNDS), "fit the outline", report):
         wanted, weight = _wanted(head, track, params, chosen, distances)
         wanted, weight = wanted + 0.3 * wanted[mirror], weight + 0.3 * weight[mirror]
@@ -108,8 +112,8 @@ def _vertex_regions(head: Head) -> np.ndarray:
     return labels
 
 
-def _stiffness(head: Head) -> scipy.sparse.csr_matrix:
-    """Bending energy plus a weak pull to zero, which is strong where nothing may move."""
+def _stiffness(head: Head, anchor: float) -> scipy.sparse.csr_matrix:
+    """Bending energy plus a pull to zero of weight `anchor`, which is strong where nothing may move."""
     faces, count = head.faces.numpy(), len(head.template)
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ones = np.ones(len(edges))
@@ -118,7 +122,7 @@ def _stiffness(head: Head) -> scipy.sparse.csr_matrix:
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)
     laplacian = scipy.sparse.identity(count) - scipy.sparse.diags(1 / degree) @ adjacency
     moving = np.isin(_vertex_regions(head), [head.region_names.index(name) for name in MOVING])
-    hold = np.where(moving, ANCHOR * 0.05, 10.0)
+    hold = np.where(moving, anchor, HELD)
     return (STIFFNESS * (laplacian.T @ laplacian) + scipy.sparse.diags(hold)).tocsr()
 
 

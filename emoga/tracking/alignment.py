@@ -1,0 +1,132 @@
+"""Dense alignment: a place on the head looks in every picture as it looks in the training pictures.
+
+What is compared is fine detail only (each picture less its own blur), so light and exposure may change. What a
+point should look like is the mean over training pictures that see the head from about the same side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from emoga.geometry import axis_angle_to_matrix
+from emoga.head import Head
+from emoga.optimize.solving import solve
+from emoga.optimize.solving_photometric import PhotometricTerm
+from emoga.optimize.solving_points import SurfacePoints
+from emoga.optimize.solving_state import State
+from emoga.optimize.solving_warp import spread_out
+from emoga.progress import Stage, Step
+from emoga.tracking.crops import make_crops, sampled, shown
+from emoga.tracking.stages import Tracker, training_first
+
+SKIN = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips")
+WHOLE = (*SKIN, "scalp", "ears")
+POINTS = 2000
+LEVELS = ((3.0, 12.0), (1.5, 6.0))  # blur and detail in crop pixels, coarse to fine
+PASSES = 2  # per level; with each the mean that pictures are aligned to gets sharper
+DETAIL_SPREAD = 0.02  # how far the same place strays in two pictures
+SHARED_DETAIL = 0.4  # neighbouring points err together: each counts as this share of an independent one
+SAME_SIDE = 15.0  # degrees between views of the head within which it looks alike
+OTHER_SIDES = 1e-3
+
+
+@dataclass(frozen=True)
+class Sights:
+    """How S pictures show N points: details [S,N,3], weights [S,N], sides [S,3] they see the head from."""
+
+    details: torch.Tensor
+    weights: torch.Tensor
+    sides: torch.Tensor
+    pictures: torch.Tensor
+
+    def expected(self, sides: torch.Tensor, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Details [...,N,3] to be expected in `pictures` [...] seen from `sides` [...,3], and which are known.
+
+        A picture says nothing about itself.
+        """
+        angle = torch.rad2deg(torch.acos((sides @ self.sides.T).clamp(-1, 1)))
+        say = torch.exp(-0.5 * (angle / SAME_SIDE) ** 2) + OTHER_SIDES
+        say = say.masked_fill(pictures[..., None] == self.pictures, 0)
+        total = say @ self.weights
+        flat = (self.weights[..., None] * self.details).flatten(1)
+        mean = (say @ flat).unflatten(-1, self.details.shape[1:]) / total.clamp_min(1e-12)[..., None]
+        return mean, (total > 0.1 * OTHER_SIDES).to(mean)
+
+
+def spread_points(head: Head, regions: tuple[str, ...], count: int) -> SurfacePoints:
+    """Vertices spread evenly over some regions."""
+    allowed = torch.stack([head.regions[name] for name in regions if name in head.regions]).any(0)
+    chosen = spread_out(head.template.double(), allowed, count)
+    return SurfacePoints(head, chosen[:, None], torch.ones(len(chosen), 1))
+
+
+def align(tracker: Tracker, state: State, regions: tuple[str, ...], name: str) -> State:
+    """Motion of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
+
+    The form stays as it is: what landmarks say about it is truer than what detail, which moves with light and
+    along outlines, would make of it.
+    """
+    points = spread_points(tracker.head, regions, POINTS)
+    tracker.report(Stage(name, len(LEVELS) * PASSES))
+    for number in range(len(LEVELS) * PASSES):
+        state = _aligned(tracker, points, state, LEVELS[number // PASSES])
+        tracker.report(Step(number + 1))
+    return state
+
+
+def _aligned(tracker: Tracker, points: SurfacePoints, state: State, level: tuple[float, float]) -> State:
+    sights = _sights(tracker, points, state, level)
+
+    def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
+        detail = _term(tracker, points, part, frames, sights, level)
+        problem = tracker.problem(frames, [tracker.term(part, frames), detail], shape=False, focal=False)
+        problem.fixed = fixed
+        return solve(problem, part, tracker.effort.alignment_rounds)[0]
+
+    return training_first(tracker, state, step)
+
+
+def _sights(tracker: Tracker, points: SurfacePoints, state: State, level: tuple[float, float]) -> Sights:
+    """How the training pictures show the points at `state`."""
+    frames = tracker.clip.training_frames
+    part = replace(state, params=state.params.select(frames))
+    crops = make_crops(tracker, points, part, frames, *level)
+    weights, _ = shown(tracker, points, part, crops)
+    details = sampled(tracker, points, part, crops)
+    return Sights(
+        details.flatten(0, 1), weights.flatten(0, 1), _sides(tracker, part).flatten(0, 1),
+        _names(tracker, frames).flatten(),
+    )  # fmt: skip
+
+
+def _sides(tracker: Tracker, state: State) -> torch.Tensor:
+    """Directions [C,T,3] from the head to the cameras, as the head sees them."""
+    turn = axis_angle_to_matrix(state.params.rotation)
+    towards = tracker.positions[:, None] - state.params.translation
+    return (torch.nn.functional.normalize(towards, dim=-1)[..., None, :] @ turn)[..., 0, :]
+
+
+def _names(tracker: Tracker, frames: list[int]) -> torch.Tensor:
+    """One number [C,T] per picture."""
+    views = torch.arange(len(tracker.clip.views))
+    return views[:, None] * len(tracker.clip.frames) + torch.tensor(frames)
+
+
+def _term(
+    tracker: Tracker,
+    points: SurfacePoints,
+    state: State,
+    frames: list[int],
+    sights: Sights,
+    level: tuple[float, float],
+) -> PhotometricTerm:
+    """Evidence of the details for `frames`, whose params `state` holds."""
+    viewmats, Ks = tracker.seen_cameras()
+    crops = make_crops(tracker, points, state, frames, *level)
+    weights, _ = shown(tracker, points, state, crops)
+    expected, known = sights.expected(_sides(tracker, state), _names(tracker, frames))
+    return PhotometricTerm(
+        points, viewmats, Ks, crops, expected, weights * known * SHARED_DETAIL / DETAIL_SPREAD**2
+    )

@@ -1,0 +1,100 @@
+"""Crops of the pictures around the head, and which points of it they show."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from emoga.geometry import vertex_normals
+from emoga.head import Head
+from emoga.optimize.solving_landmarks import project
+from emoga.optimize.solving_photometric import Crops
+from emoga.optimize.solving_points import SurfacePoints
+from emoga.optimize.solving_state import State
+from emoga.render import rasterize_mesh
+from emoga.tracking.stages import Tracker
+
+CROP = 256  # pixels of a crop's side
+MARGIN = 0.06  # of the head's size around it
+FACING = (0.35, 0.65)
+HIDDEN = 0.004  # metres behind the surface at which a point counts as occluded
+
+
+def make_crops(
+    tracker: Tracker,
+    points: SurfacePoints,
+    state: State,
+    frames: list[int],
+    blur: float,
+    detail: float | None = None,
+) -> Crops:
+    """Crops of the training views around `points` at `state`, whose params are those of `frames`.
+
+    blur: crop pixels; detail: crop pixels over which brightness is averaged and taken off, so that only what
+    is finer stays.
+    """
+    clip = tracker.clip
+    viewmats, Ks = tracker.seen_cameras()
+    pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
+    low, high = pixels.amin(2), pixels.amax(2)
+    side = (high - low).amax(-1) * (1 + 2 * MARGIN)
+    corner, step = 0.5 * (low + high) - 0.5 * side[..., None], side / CROP
+    stack = np.zeros((len(clip.views), len(frames), 3, CROP, CROP), np.float32)
+    for c, view in enumerate(clip.views):
+        for t, frame in enumerate(frames):
+            crop = _cut(clip.image(view, frame), corner[c, t].tolist(), float(step[c, t]), blur)
+            if detail is not None:
+                crop = crop - cv2.GaussianBlur(crop, (0, 0), detail)
+            stack[c, t] = crop.transpose(2, 0, 1)
+    return Crops(torch.from_numpy(stack), corner, step)
+
+
+def _cut(picture: np.ndarray, corner: list[float], scale: float, blur: float) -> np.ndarray:
+    """A square of CROP pixels, each `scale` pixels of the picture wide."""
+    x, y = corner
+    picture = cv2.GaussianBlur(picture, (0, 0), max(blur * scale, 0.3))
+    # From crop to picture, both with pixel centres at whole numbers, as OpenCV has them.
+    matrix = np.array([[scale, 0, x + 0.5 * scale - 0.5], [0, scale, y + 0.5 * scale - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, matrix, (CROP, CROP), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def shown(
+    tracker: Tracker, points: SurfacePoints, state: State, crops: Crops
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How well each crop shows each point, 0..1 [C,T,N], and the points' normals [T,N,3]."""
+    viewmats, Ks = tracker.seen_cameras()
+    Ks = Ks.clone()
+    Ks[:, :2, :2] *= torch.exp(state.log_focal)
+    vertices = tracker.posed(state)
+    normals = torch.nn.functional.normalize(
+        points.on_mesh(vertex_normals(vertices, tracker.head.faces)), dim=-1
+    )
+    places = points.on_mesh(vertices)
+    towards = torch.nn.functional.normalize(tracker.positions[:, None, None] - places, dim=-1)
+    share = (((towards * normals).sum(-1) - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
+    for c in range(len(viewmats)):
+        for t in range(len(vertices)):
+            share[c, t] *= _unhidden(tracker.head, vertices[t], places[t], viewmats[c], Ks[c], crops, c, t)
+    return share, normals
+
+
+def _unhidden(head: Head, vertices, places, viewmat, K, crops: Crops, c: int, t: int) -> torch.Tensor:
+    """Which points [N] no part of the head stands before, by the depth of the mesh in the crop."""
+    step = crops.step[c, t]
+    K = K.clone()
+    K[:2, 2] -= crops.corner[c, t]
+    K[:2] /= step
+    depth = rasterize_mesh(vertices, head.faces, viewmat[None], K[None], CROP, CROP).depth[0]
+    local = places @ viewmat[:3, :3].T + viewmat[:3, 3]
+    at = (local[:, :2] / local[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]).long().clamp(0, CROP - 1)
+    before = depth[at[:, 1], at[:, 0]]
+    return ((before == 0) | (local[:, 2] < before + HIDDEN)).double()
+
+
+def sampled(tracker: Tracker, points: SurfacePoints, state: State, crops: Crops) -> torch.Tensor:
+    """What the crops show [C,T,N,3] where the points are."""
+    viewmats, Ks = tracker.seen_cameras()
+    pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
+    return crops.sample(pixels, slice(0, state.params.frames))[0]

@@ -1,0 +1,90 @@
+"""Dense alignment: pictures put right what landmarks get wrong, and a picture is no witness for itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import emoga
+from emoga.camera import look_at, stack_cameras
+from emoga.capture import save_landmarks
+from emoga.head import Head, HeadParams, load_head
+from emoga.images import write_png
+from emoga.render import interpolate, rasterize_mesh
+from emoga.tracking.alignment import Sights
+
+SIZE, FRAMES = 192, 8
+CAMERA = look_at((0, 0, 0.8), (0, -0.03, -0.03), 0.42, SIZE, SIZE, name="cam0")
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return load_head().to(dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def truth(head: Head) -> HeadParams:
+    """A head that turns and nods."""
+    params = HeadParams.zeros(head, FRAMES, torch.float64)
+    params.rotation[:, 1] = torch.linspace(-0.2, 0.2, FRAMES)
+    params.rotation[:, 0] = 0.08 * torch.sin(torch.linspace(0, 6, FRAMES))
+    return params
+
+
+def film(folder: Path, head: Head, truth: HeadParams) -> None:
+    """Pictures of the head with blotches all over it."""
+    vertices = head.vertices(truth)
+    generator = torch.Generator().manual_seed(3)
+    waves = 60 + 120 * torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    blotches = torch.sin(head.template @ waves.T).reshape(len(head.template), 4, 3).sum(1)
+    colors = (0.5 + 0.12 * blotches).clamp(0, 1)
+    viewmats, Ks = stack_cameras([CAMERA], dtype=torch.float64)
+    for frame in range(FRAMES):
+        fragments = rasterize_mesh(vertices[frame], head.faces, viewmats, Ks, SIZE, SIZE)
+        drawn = interpolate(fragments, colors)[0]
+        covered = (fragments.face_index[0] >= 0)[..., None]
+        write_png(
+            folder / f"{frame:06d}.png",
+            torch.where(covered, drawn, torch.full_like(drawn, 0.1)).float().numpy(),
+        )
+
+
+def test_pictures_put_right_where_landmarks_wobble(head, truth, tmp_path):
+    film(tmp_path / "pictures", head, truth)
+    points = head.landmarks["mediapipe478"].points(head.vertices(truth)).numpy()
+    exact = CAMERA.project(points)[0]
+    wobble = np.random.default_rng(4).normal(0, 1.5, (FRAMES, 1, 2))
+    marks = tmp_path / "marks.npz"
+    save_landmarks(marks, (exact + wobble).astype(np.float32), np.ones(FRAMES, bool), SIZE, SIZE, 25.0)
+    found = emoga.track(
+        tmp_path / "pictures", tmp_path / "t.h5", landmarks=marks, preset="fast", fov=24.06, overlay=False
+    )
+    vertices = head.vertices(found.params.to(dtype=torch.float64)).numpy()
+    nose = head.regions["nose"].numpy()
+    seen = found.cameras[0].project(vertices[:, nose])[0].mean(1)
+    true = CAMERA.project(head.vertices(truth).numpy()[:, nose])[0].mean(1)
+    error = (seen - true) - (seen - true).mean(0)
+    assert np.abs(error).mean() < 0.7 * np.abs(wobble - wobble.mean(0)).mean()
+
+
+def test_a_picture_is_no_witness_for_itself():
+    sides = torch.tensor([[0.0, 0, 1], [0.0, 0, 1]], dtype=torch.float64)
+    details = torch.tensor([[[1.0] * 3], [[0.25] * 3]], dtype=torch.float64)
+    sights = Sights(details, torch.ones(2, 1, dtype=torch.float64), sides, torch.tensor([0, 1]))
+    expected, known = sights.expected(sides, torch.tensor([0, 7]))
+    assert torch.allclose(expected[0], torch.full((1, 3), 0.25, dtype=torch.float64))
+    assert torch.allclose(expected[1], torch.full((1, 3), 0.625, dtype=torch.float64))
+    assert known.all()
+
+
+def test_pictures_from_the_same_side_say_most():
+    sides = torch.tensor([[0.0, 0, 1], [1.0, 0, 0]], dtype=torch.float64)
+    details = torch.tensor([[[1.0] * 3], [[0.0] * 3]], dtype=torch.float64)
+    weights = torch.tensor([[1.0], [1.0]], dtype=torch.float64)
+    sights = Sights(details, weights, sides, torch.tensor([0, 1]))
+    assert sights.expected(sides[:1], torch.tensor([5]))[0].min() > 0.99
+    unseen = Sights(details, torch.zeros(2, 1, dtype=torch.float64), sides, torch.tensor([0, 1]))
+    assert not unseen.expected(sides[:1], torch.tensor([5]))[1].any()
