@@ -15,13 +15,14 @@ from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
-from emoga.fitting.habits import foretell_corrections
-from emoga.fitting.outline import fit_outline
+from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.start import FIXED_SHARE, triangle_counts
+from emoga.fitting.visibility import shown_squarely
 from emoga.head import BONES, HeadParams, load_head
 from emoga.images import write_png
+from emoga.optimize.outline import fit_outline
 from emoga.progress import Note, Step, silent
 from emoga.render import interpolate, rasterize_mesh
 
@@ -238,37 +239,24 @@ def test_corrections_are_centred_over_training_frames_only():
     assert not motion.corrections["rotation"][3].any()
 
 
-def wrong_motion(frames: int, habit: float) -> tuple[MotionRefinement, torch.Tensor]:
-    """A track whose neck yaw comes out too small by a factor, with the corrections training would find."""
-    head = load_head()
-    params = HeadParams.zeros(head, frames)
-    params.neck[:, 1] = 0.3 * torch.sin(torch.arange(frames) * (2 * torch.pi * 3 / 40))
-    motion = MotionRefinement(params, {})
-    noise = torch.Generator().manual_seed(0)
-    truth = habit * params.neck[:, 1] + 0.001 * torch.randn(frames, generator=noise)
-    return motion, truth
+@pytest.mark.parametrize("refine", [True, False])
+def test_training_frames_move_only_where_motion_is_refined(track, refine):
+    start = track.params
+    chosen = Preset(40, 300, refine_motion=refine)
+    avatar, _ = fit(track, None, preset=chosen)
+    assert torch.equal(avatar.motion.params.expr, start.expr) != refine
+    assert torch.equal(avatar.motion.params.rotation, start.rotation) != refine
 
 
-def test_a_trackers_habit_is_foretold_for_frames_that_did_not_train():
-    motion, truth = wrong_motion(50, habit=0.15)
-    training, others = list(range(40)), list(range(40, 50))
-    motion.corrections["neck"][training, 1] = truth[training]
-    foretell_corrections(motion, training, others)
-    torch.testing.assert_close(motion.corrections["neck"][others, 1], truth[others], atol=5e-3, rtol=0)
-    assert not motion.corrections["rotation"].any() and not motion.corrections["neck"][:, 0].any()
-
-
-def test_corrections_without_a_habit_or_with_few_frames_stay_at_home():
-    motion, _ = wrong_motion(50, habit=0.0)
-    training, others = list(range(40)), list(range(40, 50))
-    generator = torch.Generator().manual_seed(1)
-    motion.corrections["neck"][training] = 0.01 * torch.randn(40, 3, generator=generator)
-    foretell_corrections(motion, training, others)
-    assert not motion.corrections["neck"][others].any()
-    few, truth = wrong_motion(20, habit=0.15)
-    few.corrections["neck"][:10, 1] = truth[:10]
-    foretell_corrections(few, list(range(10)), list(range(10, 20)))
-    assert not few.corrections["neck"][10:].any()
+def test_one_camera_leaves_the_tracked_motion_alone(track):
+    one = replace(
+        track, cameras=track.cameras[:1], media=track.media[:1], masks=track.masks[:1],
+        head_masks=track.head_masks[:1], landmarks=None, held_out=HeldOut((), ()),
+    )  # fmt: skip
+    chosen = Preset(40, 300)
+    kept, refined = (fit(one, None, preset=chosen, refine_motion=how)[0] for how in (None, True))
+    assert torch.equal(kept.motion.params.expr, one.params.expr)
+    assert not torch.equal(refined.motion.params.expr, one.params.expr)
 
 
 def test_the_mesh_is_pulled_to_the_outline(track):
@@ -303,3 +291,44 @@ def test_variants_survive_their_files(track, tmp_path, arguments, suffix):
     )
     assert bool((loaded.gaussians.binding < 0).any()) == arguments.get("keep_shoulders", False)
     assert loaded.gaussians.sh_degree == arguments.get("sh_degree", 1)
+
+
+def test_how_squarely_a_triangle_is_shown():
+    head = load_head()
+    front = look_at([0, -0.03, 0.8], [0, -0.03, -0.04], 0.45, SIZE, SIZE)
+    left = look_at([0.8, -0.03, -0.04], [0, -0.03, -0.04], 0.45, SIZE, SIZE)
+    centres = head.template[head.faces].mean(1)
+    behind = (centres[:, 2] < centres[:, 2].min() + 0.02).numpy()
+    once = shown_squarely(head, [(head.template, front)])
+    twice = shown_squarely(head, [(head.template, front), (head.template, left)])
+    assert once.min() >= 0
+    assert 0.9 < once.max() <= 1
+    assert not once[behind].any()
+    assert (twice >= once).all()
+    ears = (head.face_regions == head.region_names.index("ears")).numpy() & (centres[:, 0] > 0).numpy()
+    assert twice[ears].mean() > once[ears].mean() + 0.1
+
+
+def test_hair_that_a_single_camera_never_shows_lies_flat(tmp_path):
+    session = prepare(make_track(tmp_path, 1), HeldOut((), ()), Preset(1, 9000), "smooth", 0, silent)
+    gaussians, head = session.trainer.splats.gaussians.detach(), session.head
+    hair = gaussians.labels == head.region_names.index("scalp")
+    centres = head.template[head.faces].mean(1)[gaussians.binding.clamp_min(0)]
+    behind = hair & (centres[:, 2] < centres[:, 2].min() + 0.03)
+    shown = hair & (centres[:, 2] > centres[hair][:, 2].max() - 0.03)
+    assert not gaussians.means[behind, 2].any()
+    assert (gaussians.log_scales[behind, 2] < gaussians.log_scales[behind, 1]).all()
+    assert (gaussians.log_scales[shown, 2] == gaussians.log_scales[shown, 1]).float().mean() > 0.5
+
+
+def test_what_no_outline_of_a_single_camera_shows_moves_less_than_the_outline(tmp_path):
+    track, head = make_track(tmp_path, 1), load_head()
+    grown = np.stack([widened(mask) for mask in track.head_masks[0]])
+    track = replace(track, head_masks=grown[None])
+    offset = fit_outline(head, track, track.params, [(0, f) for f in range(FRAMES)], silent).static_offset
+    length, depth = offset.norm(dim=1), head.template[:, 2]
+    scalp = torch.zeros(len(length), dtype=torch.bool)
+    scalp[head.regions["scalp"]] = True
+    behind = scalp & (depth < depth[scalp].quantile(0.1))
+    assert length[scalp].max() > 0.004
+    assert length[behind].mean() < 0.5 * length[scalp].max()

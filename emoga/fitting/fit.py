@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,23 +23,23 @@ from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
-from emoga.fitting.habits import foretell_corrections
-from emoga.fitting.outline import fit_outline
 from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
-from emoga.fitting.start import start_gaussians
+from emoga.fitting.start import FLATNESS, start_gaussians
 from emoga.fitting.trainer import Trainer
+from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, HeadParams, load_head
+from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
+from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.progress import Note, Reporter, Stage, silent
-from emoga.render.kernels import torch_on_one_thread
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
 SIGHTINGS = 24
@@ -55,6 +56,7 @@ def fit(
     iterations: int | None = None,
     gaussians: int | None = None,
     sh_degree: int | None = None,
+    refine_motion: bool | None = None,
     keep_shoulders: bool = False,
     rig: str = "smooth",
     device: str = "auto",
@@ -67,8 +69,9 @@ def fit(
 
     track: record or file; media: where its pictures lie now. preset: a name or one's own. hold_out:
     specifications as on the command line; by default what the track held out. iterations, gaussians
-    (budget), sh_degree (0 to 3; 0 for a single camera) override the preset. keep_shoulders keeps the
-    layer below the collar. resume continues from the checkpoint beside the output.
+    (budget), sh_degree (0 to 3; 0 for a single camera) override the preset. refine_motion corrects pose and
+    expression of the training frames along the way (when None, with several cameras). keep_shoulders keeps
+    the layer below the collar. resume continues from the checkpoint beside the output.
 
     Raises InputError for unusable tracks, heads, presets or outputs.
     """
@@ -85,14 +88,16 @@ def fit(
     if sh_degree is None and len(track.cameras) == 1:
         # One camera shows each part from few sides: what colours it would learn beyond them is invented.
         chosen = replace(chosen, sh_degree=0)
+    # Nor can one camera tell a head's motion from its form: the Gaussians would settle on poses of their own,
+    # and be out of place wherever else the tracker has seen the head.
+    refine_motion = len(track.cameras) > 1 if refine_motion is None else refine_motion
+    chosen = replace(chosen, refine_motion=refine_motion and chosen.refine_motion)
     held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
     session = prepare(track, held_out, chosen, rig, seed, report)
     checkpoint = None if output is None else checkpoint_path(output)
     _train(session.trainer, checkpoint, fingerprint(track, held_out, chosen, rig, seed), resume, report)
-    training = held_out.training_frames(track.frame_count)
-    foretell_corrections(session.trainer.motion, training, list(held_out.frames))
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
@@ -219,7 +224,7 @@ def prepare(
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
-    middle = TrainerStart(track, head, identity, rig, pictures, frames)
+    middle = TrainerStart(track, head, identity, rig, pictures, frames, _shown(track, head, pictures))
     middle.settle(gaussians)
     middle.color(gaussians)
     label = head.region_names.index("shoulders")
@@ -236,6 +241,16 @@ def prepare(
     return FitSession(track, held_out, head, rig_name, trainer)
 
 
+@torch.no_grad()
+def _shown(track: Track, head: Head, pictures: TrainingPictures) -> np.ndarray | None:
+    """How squarely a single camera shows each triangle [F]; several cameras need no such care."""
+    if len(track.cameras) > 1:
+        return None
+    chosen = evenly(pictures.pairs, SIGHTINGS)
+    vertices = head.vertices(track.params.select([frame for _, frame in chosen]))
+    return shown_squarely(head, [(posed, track.cameras[0]) for posed in vertices])
+
+
 @dataclass
 class TrainerStart:
     """What the first pictures say about colours and shoulders."""
@@ -246,12 +261,14 @@ class TrainerStart:
     rig: object
     pictures: TrainingPictures
     frames: list[int]
+    shown: np.ndarray | None
 
     @torch.no_grad()
     def settle(self, gaussians: Gaussians) -> None:
         """Put hair back on the skin that starts outside an outline or beyond every picture.
 
-        What no picture shows gets no gradient, so it would hover there for good.
+        What no picture shows gets no gradient, so it would hover there for good. For the same reason hair
+        that a single camera never shows lies flat: any thickness would stand out once the head turns.
         """
         kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
         for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
@@ -266,6 +283,10 @@ class TrainerStart:
             seen |= within
         hair = gaussians.labels == self.head.region_names.index("scalp")
         normal = 2 if self.rig.patches is not None else 1
+        if self.shown is not None:
+            hidden = hair & torch.from_numpy(self.shown < GRAZING)[gaussians.binding]
+            kept &= ~hidden
+            gaussians.log_scales[hidden, normal] += math.log(FLATNESS)
         gaussians.means[hair & ~(kept & seen), normal] = 0
 
     @torch.no_grad()

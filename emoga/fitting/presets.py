@@ -14,7 +14,7 @@ class Preset:
 
     coarse: share of the iterations at half resolution; refine_every: iterations between density controls;
     refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
-    iterations between checkpoints.
+    iterations between checkpoints; refine_motion: correct pose and expression of training frames.
     """
 
     iterations: int
@@ -24,6 +24,7 @@ class Preset:
     refine_every: int = 150
     refine_until: float = 0.7
     checkpoint_every: int = 500
+    refine_motion: bool = True
 
 
 PRESETS = {

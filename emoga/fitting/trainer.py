@@ -67,7 +67,7 @@ class Trainer:
         """One picture: gradients, updates, statistics. Returns the loss."""
         progress = self.iteration / self.preset.iterations
         example = self.next_example(progress)
-        learning = progress >= WARM_UP
+        learning = self.preset.refine_motion and progress >= WARM_UP
         params = self.motion.of_frame(example.frame, learning)
         _, frames = pose_frames(self.identity, self.rig, params, 0)
         rendering = self.render(example, frames)

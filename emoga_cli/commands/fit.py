@@ -43,6 +43,13 @@ def register(app: typer.Typer) -> None:
         sh_degree: Annotated[
             int | None, typer.Option("--sh-degree", min=0, max=3, help="Detail of view-dependent colour.")
         ] = None,
+        refine_motion: Annotated[
+            bool | None,
+            typer.Option(
+                "--refine-motion/--keep-motion",
+                help="Correct the training frames' pose and expression; by default with several cameras.",
+            ),
+        ] = None,
         rig: Annotated[
             Literal["smooth", "ga"], typer.Option("--rig", help="Triangle frames: ours, or GaussianAvatars'.")
         ] = "smooth",
@@ -74,6 +81,7 @@ def register(app: typer.Typer) -> None:
             iterations=iterations,
             gaussians=gaussians,
             sh_degree=sh_degree,
+            refine_motion=refine_motion,
             rig=rig,
             keep_shoulders=keep_shoulders,
             device=session.device,
