@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,15 @@ from emoga.camera import look_at, stack_cameras
 from emoga.capture import save_landmarks
 from emoga.head import Head, HeadParams, load_head
 from emoga.images import write_png
+from emoga.optimize.solving_priors import PriorWeights
+from emoga.optimize.solving_state import State
+from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
 from emoga.tracking.alignment import Sights
+from emoga.tracking.inputs import open_clip
+from emoga.tracking.outline import Outline
+from emoga.tracking.silhouettes import visible_regions
+from emoga.tracking.stages import EFFORTS, Tracker
 
 SIZE, FRAMES = 192, 8
 CAMERA = look_at((0, 0, 0.8), (0, -0.03, -0.03), 0.42, SIZE, SIZE, name="cam0")
@@ -68,6 +76,30 @@ def test_pictures_put_right_where_landmarks_wobble(head, truth, tmp_path):
     true = CAMERA.project(head.vertices(truth).numpy()[:, nose])[0].mean(1)
     error = (seen - true) - (seen - true).mean(0)
     assert np.abs(error).mean() < 0.7 * np.abs(wobble - wobble.mean(0)).mean()
+
+
+def test_the_outline_says_where_the_skull_is(head, truth, tmp_path):
+    film(tmp_path / "pictures", head, truth)
+    marks = tmp_path / "marks.npz"
+    points = head.landmarks["mediapipe478"].points(head.vertices(truth)).numpy()
+    save_landmarks(marks, CAMERA.project(points)[0], np.ones(FRAMES, bool), SIZE, SIZE, 25.0)
+    clip = open_clip(tmp_path / "pictures", marks, None, None, (), None, None, silent)
+    tracker = Tracker(clip, head, [CAMERA], EFFORTS["fast"], PriorWeights(), silent, True)
+    masks = np.stack([visible_regions(head, posed, CAMERA) >= 0 for posed in head.vertices(truth)])
+    outline = Outline.of(tracker, (255 * masks[None]).astype(np.uint8))
+    zeros = torch.zeros(len(tracker.warp_basis), dtype=torch.float64)
+
+    def push(millimetres: float) -> torch.Tensor:
+        """Which way the outline pushes a head beside its place along x, summed over its vertices."""
+        params = replace(truth, translation=truth.translation + torch.tensor([millimetres * 1e-3, 0, 0]))
+        state = State(params, zeros, torch.zeros(478, 3), torch.zeros((), dtype=torch.float64))
+        term = outline.term(tracker, state, list(range(FRAMES)))
+        places = outline.points.on_mesh(tracker.posed(state))
+        return -term.quadratic(places, None, slice(0, FRAMES), state)[1][..., 0].sum()
+
+    right, left, home = push(5), push(-5), push(0)
+    assert right < 0 < left
+    assert abs(home) < 0.25 * min(left, -right)
 
 
 def test_a_picture_is_no_witness_for_itself():

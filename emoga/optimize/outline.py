@@ -11,6 +11,7 @@ import scipy.sparse.linalg
 import scipy.spatial
 import torch
 
+from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.geometry import vertex_normals
 from emoga.head import Head, HeadParams
@@ -44,7 +45,7 @@ def fit_outline(
     if track.head_masks is None:
         return params
     chosen = evenly(pairs, PICTURES)
-    distances = [_signed_distance(track.head_masks[view, frame]) for view, frame in chosen]
+    distances = [signed_distance(track.head_masks[view, frame]) for view, frame in chosen]
     anchor = ONE_CAMERA_ANCHOR if len(track.cameras) == 1 else ANCHOR
     matrix, mirror = _stiffness(head, anchor), _mirror(head)
     for _ in tracked(range(ROUNDS), "fit the outline", report):
@@ -65,18 +66,11 @@ def _wanted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """For every vertex the weighted sum of steps in metres along its normal that outlines ask for, and weights."""
     total, weight = np.zeros(len(head.template)), np.zeros(len(head.template))
-    eligible = np.isin(_vertex_regions(head), [head.region_names.index(name) for name in SEEN])
     with torch.no_grad():
         for (view, frame), distance in zip(pairs, distances, strict=True):
             camera = track.cameras[view]
             vertices = head.vertices(params.select([frame]))[0]
-            normals = vertex_normals(vertices, head.faces).double().numpy()
-            points = vertices.double().numpy()
-            pixels, depth = camera.project(points)
-            sight = points - camera.position
-            sight /= np.linalg.norm(sight, axis=1, keepdims=True)
-            covered = visible_faces(head, vertices, camera) >= 0
-            rim = _on_outline(covered, pixels) & eligible & (np.abs((sight * normals).sum(1)) < RIM)
+            rim, pixels, depth = rim_vertices(head, vertices, camera)
             columns, lines = pixels[rim].astype(int).T
             step = distance[lines, columns]
             trusted = np.abs(step) < FARTHEST * camera.height
@@ -87,8 +81,26 @@ def _wanted(
     return total / count, weight / count
 
 
-def _signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Pixels to the outline of a mask [H,W], positive inside."""
+def rim_vertices(
+    head: Head, vertices: torch.Tensor, camera: Camera
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which vertices, posed at [V,3], lie where skull and ears end in the picture, bool [V].
+
+    Also pixels [V,2] and depth [V] in metres of all of them.
+    """
+    normals = vertex_normals(vertices, head.faces).double().numpy()
+    points = vertices.double().numpy()
+    pixels, depth = camera.project(points)
+    sight = points - camera.position
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    covered = visible_faces(head, vertices, camera) >= 0
+    eligible = np.isin(_vertex_regions(head), [head.region_names.index(name) for name in SEEN])
+    rim = _on_outline(covered, pixels) & eligible & (np.abs((sight * normals).sum(1)) < RIM)
+    return rim, pixels, depth
+
+
+def signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Pixels to the outline of a mask uint8 [H,W], positive inside, float32 [H,W]."""
     inside = (mask > 127).astype(np.uint8)
     return cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
 

@@ -13,7 +13,7 @@ from emoga.optimize.solving_state import State
 
 @dataclass
 class Crops:
-    """Blurred pictures around the head: pixels [C,T,3,h,w] floats, corner [C,T,2] and step [C,T] in pixels.
+    """Pictures around the head: pixels [C,T,K,h,w] floats, corner [C,T,2] and step [C,T] in pixels.
 
     Pixel (i, j) of a crop is centred at corner + (i + 0.5, j + 0.5) * step of its picture.
     """
@@ -23,7 +23,7 @@ class Crops:
     step: torch.Tensor
 
     def sample(self, places: torch.Tensor, frames: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Colours [C,t,N,3] at picture places [C,t,N,2] and their change per pixel [C,t,N,3,2]."""
+        """Values [C,t,N,K] at picture places [C,t,N,2] and their change per pixel [C,t,N,K,2]."""
         step = self.step[:, frames, None, None]
         local = (places - self.corner[:, frames, None]) / step
         around = torch.stack([local + torch.tensor(d, dtype=local.dtype) for d in SHIFTS], 2)
@@ -32,15 +32,18 @@ class Crops:
         return colors[:, :, 0], slope / (2 * REACH * step[..., None])
 
     def _bilinear(self, local: torch.Tensor, frames: slice) -> torch.Tensor:
-        """Colours [C,t,K,N,3] at crop places [C,t,K,N,2], replicated beyond the border."""
+        """Values [C,t,M,N,K] at crop places [C,t,M,N,2], replicated beyond the border."""
         pixels = self.pixels[:, frames]
-        views, count, _, height, width = pixels.shape
+        views, count, channels, height, width = pixels.shape
         size = torch.tensor([width, height], dtype=local.dtype)
         grid = (2 * local / size - 1).reshape(views * count, -1, local.shape[3], 2).to(pixels.dtype)
         found = torch.nn.functional.grid_sample(
-            pixels.reshape(views * count, 3, height, width), grid, padding_mode="border", align_corners=False
+            pixels.reshape(views * count, channels, height, width),
+            grid,
+            padding_mode="border",
+            align_corners=False,
         )
-        return found.permute(0, 2, 3, 1).reshape(views, count, -1, local.shape[3], 3).to(local.dtype)
+        return found.permute(0, 2, 3, 1).reshape(views, count, -1, local.shape[3], channels).to(local.dtype)
 
 
 REACH = 0.5  # crop pixels either side over which a slope is taken
@@ -51,9 +54,9 @@ SHIFTS = ((0.0, 0.0), (REACH, 0.0), (-REACH, 0.0), (0.0, REACH), (0.0, -REACH))
 class PhotometricTerm:
     """N points of the head in C cameras over T frames.
 
-    viewmats [C,4,4], Ks [C,3,3]; crops of the pictures; expected [C,T,N,3] colours; weights [C,T,N] in
-    1/colour², 0 where a point is not seen. Residuals beyond `robust` standard deviations lose their say:
-    highlights, shadows, stray hair.
+    viewmats [C,4,4], Ks [C,3,3]; crops of the pictures, or of distances to an outline; expected [C,T,N,K]
+    values there; weights [C,T,N] in 1/value², 0 where a point is not seen. Residuals beyond `robust` standard
+    deviations lose their say: highlights, shadows, stray hair.
     """
 
     points: SurfacePoints

@@ -19,13 +19,13 @@ from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import spread_out
 from emoga.progress import Stage, Step
 from emoga.tracking.crops import make_crops, sampled, shown
+from emoga.tracking.outline import Outline
 from emoga.tracking.stages import Tracker, training_first
 
 SKIN = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips")
 WHOLE = (*SKIN, "scalp", "ears")
 POINTS = 2000
 LEVELS = ((3.0, 12.0), (1.5, 6.0))  # blur and detail in crop pixels, coarse to fine
-PASSES = 2  # per level; with each the mean that pictures are aligned to gets sharper
 DETAIL_SPREAD = 0.02  # how far the same place strays in two pictures
 SHARED_DETAIL = 0.4  # neighbouring points err together: each counts as this share of an independent one
 SAME_SIDE = 15.0  # degrees between views of the head within which it looks alike
@@ -62,26 +62,45 @@ def spread_points(head: Head, regions: tuple[str, ...], count: int) -> SurfacePo
     return SurfacePoints(head, chosen[:, None], torch.ones(len(chosen), 1))
 
 
-def align(tracker: Tracker, state: State, regions: tuple[str, ...], name: str) -> State:
+def align(
+    tracker: Tracker,
+    state: State,
+    regions: tuple[str, ...],
+    name: str,
+    passes: int,
+    outline: Outline | None = None,
+) -> State:
     """Motion of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
+
+    passes: per level; with each the mean that pictures are aligned to gets sharper. outline: what the masks
+    say about skull and ears, which then counts as well.
 
     The form stays as it is: what landmarks say about it is truer than what detail, which moves with light and
     along outlines, would make of it.
     """
     points = spread_points(tracker.head, regions, POINTS)
-    tracker.report(Stage(name, len(LEVELS) * PASSES))
-    for number in range(len(LEVELS) * PASSES):
-        state = _aligned(tracker, points, state, LEVELS[number // PASSES])
+    tracker.report(Stage(name, len(LEVELS) * passes))
+    for number in range(len(LEVELS) * passes):
+        state = _aligned(tracker, points, state, LEVELS[number // passes], outline)
         tracker.report(Step(number + 1))
     return state
 
 
-def _aligned(tracker: Tracker, points: SurfacePoints, state: State, level: tuple[float, float]) -> State:
+def _aligned(
+    tracker: Tracker,
+    points: SurfacePoints,
+    state: State,
+    level: tuple[float, float],
+    outline: Outline | None,
+) -> State:
     sights = _sights(tracker, points, state, level)
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
         detail = _term(tracker, points, part, frames, sights, level)
-        problem = tracker.problem(frames, [tracker.term(part, frames), detail], shape=False, focal=False)
+        terms = [tracker.term(part, frames), detail]
+        if outline is not None:
+            terms.append(outline.term(tracker, part, frames))
+        problem = tracker.problem(frames, terms, shape=False, focal=False)
         problem.fixed = fixed
         return solve(problem, part, tracker.effort.alignment_rounds)[0]
 

@@ -8,6 +8,7 @@ import torch
 
 from emoga.geometry import vertex_normals
 from emoga.head import Head
+from emoga.optimize.outline import signed_distance
 from emoga.optimize.solving_landmarks import project
 from emoga.optimize.solving_photometric import Crops
 from emoga.optimize.solving_points import SurfacePoints
@@ -35,25 +36,45 @@ def make_crops(
     is finer stays.
     """
     clip = tracker.clip
-    viewmats, Ks = tracker.seen_cameras()
-    pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
-    low, high = pixels.amin(2), pixels.amax(2)
-    side = (high - low).amax(-1) * (1 + 2 * MARGIN)
-    corner, step = 0.5 * (low + high) - 0.5 * side[..., None], side / CROP
+    corner, step = _windows(tracker, points, state)
     stack = np.zeros((len(clip.views), len(frames), 3, CROP, CROP), np.float32)
     for c, view in enumerate(clip.views):
         for t, frame in enumerate(frames):
-            crop = _cut(clip.image(view, frame), corner[c, t].tolist(), float(step[c, t]), blur)
+            scale = float(step[c, t])
+            picture = cv2.GaussianBlur(clip.image(view, frame), (0, 0), max(blur * scale, 0.3))
+            crop = _cut(picture, corner[c, t].tolist(), scale)
             if detail is not None:
                 crop = crop - cv2.GaussianBlur(crop, (0, 0), detail)
             stack[c, t] = crop.transpose(2, 0, 1)
     return Crops(torch.from_numpy(stack), corner, step)
 
 
-def _cut(picture: np.ndarray, corner: list[float], scale: float, blur: float) -> np.ndarray:
+def outline_crops(
+    tracker: Tracker, points: SurfacePoints, state: State, frames: list[int], masks: np.ndarray
+) -> Crops:
+    """Crops, around `points`, of the distance in pixels to the outline of masks uint8 [views,T,H,W]."""
+    views = tracker.clip.views
+    corner, step = _windows(tracker, points, state)
+    stack = np.zeros((len(views), len(frames), 1, CROP, CROP), np.float32)
+    for c, view in enumerate(views):
+        for t, frame in enumerate(frames):
+            distance = signed_distance(masks[view, frame])
+            stack[c, t, 0] = _cut(distance, corner[c, t].tolist(), float(step[c, t]))
+    return Crops(torch.from_numpy(stack), corner, step)
+
+
+def _windows(tracker: Tracker, points: SurfacePoints, state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corner [C,T,2] and width of a crop pixel [C,T], in pixels, of a square around the points."""
+    viewmats, Ks = tracker.seen_cameras()
+    pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
+    low, high = pixels.amin(2), pixels.amax(2)
+    side = (high - low).amax(-1) * (1 + 2 * MARGIN)
+    return 0.5 * (low + high) - 0.5 * side[..., None], side / CROP
+
+
+def _cut(picture: np.ndarray, corner: list[float], scale: float) -> np.ndarray:
     """A square of CROP pixels, each `scale` pixels of the picture wide."""
     x, y = corner
-    picture = cv2.GaussianBlur(picture, (0, 0), max(blur * scale, 0.3))
     # From crop to picture, both with pixel centres at whole numbers, as OpenCV has them.
     matrix = np.array([[scale, 0, x + 0.5 * scale - 0.5], [0, scale, y + 0.5 * scale - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

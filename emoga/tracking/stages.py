@@ -106,7 +106,7 @@ class Tracker:
         return -(turn.transpose(1, 2) @ shift)[..., 0]
 
     def with_form(self, state: State, offset: torch.Tensor) -> State:
-        """The state with the static offset [V,3] metres in place of the warp; the form stays fixed from then on."""
+        """The state with the static offset [V,3] metres in place of its warp; the form is settled then."""
         self.warp_basis = offset[None].double()
         return replace(state, warp=torch.ones(1, dtype=torch.float64))
 

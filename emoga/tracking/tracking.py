@@ -26,12 +26,15 @@ from emoga.tracking.alignment import SKIN, WHOLE, align
 from emoga.tracking.appearance import fit_appearance
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.tracking.inputs import Clip, open_clip
+from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
 from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
+
+HEAD_PASSES = 4
 
 
 def track(
@@ -153,7 +156,7 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
 
 
 def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
-    return align(tracker, state, SKIN, "align the face")
+    return align(tracker, state, SKIN, "align the face", passes=2)
 
 
 STAGES = (_shape_stage, _motion_stage, _alignment_stage)
@@ -164,12 +167,12 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
 
     One camera's landmarks say little about small turns, which hair and ears show well.
     """
-    view = tracker.clip.views[0]
-    pairs = [(view, frame) for frame in tracker.clip.training_frames]
+    pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
-    state = align(tracker, tracker.with_form(state, params.static_offset), WHOLE, "align the head")
-    followed = _result(tracker, state)
-    return replace(followed, masks=result.masks, head_masks=result.head_masks), state
+    outline = Outline.of(tracker, result.head_masks)
+    state = tracker.with_form(state, params.static_offset)
+    state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
+    return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks), state
 
 
 def _result(tracker: Tracker, state: State) -> Track:

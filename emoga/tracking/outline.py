@@ -1,0 +1,67 @@
+"""What the outline of skull and ears says about how a head is turned, where landmarks see its face alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from emoga.camera import Camera
+from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices, signed_distance
+from emoga.optimize.solving_photometric import PhotometricTerm
+from emoga.optimize.solving_points import SurfacePoints
+from emoga.optimize.solving_state import State
+from emoga.tracking.crops import outline_crops
+from emoga.tracking.stages import Tracker
+
+OUTLINE_SPREAD = 1.5e-3  # metres by which hair strays from a smooth outline
+SHARED_OUTLINE = 0.5  # neighbouring vertices err together: each counts as this share of an independent one
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Head masks uint8 [views,T,H,W], and the vertices of skull and ears that can lie on their outline."""
+
+    points: SurfacePoints
+    vertices: torch.Tensor
+    masks: np.ndarray
+
+    @classmethod
+    def of(cls, tracker: Tracker, masks: np.ndarray) -> Outline:
+        """The outline evidence for a tracker's head."""
+        head = tracker.head
+        chosen = torch.nonzero(torch.stack([head.regions[name] for name in SEEN]).any(0))[:, 0]
+        return cls(SurfacePoints(head, chosen[:, None], torch.ones(len(chosen), 1)), chosen, masks)
+
+    def term(self, tracker: Tracker, state: State, frames: list[int]) -> PhotometricTerm:
+        """Evidence for `frames`, whose params `state` holds: vertices at the rim lie on the masks' outline."""
+        viewmats, Ks = tracker.seen_cameras()
+        crops = outline_crops(tracker, self.points, state, frames, self.masks)
+        posed = tracker.posed(state)
+        weights = torch.zeros(len(viewmats), len(frames), self.points.count, dtype=torch.float64)
+        for c, view in enumerate(tracker.clip.views):
+            camera = _focused(tracker.cameras[view], float(torch.exp(state.log_focal)))
+            for t, frame in enumerate(frames):
+                rim, pixels, depth = rim_vertices(tracker.head, posed[t], camera)
+                rim &= (
+                    np.abs(_values(signed_distance(self.masks[view, frame]), pixels))
+                    < FARTHEST * camera.height
+                )
+                width = OUTLINE_SPREAD * camera.K[0, 0] / depth
+                weights[c, t] = torch.from_numpy(rim * SHARED_OUTLINE / width**2)[self.vertices]
+        expected = torch.zeros(*weights.shape, 1, dtype=torch.float64)
+        return PhotometricTerm(self.points, viewmats, Ks, crops, expected, weights)
+
+
+def _focused(camera: Camera, factor: float) -> Camera:
+    K = camera.K.copy()
+    K[[0, 1], [0, 1]] *= factor
+    return replace(camera, K=K)
+
+
+def _values(field: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The field [H,W] at pixels [N,2], at its border for those outside."""
+    height, width = field.shape
+    columns, lines = np.floor(pixels).astype(int).T
+    return field[lines.clip(0, height - 1), columns.clip(0, width - 1)]
