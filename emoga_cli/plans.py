@@ -59,17 +59,19 @@ def plan_track(
 
 def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, iterations: int | None) -> Plan:
     """What `emoga fit` will do and take."""
+    from emoga.fitting.presets import for_one_camera
     from emoga.fitting.presets import preset as find_preset
 
     track: Track = load_track(track_file, media)
-    chosen = find_preset(preset)
+    chosen = find_preset(preset) if len(track.cameras) > 1 else for_one_camera(find_preset(preset))
     iterations = iterations or chosen.iterations
     camera = track.cameras[0]
     pixels = camera.width * camera.height
     pictures = len(track.cameras) * track.frame_count
     steps = [
         f"read {pictures} pictures of {camera.width}x{camera.height}",
-        f"{iterations} iterations on up to {chosen.gaussians} Gaussians, head refined along",
+        f"{iterations} iterations on up to {chosen.gaussians} Gaussians"
+        + (", head refined along" if chosen.refine_motion else ""),
         "measure training and held-out pictures",
         f"write {output}",
     ]

@@ -225,6 +225,8 @@ def test_results_stay_on_stdout_while_a_bar_is_drawn_on_a_terminal(here: Path) -
 
 
 def test_interrupting_is_130_and_leaves_nothing_half_written(here: Path) -> None:
+    # Started in the background of a script, these tests ignore Ctrl-C, and what they start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*PROGRAM, "reenact", "avatar.ply", "-o", "out.mp4", "--motion", "none", "--orbit", "360/60s",
          "--size", "128"],

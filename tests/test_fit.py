@@ -253,8 +253,8 @@ def test_one_camera_leaves_the_tracked_motion_alone(track):
         track, cameras=track.cameras[:1], media=track.media[:1], masks=track.masks[:1],
         head_masks=track.head_masks[:1], landmarks=None, held_out=HeldOut((), ()),
     )  # fmt: skip
-    chosen = Preset(40, 300)
-    kept, refined = (fit(one, None, preset=chosen, refine_motion=how)[0] for how in (None, True))
+    few = {"preset": "fast", "iterations": 40, "gaussians": 300}
+    kept, refined = (fit(one, None, refine_motion=how, **few)[0] for how in (None, True))
     assert torch.equal(kept.motion.params.expr, one.params.expr)
     assert not torch.equal(refined.motion.params.expr, one.params.expr)
 

@@ -24,7 +24,7 @@ from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.coloring import Sighting, color_from_pictures
 from emoga.fitting.pictures import TrainingPictures
-from emoga.fitting.presets import Preset, Rates
+from emoga.fitting.presets import Preset, Rates, for_one_camera
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
@@ -67,11 +67,12 @@ def fit(
 ) -> tuple[Avatar, FitReport]:
     """Fit an avatar to a tracked capture and write it to `output` (.ply or .h5; None writes nothing).
 
-    track: record or file; media: where its pictures lie now. preset: a name or one's own. hold_out:
-    specifications as on the command line; by default what the track held out. iterations, gaussians
-    (budget), sh_degree (0 to 3; 0 for a single camera) override the preset. refine_motion corrects pose and
-    expression of the training frames along the way (when None, with several cameras). keep_shoulders keeps
-    the layer below the collar. resume continues from the checkpoint beside the output.
+    track: record or file; media: where its pictures lie now. preset: a name (a single camera gets a lesser
+    one by that name) or one's own. hold_out: specifications as on the command line; by default what the
+    track held out. iterations, gaussians (budget), sh_degree (0 to 3; 0 for a single camera) override the
+    preset. refine_motion corrects pose and expression of the training frames along the way (when None, with
+    several cameras). keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
+    beside the output.
 
     Raises InputError for unusable tracks, heads, presets or outputs.
     """
@@ -83,15 +84,10 @@ def fit(
         raise InputError(f"device {device!r}: fitting runs on the CPU for now; pass cpu or auto")
     known = find_preset(preset) if isinstance(preset, str) else preset
     name = preset if isinstance(preset, str) else "own"
-    chosen = _overridden(known, iterations, gaussians, sh_degree)
     track = track if isinstance(track, Track) else load_track(track, media)
-    if sh_degree is None and len(track.cameras) == 1:
-        # One camera shows each part from few sides: what colours it would learn beyond them is invented.
-        chosen = replace(chosen, sh_degree=0)
-    # Nor can one camera tell a head's motion from its form: the Gaussians would settle on poses of their own,
-    # and be out of place wherever else the tracker has seen the head.
-    refine_motion = len(track.cameras) > 1 if refine_motion is None else refine_motion
-    chosen = replace(chosen, refine_motion=refine_motion and chosen.refine_motion)
+    if isinstance(preset, str) and len(track.cameras) == 1:
+        known = for_one_camera(known)
+    chosen = _overridden(known, iterations, gaussians, sh_degree, refine_motion)
     held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
@@ -131,12 +127,17 @@ def _train(trainer: Trainer, checkpoint: Path | None, identity: str, resume: boo
 
 
 def _overridden(
-    chosen: Preset, iterations: int | None, gaussians: int | None, sh_degree: int | None
+    chosen: Preset,
+    iterations: int | None,
+    gaussians: int | None,
+    sh_degree: int | None,
+    refine_motion: bool | None,
 ) -> Preset:
     asked = {"iterations": iterations, "gaussians": gaussians, "sh_degree": sh_degree}
     for name, (low, high) in {"iterations": (1, 10**7), "gaussians": (1, 10**7), "sh_degree": (0, 3)}.items():
         if asked[name] is not None and not low <= asked[name] <= high:
             raise InputError(f"{name} {asked[name]} is out of range; {low} to {high} are possible")
+    asked["refine_motion"] = refine_motion
     return replace(chosen, **{name: value for name, value in asked.items() if value is not None})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emoga.errors import InputError
 
@@ -32,6 +32,26 @@ PRESETS = {
     "default": Preset(iterations=8000, gaussians=90_000),
     "best": Preset(iterations=24_000, gaussians=160_000, sh_degree=2, refine_every=300),
 }
+
+
+# Of what several cameras deserve, one camera gets these shares: with more, the Gaussians only rebuild its pictures
+# from layers of blotches that come apart when the head turns.
+ONE_CAMERA_ITERATIONS, ONE_CAMERA_GAUSSIANS = 0.4, 0.45
+
+
+def for_one_camera(preset: Preset) -> Preset:
+    """The preset for a single camera: shorter, with fewer Gaussians, and with nothing one camera cannot show.
+
+    That is colours that depend on direction, and a motion told apart from form: Gaussians would settle on poses
+    of their own, and be out of place wherever else the tracker has seen the head.
+    """
+    return replace(
+        preset,
+        iterations=max(1, round(ONE_CAMERA_ITERATIONS * preset.iterations)),
+        gaussians=max(1, round(ONE_CAMERA_GAUSSIANS * preset.gaussians)),
+        sh_degree=0,
+        refine_motion=False,
+    )
 
 
 def preset(name: str) -> Preset:
