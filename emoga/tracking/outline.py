@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from emoga.camera import Camera
-from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices, signed_distance
+from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices
 from emoga.optimize.solving_photometric import PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
-from emoga.tracking.crops import outline_crops
+from emoga.tracking.crops import outline_crops, sampled
 from emoga.tracking.stages import Tracker
 
 OUTLINE_SPREAD = 1.5e-3  # metres by which hair strays from a smooth outline
@@ -42,26 +42,16 @@ class Outline:
         weights = torch.zeros(len(viewmats), len(frames), self.points.count, dtype=torch.float64)
         for c, view in enumerate(tracker.clip.views):
             camera = _focused(tracker.cameras[view], float(torch.exp(state.log_focal)))
-            for t, frame in enumerate(frames):
-                rim, pixels, depth = rim_vertices(tracker.head, posed[t], camera)
-                rim &= (
-                    np.abs(_values(signed_distance(self.masks[view, frame]), pixels))
-                    < FARTHEST * camera.height
-                )
+            for t in range(len(frames)):
+                rim, _, depth = rim_vertices(tracker.head, posed[t], camera)
                 width = OUTLINE_SPREAD * camera.K[0, 0] / depth
                 weights[c, t] = torch.from_numpy(rim * SHARED_OUTLINE / width**2)[self.vertices]
-        expected = torch.zeros(*weights.shape, 1, dtype=torch.float64)
-        return PhotometricTerm(self.points, viewmats, Ks, crops, expected, weights)
+        distance = sampled(tracker, self.points, state, crops)
+        weights *= distance[..., 0].abs() < FARTHEST * tracker.cameras[0].height
+        return PhotometricTerm(self.points, viewmats, Ks, crops, torch.zeros_like(distance), weights)
 
 
 def _focused(camera: Camera, factor: float) -> Camera:
     K = camera.K.copy()
     K[[0, 1], [0, 1]] *= factor
     return replace(camera, K=K)
-
-
-def _values(field: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The field [H,W] at pixels [N,2], at its border for those outside."""
-    height, width = field.shape
-    columns, lines = np.floor(pixels).astype(int).T
-    return field[lines.clip(0, height - 1), columns.clip(0, width - 1)]
