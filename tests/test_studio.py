@@ -23,6 +23,7 @@ from emoga.studio.anatomy import EYES, LIPS_OUTER
 from emoga.studio.detector import detected_landmarks, facing, hidden_share, smooth_normals
 from emoga.studio.lips import INNER_LOWER, INNER_UPPER, LipContact, _up_direction
 from emoga.studio.performer import span_residual
+from emoga.studio.pseudo_edits import load_film
 from emoga.studio.rig import ARC, rig_cameras
 from emoga.studio.subdivide import loop_subdivision
 
@@ -196,6 +197,20 @@ def test_landmarks_lie_on_the_head(filmed):
         assert (inside > 127).mean() > 0.93  # a pixel is a fiftieth of the head
         error = np.linalg.norm(noisy.points[view] - exact.points[0], axis=-1) / noisy.face_height()
         assert 0.002 < np.median(error) < 0.012
+
+
+def test_a_capture_is_read_as_a_film_to_spoil(filmed, tmp_path):
+    opened, frame = open_capture(filmed), 1
+    film = load_film(filmed, [1, 0], [frame])
+    np.testing.assert_array_equal(film.images[0, 0], opened.image(1, frame))
+    np.testing.assert_array_equal(film.masks[1, 0], from_uint8(opened.head_mask(0, frame)))
+    with open_hdf5(filmed / "truth_vertices.h5", "truth_vertices") as file:
+        np.testing.assert_array_equal(film.vertices[0], read_array(file, "vertices", (None, None, 3))[frame])
+    with pytest.raises(InputError, match="views and"):
+        load_film(filmed, [99], [0])
+    (tmp_path / "0.png").write_bytes((filmed / "images" / opened.names[0] / "000000.png").read_bytes())
+    with pytest.raises(InputError, match="not a studio capture"):
+        load_film(tmp_path, [0], [0])
 
 
 def test_noise_floor_is_recorded_and_lower_where_held_out(filmed):
