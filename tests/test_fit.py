@@ -1,16 +1,16 @@
 """Fitting on a tiny painted head: it learns, resumes to the same bits, refuses what it cannot use."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from painted import FRAMES, SIZE, make_track
 
 from emoga.avatar import load_avatar
-from emoga.camera import look_at, stack_cameras
-from emoga.capture import HeldOut, Track
+from emoga.camera import look_at
+from emoga.capture import HeldOut
 from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
@@ -21,54 +21,10 @@ from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.start import FIXED_SHARE, triangle_counts
 from emoga.fitting.visibility import shown_squarely
 from emoga.head import BONES, HeadParams, load_head
-from emoga.images import write_png
 from emoga.optimize.outline import fit_outline
 from emoga.progress import Note, Step, silent
-from emoga.render import interpolate, rasterize_mesh
 
-SIZE = 96
-FRAMES = 5
-BACKDROP = torch.tensor([0.8, 0.85, 0.9])
 SMALL = {"iterations": 60, "gaussians": 9000}
-
-
-def painted(head) -> torch.Tensor:
-    """Vertex colours [V,3] with enough pattern to see whether things are in place."""
-    colors = 0.55 + 0.2 * torch.sin(head.template * torch.tensor([130.0, 170.0, 150.0]))
-    colors[head.regions["scalp"]] = torch.tensor([0.2, 0.15, 0.1])
-    colors[head.regions["shoulders"]] = torch.tensor([0.3, 0.3, 0.7])
-    return colors
-
-
-def make_track(folder: Path, views: int = 2) -> Track:
-    """A painted head that turns and opens its mouth, with its true track."""
-    head = load_head()
-    params = HeadParams.zeros(head, FRAMES)
-    params.neck[:, 1] = torch.linspace(-0.2, 0.2, FRAMES)
-    params.expr[:, head.unit("jawOpen")] = torch.linspace(0, 0.6, FRAMES)
-    angles = np.linspace(-0.5, 0.5, views) if views > 1 else [0.0]
-    cameras = [
-        look_at([0.8 * np.sin(a), 0, 0.8 * np.cos(a)], [0, -0.03, -0.04], 0.45, SIZE, SIZE, name=f"c{i}")
-        for i, a in enumerate(angles)
-    ]
-    viewmats, Ks = stack_cameras(cameras)
-    masks, head_masks = np.zeros((2, views, FRAMES, SIZE, SIZE), np.uint8)
-    clothing = torch.tensor([head.region_names.index(name) for name in ("shoulders", "boundary")])
-    for frame, vertices in enumerate(head.vertices(params)):
-        fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, SIZE, SIZE)
-        covered = fragments.covered[..., None]
-        images = torch.where(covered, interpolate(fragments, painted(head)), BACKDROP)
-        below = torch.isin(head.face_regions[fragments.face_index.clamp_min(0)].long(), clothing)
-        masks[:, frame] = 255 * fragments.covered.numpy()
-        head_masks[:, frame] = 255 * (fragments.covered & ~below).numpy()
-        for view in range(views):
-            write_png(folder / f"c{view}" / f"{frame:06d}.png", images[view].numpy())
-    media = [folder / f"c{view}" for view in range(views)]
-    held_out = HeldOut((), (FRAMES - 1,))
-    return Track(
-        head.name, head.version, head.checksum, params, cameras, media, np.arange(FRAMES), 25.0, masks,
-        head_masks, held_out=held_out,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

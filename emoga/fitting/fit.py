@@ -31,6 +31,7 @@ from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.start import FLATNESS, start_gaussians
 from emoga.fitting.trainer import Trainer
+from emoga.fitting.turned import TurnedPictures
 from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, HeadParams, load_head
 from emoga.kernels import torch_on_one_thread
@@ -69,7 +70,7 @@ def fit(
 
     track: record or file; media: where its pictures lie now. preset: a name (a single camera gets a lesser
     one by that name) or one's own. hold_out: specifications as on the command line; by default what the
-    track held out. iterations, gaussians (budget), sh_degree (0 to 3; 0 for a single camera) override the
+    track held out. iterations, gaussians (budget), sh_degree (0 to 3) override the
     preset. refine_motion corrects pose and expression of the training frames along the way (when None, with
     several cameras). keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
     beside the output.
@@ -238,7 +239,8 @@ def prepare(
     motion = MotionRefinement(track.params, _motion_rates(rates))
     bind = _bind(track, head, rig_name)
     splats = Splats.start(gaussians, len(head.faces))
-    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed)
+    turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None
+    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned)
     return FitSession(track, held_out, head, rig_name, trainer)
 
 

@@ -14,7 +14,8 @@ class Preset:
 
     coarse: share of the iterations at half resolution; refine_every: iterations between density controls;
     refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
-    iterations between checkpoints; refine_motion: correct pose and expression of training frames.
+    iterations between checkpoints; refine_motion: correct pose and expression of training frames;
+    turn_every: iterations between pictures turned to where the only camera never was, 0 for none.
     """
 
     iterations: int
@@ -25,6 +26,7 @@ class Preset:
     refine_until: float = 0.7
     checkpoint_every: int = 500
     refine_motion: bool = True
+    turn_every: int = 0
 
 
 PRESETS = {
@@ -40,17 +42,18 @@ ONE_CAMERA_ITERATIONS, ONE_CAMERA_GAUSSIANS = 0.4, 0.45
 
 
 def for_one_camera(preset: Preset) -> Preset:
-    """The preset for a single camera: shorter, with fewer Gaussians, and with nothing one camera cannot show.
+    """The preset for a single camera: shorter, with fewer Gaussians, and with pictures turned aside.
 
-    That is colours that depend on direction, and a motion told apart from form: Gaussians would settle on poses
-    of their own, and be out of place wherever else the tracker has seen the head.
+    One camera cannot tell motion from form: Gaussians would settle on poses of their own, and be out of place
+    wherever else the tracker has seen the head. So the motion stays the tracker's.
     """
     return replace(
         preset,
         iterations=max(1, round(ONE_CAMERA_ITERATIONS * preset.iterations)),
         gaussians=max(1, round(ONE_CAMERA_GAUSSIANS * preset.gaussians)),
-        sh_degree=0,
+        sh_degree=min(preset.sh_degree, 1),
         refine_motion=False,
+        turn_every=3,
     )
 
 

@@ -17,6 +17,7 @@ from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.sink import ROOT
 from emoga.fitting.start import FIXED_SHARE
+from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
@@ -50,6 +51,7 @@ class Trainer:
     preset: Preset
     rates: Rates
     seed: int
+    turned: TurnedPictures | None = None
     iteration: int = 0
     _tether_of: tuple[Splats, Tether] | None = None
 
@@ -73,12 +75,12 @@ class Trainer:
         rendering = self.render(example, frames)
         loss = picture_loss(rendering, example)
         loss.backward()
-        visible = rendering.statistics.visible[0]
-        self.splats.observe(rendering.statistics.means2d_grad[0], visible)
-        add_tether(self.splats.gaussians, visible, self._tether())
-        self.splats.update(self._gaussian_rates(progress), visible)
+        self.splats.observe(rendering.statistics.means2d_grad[0], rendering.statistics.visible[0])
+        self._update(rendering, progress)
         if learning:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
+        if self.turned is not None and self.iteration % self.preset.turn_every == 0:
+            self._learn_turned(progress)
         self.iteration += 1
         self._control(progress)
         return float(loss.detach())
@@ -88,13 +90,28 @@ class Trainer:
         pairs = self.pictures.pairs
         epoch, position = divmod(self.iteration, len(pairs))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
-        half = progress < self.preset.coarse
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
         head_only = bool(self._sink.any()) and self.iteration % SINK_EVERY != 0
-        # Over one colour only, Gaussians of that colour would pass for transparent ones.
-        generator = np.random.default_rng([self.seed, self.iteration, 1])
-        backdrop = generator.random(3, np.float32) if generator.random() < OTHER_BACKDROPS else None
-        return self.pictures.example(*pairs[order[position]], half, head_only, backdrop)
+        backdrop = _backdrop(np.random.default_rng([self.seed, self.iteration, 1]))
+        return self.pictures.example(*pairs[order[position]], self._coarse(progress), head_only, backdrop)
+
+    def _coarse(self, progress: float) -> bool:
+        return progress < self.preset.coarse
+
+    def _learn_turned(self, progress: float) -> None:
+        """One update from a picture turned to where the camera never was."""
+        generator = np.random.default_rng([self.seed, self.iteration, 2])
+        example, params = self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
+        _, frames = pose_frames(self.identity, self.rig, params, 0)
+        rendering = self.render(example, frames)
+        picture_loss(rendering, example).backward()
+        self._update(rendering, progress)
+
+    def _update(self, rendering: Rendering, progress: float) -> None:
+        """Move the visible Gaussians by the gradients at hand and the pull of their tethers."""
+        visible = rendering.statistics.visible[0]
+        add_tether(self.splats.gaussians, visible, self._tether())
+        self.splats.update(self._gaussian_rates(progress), visible)
 
     @property
     def _sink(self) -> torch.Tensor:
@@ -154,6 +171,14 @@ class Trainer:
         names = self.head.region_names
         labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
         return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
+
+
+def _backdrop(generator: np.random.Generator) -> np.ndarray | None:
+    """Another colour [3] behind the head, or now and then None for the picture's own.
+
+    Over one colour only, Gaussians of that colour would pass for transparent ones.
+    """
+    return generator.random(3, np.float32) if generator.random() < OTHER_BACKDROPS else None
 
 
 def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:

@@ -19,14 +19,17 @@ def shown_squarely(head: Head, posed: list[tuple[torch.Tensor, Camera]]) -> np.n
     normal and the direction to the camera: 1 seen head-on, near 0 at the rim.
     """
     best = np.zeros(len(head.faces))
-    faces = head.faces.numpy()
     for vertices, camera in posed:
         index = np.unique(visible_faces(head, vertices, camera))
         index = index[index >= 0]
-        corners = vertices.double().numpy()[faces[index]]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        towards = camera.position - corners.mean(1)
-        size = np.linalg.norm(normals, axis=1) * np.linalg.norm(towards, axis=1)
-        cosine = (normals * towards).sum(1) / np.maximum(size, 1e-12)
-        best[index] = np.maximum(best[index], cosine)
+        best[index] = np.maximum(best[index], facing_cosines(head, vertices, camera)[index])
     return best
+
+
+def facing_cosines(head: Head, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
+    """Cosine [F] between each triangle's normal and the direction to the camera; vertices [V,3]."""
+    corners = vertices.double().numpy()[head.faces.numpy()]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    towards = camera.position - corners.mean(1)
+    size = np.linalg.norm(normals, axis=1) * np.linalg.norm(towards, axis=1)
+    return (normals * towards).sum(1) / np.maximum(size, 1e-12)

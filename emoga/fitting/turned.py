@@ -1,0 +1,112 @@
+"""Pictures from sides nobody filmed: what one camera saw, laid on the mesh and turned a little further.
+
+With one camera, layers of Gaussians that only together look like skin match every picture, and come apart as soon
+as the head turns further than it did while filmed. A picture carried along by the mesh says what to expect there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import torch
+
+from emoga.avatar.posing import MOTION
+from emoga.camera import Camera, stack_cameras
+from emoga.fitting.pictures import Example, TrainingPictures
+from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.visibility import facing_cosines
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from emoga.head import Head, HeadParams, Identity
+from emoga.render import interpolate, rasterize_mesh
+from emoga.render.mesh import MeshFragments
+
+# Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
+SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
+YAW, PITCH = 12.0, 6.0  # degrees: spread of the turns away from a pose that was filmed
+NEAREST = 6  # training pictures to draw one from: light and highlights are those of a similar pose
+SQUARE = (0.25, 0.55)  # cosines between which what a picture shows of a triangle begins to count in full
+EDGE = 2  # pixels along outlines, in both pictures, where another surface may shine through
+OPAQUE, WHOLE = 0.99, 0.9
+
+
+@dataclass
+class TurnedPictures:
+    """Draws such pictures for the one camera of `pictures`."""
+
+    head: Head
+    identity: Identity
+    motion: MotionRefinement
+    pictures: TrainingPictures
+    _turns: torch.Tensor = field(init=False)
+    _surface: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
+        self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
+        names = [i for i, name in enumerate(self.head.region_names) if name in SURFACE]
+        self._surface = torch.isin(self.head.face_regions.long(), torch.tensor(names))
+
+    @torch.no_grad()
+    def draw(
+        self, generator: np.random.Generator, half: bool, backdrop: np.ndarray | None
+    ) -> tuple[Example, HeadParams]:
+        """A turned picture over `backdrop` [3], and the head's parameters (length 1) as it is turned there."""
+        number, target = self._turn(generator)
+        view, frame = self.pictures.pairs[number]
+        filmed = self.motion.of_frame(frame, learning=False)
+        root = axis_angle_to_matrix(filmed.rotation)
+        turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
+        example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
+        return self._carried(example, filmed, turned), turned
+
+    def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
+        """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
+        start = self._turns[generator.integers(len(self._turns))]
+        pitch, yaw = generator.normal(size=2) * (PITCH, YAW)
+        away = axis_angle_to_matrix(torch.deg2rad(torch.tensor([pitch, yaw, 0.0], dtype=start.dtype)))
+        target = away @ start
+        nearness = (self._turns * target).sum((1, 2))  # 1 + 2 cos of the angle between the turns
+        nearest = torch.argsort(nearness, descending=True, stable=True)[:NEAREST]
+        return int(nearest[generator.integers(len(nearest))]), target
+
+    def _carried(self, example: Example, filmed: HeadParams, turned: HeadParams) -> Example:
+        """The example as the mesh carries it from the pose filmed to the turned one."""
+        camera = example.camera
+        before, after = (self._vertices(params) for params in (filmed, turned))
+        there = _fragments(self.head, after, camera)
+        places = torch.from_numpy(camera.project(before.double().numpy())[0]).float()
+        # Pixel (0, 0) of OpenCV lies where ours has (0.5, 0.5).
+        here = interpolate(there, places)[0].numpy() - np.float32(0.5)
+        picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR)
+        sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
+        sure = cv2.remap(_without_edge(sure.astype(np.float32)), here, None, cv2.INTER_LINEAR)
+        face = there.face_index[0].numpy()
+        worth = np.where(face >= 0, self._worth(before, camera)[np.maximum(face, 0)], np.float32(0))
+        weight = torch.from_numpy(_without_edge(worth * sure))
+        target = torch.from_numpy(picture)
+        full = torch.ones_like(weight)
+        return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight)
+
+    def _vertices(self, params: HeadParams) -> torch.Tensor:
+        return self.identity.pose(*(getattr(params, name) for name in MOTION))[0]
+
+    def _worth(self, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
+        """How far to trust what the picture of a head with these vertices [V,3] shows of each triangle [F]."""
+        shown = torch.zeros(len(self.head.faces), dtype=torch.bool)
+        index = _fragments(self.head, vertices, camera).face_index
+        shown[index[index >= 0]] = True
+        cosine = torch.from_numpy(facing_cosines(self.head, vertices, camera)).float()
+        square = ((cosine - SQUARE[0]) / (SQUARE[1] - SQUARE[0])).clamp(0, 1)
+        return (square * shown * self._surface).numpy()
+
+
+def _fragments(head: Head, vertices: torch.Tensor, camera: Camera) -> MeshFragments:
+    viewmats, Ks = stack_cameras([camera])
+    return rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
+
+
+def _without_edge(weight: np.ndarray) -> np.ndarray:
+    """A weight [H,W] less a strip along its border."""
+    return cv2.erode(weight, np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8))

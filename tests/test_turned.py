@@ -1,0 +1,64 @@
+"""Turned pictures show what a camera would have seen, wherever they claim to know."""
+
+import numpy as np
+import pytest
+import torch
+from painted import make_track, painted
+
+from emoga.camera import stack_cameras
+from emoga.fitting.pictures import TrainingPictures
+from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.turned import TurnedPictures
+from emoga.head import load_head
+from emoga.optimize.regions import region_mask
+from emoga.progress import silent
+from emoga.render import interpolate, rasterize_mesh
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> TurnedPictures:
+    track = make_track(tmp_path_factory.mktemp("painted"), views=1, size=256)
+    head = load_head()
+    pictures = TrainingPictures(track, [0], list(range(track.frame_count)), silent)
+    identity = head.identify(track.params.shape, track.params.static_offset)
+    motion = MotionRefinement(track.params, {})
+    return TurnedPictures(head, identity, motion, pictures)
+
+
+def seen(source: TurnedPictures, vertices: torch.Tensor, camera) -> tuple[np.ndarray, np.ndarray]:
+    """The painted head [H,W,3] with these vertices, and the face under each pixel."""
+    fragments = rasterize_mesh(
+        vertices, source.head.faces, *stack_cameras([camera]), camera.width, camera.height
+    )
+    return interpolate(fragments, painted(source.head))[0].numpy(), fragments.face_index[0].numpy()
+
+
+def test_a_turned_picture_is_what_the_camera_would_have_seen(source):
+    known = 0
+    for seed in range(4):
+        example, params = source.draw(np.random.default_rng(seed), False, None)
+        truth, face = seen(source, source.head.vertices(params)[0], example.camera)
+        weight = example.weight.numpy()
+        known += (weight > 0.9).sum()
+        error = np.abs(truth - example.target.numpy())[weight > 0.9]
+        assert error.mean() < 0.01 and np.percentile(error, 99) < 0.06
+        assert weight[face < 0].max() == 0
+        assert weight[region_mask(source.head, face, ("irises", "teeth"))].max() == 0
+        assert torch.equal(example.alpha_weight, example.weight) and (example.alpha == 1).all()
+    assert known > 4 * 4000
+
+
+def test_heads_are_turned_beyond_what_was_filmed_and_every_picture_has_its_turn(source):
+    filmed = source.motion.base.neck[:, 1]
+    turns, frames = [], []
+    for seed in range(40):
+        example, params = source.draw(np.random.default_rng(seed), True, None)
+        turns.append(float(params.neck[0, 1]))
+        frames.append(example.frame)
+    assert min(turns) < filmed.min() - 0.1 and max(turns) > filmed.max() + 0.1
+    assert len(set(frames)) == len(filmed)
+
+
+def test_the_same_seed_draws_the_same_picture(source):
+    first, second = (source.draw(np.random.default_rng(5), False, None)[0] for _ in range(2))
+    assert torch.equal(first.target, second.target) and torch.equal(first.weight, second.weight)
