@@ -21,6 +21,8 @@ from emoga.images import to_uint8
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".y4m"}
 MAX_SIDE = 16384
 BT709, LIMITED_RANGE = 1, 1  # numbers of ITU-T H.273
+# Not the machine's number of cores: x264 writes other bits for every number of threads.
+ENCODER_THREADS = 2
 
 
 class VideoReader:
@@ -218,6 +220,7 @@ class VideoWriter:
         codec = stream.codec_context
         codec.colorspace, codec.color_primaries, codec.color_trc = BT709, BT709, BT709
         codec.color_range = LIMITED_RANGE
+        codec.thread_type, codec.thread_count = "FRAME", ENCODER_THREADS
         stream.options = {"crf": str(self.crf), "preset": "veryfast"}
         self._video = stream
         if self._audio_from:

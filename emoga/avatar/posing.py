@@ -72,12 +72,3 @@ def pose_frames(
     motion = [getattr(params, name)[frame : frame + 1] for name in MOTION]
     vertices = identity.pose(*motion)[0]
     return vertices, rig.frames(vertices, identity.bones(*motion)[0])
-
-
-def pose_many(
-    identity: Identity, rig: Rig, params: HeadParams, frames: slice
-) -> tuple[torch.Tensor, TriangleFrames]:
-    """Vertices [T,V,3] and frames [T,F] of T frames of `params`, in one go."""
-    motion = [getattr(params, name)[frames] for name in MOTION]
-    vertices = identity.pose(*motion)
-    return vertices, rig.frames(vertices, identity.bones(*motion))

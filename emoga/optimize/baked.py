@@ -1,13 +1,11 @@
 """Gaussians baked for play: what stays the same from frame to frame is worked out once, on the CPU.
 
-Without gradients there is no need to go through logarithms and logits again for every frame. A posed frame
-is a table with one row per triangle or bone; SH are stored in blocks of eight Gaussians, which the kernel
-shades side by side.
+Without gradients there is no need to go through logarithms and logits again for every frame. SH are stored
+in blocks of eight Gaussians, which the kernel shades side by side.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 
 import numpy as np
@@ -15,13 +13,12 @@ import torch
 
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.frames import TriangleFrames
+from emoga.geometry import matrix_to_quat, quat_multiply
 from emoga.kernels import kernel, run_parallel
 from emoga.optimize.carry import Carried
+from emoga.optimize.pose_tables import FADE, MATRIX, QUAT, ROW, SIZE, TURN
 from emoga.render.lanes import load, prefetch, select, splat, sqrt_or_zero, store
 
-# Columns of a table row: origin 3, rotation times size 9, size, fade, quaternion 4, turn since bind 9.
-MATRIX, SIZE, FADE, QUAT, TURN = 3, 12, 13, 14, 18
-ROW = 32  # floats, two cache lines
 BLOCK = 8  # Gaussians shaded side by side
 _AHEAD = 16  # Gaussians between a prefetch and its use
 _ZERO, _HALF, _ONE, _TWO, _THREE, _FOUR = (np.float32(v) for v in (0, 0.5, 1, 2, 3, 4))
@@ -36,29 +33,21 @@ _C32, _C33, _C34 = (np.float32(v) for v in (2.890611442640554, 1.445305721320277
 class BakedGaussians:
     """N Gaussians of one avatar that are carried many times, from several threads if wanted.
 
-    rows [N]: triangle or bone of each Gaussian; bind: frames of the bind pose.
+    rows [N]: triangle or bone of each Gaussian, a row of the table; bind: their frames in the bind pose.
     """
 
     def __init__(self, gaussians: Gaussians, rows: torch.Tensor, bind: TriangleFrames) -> None:
-        self._bind = _float32(bind.rotation)
+        unit = torch.nn.functional.normalize(gaussians.quats.detach(), dim=-1)
+        at_bind = quat_multiply(matrix_to_quat(bind.rotation)[rows], unit)
         self._local = (
             rows.numpy().astype(np.int32),
             _float32(gaussians.means),
-            _float32(torch.nn.functional.normalize(gaussians.quats.detach(), dim=-1)),
+            _float32(at_bind),
             _float32(gaussians.log_scales.detach().exp()),
             _float32(gaussians.logit_opacities.detach().sigmoid()),
             _in_blocks(_float32(gaussians.sh)),
         )
         self._own = threading.local()
-
-    def tables(self, frames: TriangleFrames) -> np.ndarray:
-        """[T,F,ROW] of T posed frames [T,F], triangles and bones."""
-        parts = [_float32(part) for part in (frames.origin, frames.rotation, frames.size, frames.fade)]
-        count, rows = parts[2].shape
-        tables = np.empty((count, rows, ROW), np.float32)
-        flat = [part.reshape(count * rows, *part.shape[2:]) for part in (*parts, tables)]
-        run_parallel(_write_table, *flat[:4], self._bind, flat[4])
-        return tables
 
     def carry(self, table: np.ndarray, positions: np.ndarray) -> Carried:
         """One frame by its table [F,ROW], with colors [C,N,3] towards cameras at positions [C,3].
@@ -89,45 +78,6 @@ def _in_blocks(sh: np.ndarray) -> np.ndarray:
     padded = np.zeros((-(-count // BLOCK) * BLOCK, terms, 3), np.float32)
     padded[:count] = sh
     return np.ascontiguousarray(padded.reshape(-1, BLOCK, terms, 3).transpose(0, 2, 3, 1))
-
-
-@kernel
-def _write_table(worker, workers, origin, rotation, size, fade, bind, table):
-    """table [T·F,ROW] of frames one after the other; bind [F,3,3]."""
-    count, rows = size.size, bind.shape[0]
-    for j in range(count * worker // workers, count * (worker + 1) // workers):
-        f = j % rows
-        row = table[j]
-        for axis in range(3):
-            row[axis] = origin[j, axis]
-            for k in range(3):
-                row[MATRIX + 3 * axis + k] = size[j] * rotation[j, axis, k]
-                turned = _ZERO
-                for m in range(3):
-                    turned += rotation[j, axis, m] * bind[f, k, m]
-                row[TURN + 3 * axis + k] = turned
-        row[SIZE], row[FADE] = size[j], fade[j]
-        _write_quat(row, rotation[j])
-
-
-@kernel(inline=True)
-def _write_quat(row, m):
-    """Unit quaternion of a rotation matrix, by the best-conditioned of four forms."""
-    w = _ONE + m[0, 0] + m[1, 1] + m[2, 2]
-    x = _ONE + m[0, 0] - m[1, 1] - m[2, 2]
-    y = _ONE - m[0, 0] + m[1, 1] - m[2, 2]
-    z = _ONE - m[0, 0] - m[1, 1] + m[2, 2]
-    largest = max(max(w, x), max(y, z))
-    if w == largest:
-        a, b, c, d = w, m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-    elif x == largest:
-        a, b, c, d = m[2, 1] - m[1, 2], x, m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]
-    elif y == largest:
-        a, b, c, d = m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], y, m[1, 2] + m[2, 1]
-    else:
-        a, b, c, d = m[1, 0] - m[0, 1], m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], z
-    unit = _ONE / math.sqrt(a * a + b * b + c * c + d * d)
-    row[QUAT], row[QUAT + 1], row[QUAT + 2], row[QUAT + 3] = a * unit, b * unit, c * unit, d * unit
 
 
 @kernel

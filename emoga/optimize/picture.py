@@ -9,17 +9,18 @@ import torch
 
 from emoga.avatar.avatar import Avatar
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.posing import Puppet, make_puppet, pose_many
+from emoga.avatar.posing import MOTION, Puppet, make_puppet
 from emoga.camera import Camera, stack_cameras
 from emoga.head import HeadParams
 from emoga.images import to_uint8
 from emoga.kernels import torch_on_one_thread
 from emoga.optimize.baked import BakedGaussians
 from emoga.optimize.carry import Bindings, Carried, carry, sort_bindings
+from emoga.optimize.pose_tables import PoseTables
 from emoga.render import Rendering, rasterize
 
 WHITE = (1.0, 1.0, 1.0)
-# One posed frame as `draw` takes it: a table of BakedGaussians on CPU, frames [F] elsewhere.
+# One posed frame as `draw` takes it: a table of PoseTables on CPU, frames [F] elsewhere.
 Pose = np.ndarray | TriangleFrames
 
 
@@ -34,6 +35,7 @@ class AvatarRenderer:
         self._bindings: Bindings = sort_bindings(gaussians.binding, self.puppet.head.faces.shape[0])
         on_cpu = self.device.type == "cpu"
         self._baked = BakedGaussians(gaussians, self._bindings.rows, bind) if on_cpu else None
+        self._tables = PoseTables(self.puppet.rig, bind) if on_cpu else None
 
     @torch_on_one_thread()
     def render(
@@ -55,11 +57,13 @@ class AvatarRenderer:
 
         The last bits of a pose may depend on which frames were asked for together.
         """
-        _, frames = pose_many(self.puppet.identity, self.puppet.rig, params, slice(start, stop))
-        if self._baked is not None:
-            return list(self._baked.tables(frames))
+        motion = [getattr(params, name)[start:stop] for name in MOTION]
+        vertices, bones = self.puppet.identity.pose(*motion), self.puppet.identity.bones(*motion)
+        if self._tables is not None:
+            return list(self._tables.of(vertices, bones))
+        frames = self.puppet.rig.frames(vertices, bones)
         parts = (frames.origin, frames.rotation, frames.size, frames.fade)
-        return [TriangleFrames(*(part[t] for part in parts)) for t in range(stop - start)]
+        return [TriangleFrames(*(part[t] for part in parts)) for t in range(len(vertices))]
 
     @torch.no_grad()
     def draw(
