@@ -77,7 +77,7 @@ def test_posing_for_play_equals_posing_for_fits(avatar, params, rig, monkeypatch
         _, frames = pose_frames(puppet.identity, puppet.rig, params, frame)
         bindings = sort_bindings(puppet.gaussians.binding, len(puppet.head.faces))
         plain = carry(puppet.gaussians, bindings, frames, puppet.bind, torch.from_numpy(position))
-        assert_carried_alike(renderer._carried(poses[frame], position[None]), plain)
+        assert_carried_alike(renderer.carry(poses[frame], position[None]), plain)
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])

@@ -71,7 +71,7 @@ class AvatarRenderer:
     ) -> Rendering:
         """A posed frame seen by C cameras of one size, as in `render`; may be called by several threads."""
         viewmats, Ks = stack_cameras(cameras, self.device)
-        splats = self._carried(pose, np.stack([camera.position for camera in cameras]))
+        splats = self.carry(pose, np.stack([camera.position for camera in cameras]))
         return rasterize(
             splats.means,
             splats.quats,
@@ -86,15 +86,19 @@ class AvatarRenderer:
             backend=self.backend,
         )
 
-    def _carried(self, pose: Pose, positions: np.ndarray) -> Carried:
-        """Gaussians in the world, with colors [C,N,3] towards cameras at positions [C,3]."""
+    @torch.no_grad()
+    def carry(self, pose: Pose, positions: np.ndarray) -> Carried:
+        """Gaussians in the world, with colors [C,N,3] towards cameras at positions [C,3].
+
+        On CPU the next call from the same thread overwrites them.
+        """
         if self._baked is not None:
             return self._baked.carry(pose, positions)
         puppet = self.puppet
         parts = [
-            carry(puppet.gaussians, self._bindings, pose, puppet.bind, torch.as_tensor(position, device=self.device))
-            for position in positions.astype(np.float32)
-        ]  # fmt: skip
+            carry(puppet.gaussians, self._bindings, pose, puppet.bind, position)
+            for position in torch.as_tensor(positions, dtype=torch.float32, device=self.device)
+        ]
         first = parts[0]
         colors = torch.stack([part.colors for part in parts])
         return Carried(first.means, first.quats, first.scales, first.opacities, colors)
