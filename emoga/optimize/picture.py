@@ -57,7 +57,7 @@ class AvatarRenderer:
 
         The last bits of a pose may depend on which frames were asked for together.
         """
-        motion = [getattr(params, name)[start:stop] for name in MOTION]
+        motion = [getattr(params, name)[start:stop].to(self.device) for name in MOTION]
         vertices, bones = self.puppet.identity.pose(*motion), self.puppet.identity.bones(*motion)
         if self._tables is not None:
             return list(self._tables.of(vertices, bones))

@@ -217,6 +217,7 @@ def _draw(
             report(Step(frame + 1, {"fps": drawn / max(time.perf_counter() - began, 1e-6)}))
 
         draw_in_order(renderer, score.params, cameras, colour or BLACK, wanted, finish, hand_over)
+    report(Step(score.frame_count))
     return drawn
 
 
