@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from emoga.errors import EnvironmentFailure, InputError
 from emoga.files import atomic_output, require_file, translate_os_errors
@@ -19,6 +21,8 @@ from emoga.images import to_uint8
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".y4m"}
 MAX_SIDE = 16384
 BT709, LIMITED_RANGE = 1, 1  # numbers of ITU-T H.273
+# Not the machine's number of cores: x264 writes other bits for every number of threads.
+ENCODER_THREADS = 2
 
 
 class VideoReader:
@@ -125,6 +129,7 @@ class VideoWriter:
         self._stack = contextlib.ExitStack()
         self._y4m: BinaryIO | None = None
         self._container: Any = None
+        self._converters = threading.local()
 
     def __enter__(self) -> VideoWriter:
         try:
@@ -147,19 +152,35 @@ class VideoWriter:
 
     def write(self, picture: np.ndarray) -> None:
         """Append one picture [H,W,3], floats in 0..1 or uint8."""
+        self.write_prepared(self.prepare(picture))
+
+    def prepare(self, picture: np.ndarray) -> Any:
+        """The picture as `write_prepared` takes it, in the colours of the video; may run in any thread."""
         picture = np.ascontiguousarray(to_uint8(picture))
         if picture.shape != (self.height, self.width, 3):
             raise ValueError(f"frame {picture.shape} in a {self.width}x{self.height} video")
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         if self._y4m is not None:
-            planes = frame.reformat(format="yuv444p", dst_colorspace="ITU709").to_ndarray()
-            self._y4m.write(b"FRAME\n" + planes.tobytes())
-            return
-        frame = _padded_to_even(frame, picture).reformat(format="yuv420p", dst_colorspace="ITU709")
+            return self._reformatted(picture, "yuv444p").to_ndarray().tobytes()
+        frame = self._reformatted(_padded_to_even(picture), "yuv420p")
         frame.colorspace, frame.color_range = BT709, LIMITED_RANGE
+        return frame
+
+    def write_prepared(self, prepared: Any) -> None:
+        """Append one picture that `prepare` has returned."""
+        if self._y4m is not None:
+            self._y4m.write(b"FRAME\n")
+            self._y4m.write(prepared)
+            return
         with _encoder_errors(self.path):
-            for packet in self._video.encode(frame):
+            for packet in self._video.encode(prepared):
                 self._container.mux(packet)
+
+    def _reformatted(self, picture: np.ndarray, pixels: str) -> Any:
+        """An uint8 picture in YUV; every thread keeps its own converter, which takes long to set up."""
+        if not hasattr(self._converters, "own"):
+            self._converters.own = VideoReformatter()
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        return self._converters.own.reformat(frame, format=pixels, dst_colorspace="ITU709")
 
     def __exit__(self, *error: Any) -> bool | None:
         try:
@@ -199,19 +220,19 @@ class VideoWriter:
         codec = stream.codec_context
         codec.colorspace, codec.color_primaries, codec.color_trc = BT709, BT709, BT709
         codec.color_range = LIMITED_RANGE
+        codec.thread_type, codec.thread_count = "FRAME", ENCODER_THREADS
         stream.options = {"crf": str(self.crf), "preset": "veryfast"}
         self._video = stream
         if self._audio_from:
             self._audio_stream = _mirror_audio_stream(self._container, self._audio_from)
 
 
-def _padded_to_even(frame: Any, picture: np.ndarray) -> Any:
+def _padded_to_even(picture: np.ndarray) -> np.ndarray:
     """yuv420p needs even sides; the last row or column is repeated."""
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
-        return frame
-    padded = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return av.VideoFrame.from_ndarray(padded, format="rgb24")
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 @contextlib.contextmanager

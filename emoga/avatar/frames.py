@@ -13,6 +13,8 @@ import torch
 RING_WEIGHT = 0.25
 # A patch squeezed to nothing keeps this share of its rest area, so that sizes and gradients stay finite.
 AREA_FLOOR = 0.1
+# Shares of their rest area between which folded lid triangles fade in.
+FADED, UNFADED = 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,9 @@ def smooth_frames(vertices: torch.Tensor, patches: Patches) -> TriangleFrames:
     The patch (the triangle and its one-ring) is fitted by an affine image of its rest shape, so slivers,
     flipped triangles and the order of edges do not matter. Gradients are finite at zero area.
     """
-    count = len(patches.faces)
     flat = vertices.reshape(-1, *vertices.shape[-2:])
-    columns = flat.transpose(0, 1).reshape(flat.shape[1], -1)
-    images = _SparseProduct.apply(columns, *_operator(patches, vertices))
-    images = images.reshape(3, count, flat.shape[0], 3).permute(0, 2, 1, 3)
-    images = images.reshape(3, *vertices.shape[:-2], count, 3)
+    images = patch_images(flat, patches).permute(0, 2, 1, 3)
+    images = images.reshape(3, *vertices.shape[:-2], len(patches.faces), 3)
     origin, tangent, bitangent = images.unbind(0)
     normal = torch.linalg.cross(tangent, bitangent)
     area = (normal * normal).sum(-1)
@@ -106,6 +105,13 @@ def smooth_frames(vertices: torch.Tensor, patches: Patches) -> TriangleFrames:
     rotation = torch.stack([x, torch.linalg.cross(normal, x), normal], -1)
     size = torch.as_tensor(patches.rest_size).to(vertices) * (area + AREA_FLOOR**2) ** 0.25
     return TriangleFrames(origin, rotation, size, _fold_fade(vertices, normal, patches))
+
+
+def patch_images(vertices: torch.Tensor, patches: Patches) -> torch.Tensor:
+    """[3,F,T,3] for vertices [T,V,3]: the centroid of each triangle and the images of its two rest vectors."""
+    count, frames = len(patches.faces), vertices.shape[0]
+    columns = vertices.transpose(0, 1).reshape(vertices.shape[1], -1)
+    return _SparseProduct.apply(columns, *_operator(patches, vertices)).reshape(3, count, frames, 3)
 
 
 def ga_frames(vertices: torch.Tensor, faces: torch.Tensor) -> TriangleFrames:
@@ -164,7 +170,7 @@ def _fold_fade(vertices: torch.Tensor, normal: torch.Tensor, patches: Patches) -
     a, b, c = vertices[..., torch.as_tensor(patches.faces, device=vertices.device)[rows], :].unbind(-2)
     facing = (torch.linalg.cross(b - a, c - a) * normal[..., rows, :]).sum(-1) / 2
     share = facing / torch.as_tensor(patches.rest_area).to(vertices)[rows]
-    t = ((share - 0.02) / 0.18).clamp(0, 1)
+    t = ((share - FADED) / (UNFADED - FADED)).clamp(0, 1)
     return fade.index_copy(-1, rows, (t * t * (3 - 2 * t)).expand(*fade.shape[:-1], -1))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
-import scipy.spatial
 import torch
 
 from emoga.avatar.avatar import Avatar, Gaussians
@@ -181,7 +180,9 @@ def _rows(vertices: np.ndarray, world: WorldRows, before: WorldRows, source: str
     """Which stored Gaussian each vertex came from; the nearest one where the program dropped the number."""
     rows = _integers(vertices, "row", source)
     if rows is None:
-        _, rows = scipy.spatial.cKDTree(before.means).query(world.means)
+        from scipy.spatial import cKDTree  # takes a tenth of a second to import, and few files need it
+
+        _, rows = cKDTree(before.means).query(world.means)
         rows = np.asarray(rows, np.int64)
     if rows.min() < 0 or rows.max() >= len(before.means):
         raise InputError(

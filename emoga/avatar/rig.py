@@ -207,14 +207,19 @@ def _rows(binding: torch.Tensor, frames: TriangleFrames) -> torch.Tensor:
     return binding_rows(binding, frames.size.shape[-1] - len(BONES))
 
 
-def _with_bones(frames: TriangleFrames, bones: torch.Tensor) -> TriangleFrames:
-    bones = bones.to(frames.origin)
+def bone_frames(bones: torch.Tensor) -> TriangleFrames:
+    """Frames [...,B] of bones by their world transforms [...,B,3,4]."""
     ones = bones.new_ones(bones.shape[:-2])
+    return TriangleFrames(bones[..., 3], bones[..., :3], BONE_SIZE * ones, ones)
+
+
+def _with_bones(frames: TriangleFrames, bones: torch.Tensor) -> TriangleFrames:
+    further = bone_frames(bones.to(frames.origin))
     return TriangleFrames(
-        torch.cat([frames.origin, bones[..., 3]], -2),
-        torch.cat([frames.rotation, bones[..., :3]], -3),
-        torch.cat([frames.size, BONE_SIZE * ones], -1),
-        torch.cat([frames.fade, ones], -1),
+        torch.cat([frames.origin, further.origin], -2),
+        torch.cat([frames.rotation, further.rotation], -3),
+        torch.cat([frames.size, further.size], -1),
+        torch.cat([frames.fade, further.fade], -1),
     )
 
 

@@ -19,3 +19,7 @@ class LandmarkEmbedding:
         """Landmarks [...,L,3] of vertices [...,V,3]; differentiable in the vertices."""
         bary = self.bary.to(vertices)[..., None]
         return (vertices[..., self.corners.to(vertices.device), :] * bary).sum(-2)
+
+    def select(self, points: torch.Tensor) -> LandmarkEmbedding:
+        """Some of the points, by number [P]."""
+        return LandmarkEmbedding(self.faces[points], self.bary[points], self.corners[points])

@@ -230,6 +230,24 @@ class Identity:
         posed = self._skin(local, expr, neck, jaw, gaze)
         return posed @ turn.transpose(-1, -2) + translation[:, None, :]
 
+    def part(self, vertices: torch.Tensor) -> Identity:
+        """The same person with the vertices [P] alone, which is quick to pose; none of lids and lashes.
+
+        Raises ValueError when eyeballs push one of the vertices.
+        """
+        lids = self.head.lids
+        if torch.isin(vertices, torch.cat([lids.sliding, lids.lashes])).any():
+            raise ValueError("a part of a head cannot hold vertices of lids or lashes")
+        fixed = replace(
+            lids, sliding=lids.sliding[:0], sliding_eye=lids.sliding_eye[:0], lashes=lids.lashes[:0],
+            lash_bind=lids.lash_bind[:0], lash_weights=lids.lash_weights[:0],
+        )  # fmt: skip
+        head = replace(self.head, skin_weights=self.head.skin_weights[vertices], lids=fixed, _copies={})
+        return Identity(
+            head, self.rest[vertices], self.expr_basis[:, vertices], self.joints, self.eye_radius,
+            self.lid_floor[:0],
+        )  # fmt: skip
+
     def _blinks(self, expr: torch.Tensor) -> torch.Tensor:
         """How far the left and right lids are closed, [T,2] in 0..1."""
         return expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from emoga.head import Head, HeadParams, Identity
@@ -15,7 +17,6 @@ CLOSED_GAP = 0.001  # metres beyond the resting gap that still count as closed l
 TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
 LOW_QUANTILE = 0.25
 FEW_FRAMES = 12.0
-CHUNK = 16
 
 
 def lip_gap(identity: Identity, expr: torch.Tensor, jaw: torch.Tensor | None = None) -> torch.Tensor:
@@ -23,13 +24,12 @@ def lip_gap(identity: Identity, expr: torch.Tensor, jaw: torch.Tensor | None = N
     head = identity.head
     scheme = next(name for name in INNER_LIPS if name in head.landmarks)
     upper, lower = torch.tensor(INNER_LIPS[scheme]).unbind(1)
-    gaps = []
-    for start in range(0, len(expr), CHUNK):
-        part = slice(start, start + CHUNK)
-        vertices = identity.pose(expr[part], jaw=None if jaw is None else jaw[part])
-        heights = head.landmarks[scheme].points(vertices)[..., 1]
-        gaps.append((heights[:, upper] - heights[:, lower]).mean(-1))
-    return torch.cat(gaps)
+    embedding = head.landmarks[scheme].select(torch.cat([upper, lower]))
+    # Only the corners of the lips' own triangles are posed.
+    lips = identity.part(embedding.corners.reshape(-1))
+    corners = torch.arange(embedding.corners.numel()).reshape(-1, 3)
+    heights = replace(embedding, corners=corners).points(lips.pose(expr, jaw=jaw))[..., 1]
+    return (heights[:, : len(upper)] - heights[:, len(upper) :]).mean(-1)
 
 
 def resting_gap(identity: Identity, gap: torch.Tensor) -> torch.Tensor:

@@ -8,15 +8,20 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Avatar
-from emoga.avatar.posing import Puppet, make_puppet, pose_frames
+from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.posing import MOTION, Puppet, make_puppet
 from emoga.camera import Camera, stack_cameras
 from emoga.head import HeadParams
 from emoga.images import to_uint8
 from emoga.kernels import torch_on_one_thread
-from emoga.optimize.carry import carry, sort_bindings
+from emoga.optimize.baked import BakedGaussians
+from emoga.optimize.carry import Bindings, Carried, carry, sort_bindings
+from emoga.optimize.pose_tables import PoseTables
 from emoga.render import Rendering, rasterize
 
 WHITE = (1.0, 1.0, 1.0)
+# One posed frame as `draw` takes it: a table of PoseTables on CPU, frames [F] elsewhere.
+Pose = np.ndarray | TriangleFrames
 
 
 class AvatarRenderer:
@@ -26,10 +31,13 @@ class AvatarRenderer:
         self.puppet: Puppet = make_puppet(avatar, device)
         self.backend = backend
         self.device = torch.device(device)
-        self._bindings = sort_bindings(self.puppet.gaussians.binding, self.puppet.head.faces.shape[0])
+        gaussians, bind = self.puppet.gaussians, self.puppet.bind
+        self._bindings: Bindings = sort_bindings(gaussians.binding, self.puppet.head.faces.shape[0])
+        on_cpu = self.device.type == "cpu"
+        self._baked = BakedGaussians(gaussians, self._bindings.rows, bind) if on_cpu else None
+        self._tables = PoseTables(self.puppet.rig, bind) if on_cpu else None
 
     @torch_on_one_thread()
-    @torch.no_grad()
     def render(
         self,
         params: HeadParams,
@@ -41,34 +49,59 @@ class AvatarRenderer:
 
         The avatar keeps its own shape, whatever shape `params` holds.
         """
-        puppet = self.puppet
-        _, frames = pose_frames(puppet.identity, puppet.rig, params, frame)
-        background = torch.as_tensor(background, dtype=torch.float32, device=self.device)
+        return self.draw(self.pose(params, frame, frame + 1)[0], cameras, background)
+
+    @torch.no_grad()
+    def pose(self, params: HeadParams, start: int, stop: int) -> list[Pose]:
+        """Frames start … stop - 1 of `params`, to be drawn; several at once take less time each.
+
+        The last bits of a pose may depend on which frames were asked for together.
+        """
+        motion = [getattr(params, name)[start:stop].to(self.device) for name in MOTION]
+        vertices, bones = self.puppet.identity.pose(*motion), self.puppet.identity.bones(*motion)
+        if self._tables is not None:
+            return list(self._tables.of(vertices, bones))
+        frames = self.puppet.rig.frames(vertices, bones)
+        parts = (frames.origin, frames.rotation, frames.size, frames.fade)
+        return [TriangleFrames(*(part[t] for part in parts)) for t in range(len(vertices))]
+
+    @torch.no_grad()
+    def draw(
+        self, pose: Pose, cameras: Sequence[Camera], background: Sequence[float] | torch.Tensor = WHITE
+    ) -> Rendering:
+        """A posed frame seen by C cameras of one size, as in `render`; may be called by several threads."""
         viewmats, Ks = stack_cameras(cameras, self.device)
-        splats = [
-            carry(
-                puppet.gaussians,
-                self._bindings,
-                frames,
-                puppet.bind,
-                torch.as_tensor(camera.position, dtype=torch.float32, device=self.device),
-            )
-            for camera in cameras
-        ]
-        first = splats[0]
+        splats = self.carry(pose, np.stack([camera.position for camera in cameras]))
         return rasterize(
-            first.means,
-            first.quats,
-            first.scales,
-            first.opacities,
-            torch.stack([part.colors for part in splats]),
+            splats.means,
+            splats.quats,
+            splats.scales,
+            splats.opacities,
+            splats.colors,
             viewmats,
             Ks,
             cameras[0].width,
             cameras[0].height,
-            background=background,
+            background=torch.as_tensor(background, dtype=torch.float32, device=self.device),
             backend=self.backend,
         )
+
+    @torch.no_grad()
+    def carry(self, pose: Pose, positions: np.ndarray) -> Carried:
+        """Gaussians in the world, with colors [C,N,3] towards cameras at positions [C,3].
+
+        On CPU the next call from the same thread overwrites them.
+        """
+        if self._baked is not None:
+            return self._baked.carry(pose, positions)
+        puppet = self.puppet
+        parts = [
+            carry(puppet.gaussians, self._bindings, pose, puppet.bind, position)
+            for position in torch.as_tensor(positions, dtype=torch.float32, device=self.device)
+        ]
+        first = parts[0]
+        colors = torch.stack([part.colors for part in parts])
+        return Carried(first.means, first.quats, first.scales, first.opacities, colors)
 
     def picture(
         self,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from emoga.errors import InputError
-from emoga.files import atomic_output, check_output, check_output_folder
+from emoga.files import atomic_output, check_output, check_output_folder, write_bytes
 from emoga.images import to_uint8
 from emoga.video import VIDEO_SUFFIXES, VideoWriter
 
@@ -26,9 +27,15 @@ WRITABLE = (".mp4", ".y4m")
 
 
 class FrameSink(Protocol):
-    """Takes pictures [H,W,3] or [H,W,4] uint8 one after the other."""
+    """Takes pictures one after the other.
 
-    def write(self, index: int, picture: np.ndarray) -> None: ...
+    `prepare` does to a picture [H,W,3] or [H,W,4] uint8 what needs no order, in any thread; `write` takes
+    its result.
+    """
+
+    def prepare(self, picture: np.ndarray) -> Any: ...
+
+    def write(self, index: int, prepared: Any) -> None: ...
 
     def has(self, index: int) -> bool: ...
 
@@ -89,8 +96,11 @@ class VideoSink:
     def __init__(self, writer: VideoWriter) -> None:
         self._writer = writer
 
-    def write(self, index: int, picture: np.ndarray) -> None:
-        self._writer.write(picture)
+    def prepare(self, picture: np.ndarray) -> Any:
+        return self._writer.prepare(picture)
+
+    def write(self, index: int, prepared: Any) -> None:
+        self._writer.write_prepared(prepared)
 
     def has(self, index: int) -> bool:
         return False
@@ -112,9 +122,13 @@ class PngSink:
         with atomic_output(plan_file, overwrite=True) as temporary:
             temporary.write_text(json.dumps({"plan": plan}))
 
-    def write(self, index: int, picture: np.ndarray) -> None:
-        with atomic_output(self._path(index), overwrite=True) as temporary:
-            Image.fromarray(picture).save(temporary, format="PNG", compress_level=4, pnginfo=self._info)
+    def prepare(self, picture: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, format="PNG", compress_level=4, pnginfo=self._info)
+        return buffer.getvalue()
+
+    def write(self, index: int, prepared: bytes) -> None:
+        write_bytes(self._path(index), prepared, overwrite=True)
 
     def has(self, index: int) -> bool:
         return self._resume and self._path(index).exists()
@@ -150,7 +164,7 @@ class WriteAhead:
 
     def __init__(self, sink: FrameSink) -> None:
         self._sink = sink
-        self._queue: queue.Queue[tuple[int, np.ndarray] | None] = queue.Queue(AHEAD)
+        self._queue: queue.Queue[tuple[int, Any] | None] = queue.Queue(AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="emoga-writer", daemon=True)
 
@@ -158,11 +172,11 @@ class WriteAhead:
         self._thread.start()
         return self
 
-    def write(self, index: int, picture: np.ndarray) -> None:
+    def write(self, index: int, prepared: Any) -> None:
         """Queue one frame; waits while the sink is far behind."""
         if self._error is not None:
             raise self._error
-        self._queue.put((index, picture))
+        self._queue.put((index, prepared))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:

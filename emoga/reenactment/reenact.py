@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,11 +28,11 @@ from emoga.camera import Camera
 from emoga.errors import InputError
 from emoga.head import Head
 from emoga.images import to_uint8
-from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion, read_motion
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, Step, silent
 from emoga.reenactment.cameras import Orbit, fitted_camera, orbited, parse_orbit, portrait_camera, swing
+from emoga.reenactment.drawing import draw_in_order
 from emoga.reenactment.outputs import (
     FrameSink,
     WriteAhead,
@@ -41,9 +41,10 @@ from emoga.reenactment.outputs import (
     open_sink,
     straight_alpha,
 )
+from emoga.render import Rendering
 
 Pose = Literal["auto", "relative", "absolute", "still"]
-WHITE = (1.0, 1.0, 1.0)
+WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 MAX_SIDE = 8192
 
 
@@ -199,28 +200,28 @@ def _draw(
     sink: FrameSink,
     report: Reporter,
 ) -> int:
-    """Render every frame the sink lacks, ahead of the sink's own work; returns how many."""
+    """Draw every frame the sink lacks, ahead of the sink's own work; returns how many."""
     report(Stage("reenact", score.frame_count))
+    wanted = [frame for frame in range(score.frame_count) if not sink.has(frame)]
     began, drawn = time.perf_counter(), 0
-    with WriteAhead(sink) as writer, torch_on_one_thread():
-        for frame, camera in enumerate(cameras):
-            if not sink.has(frame):
-                writer.write(frame, _picture(renderer, score, frame, camera, colour))
-                drawn += 1
+
+    def finish(rendering: Rendering) -> Any:
+        return sink.prepare(_picture(rendering, with_alpha=colour is None))
+
+    with WriteAhead(sink) as writer:
+
+        def hand_over(frame: int, prepared: Any) -> None:
+            nonlocal drawn
+            writer.write(frame, prepared)
+            drawn += 1
             report(Step(frame + 1, {"fps": drawn / max(time.perf_counter() - began, 1e-6)}))
+
+        draw_in_order(renderer, score.params, cameras, colour or BLACK, wanted, finish, hand_over)
+    report(Step(score.frame_count))
     return drawn
 
 
-def _picture(
-    renderer: AvatarRenderer,
-    score: Score,
-    frame: int,
-    camera: Camera,
-    colour: tuple[float, float, float] | None,
-) -> np.ndarray:
-    """uint8 [H,W,3] over the colour, or [H,W,4] with straight alpha."""
-    rendering = renderer.render(score.params, frame, [camera], background=colour or (0.0, 0.0, 0.0))
-    image = rendering.image[0].detach().cpu().numpy()
-    if colour is not None:
-        return to_uint8(image)
-    return straight_alpha(image, rendering.alpha[0, ..., 0].detach().cpu().numpy())
+def _picture(rendering: Rendering, with_alpha: bool) -> np.ndarray:
+    """uint8 [H,W,3] as drawn, or [H,W,4] with straight alpha."""
+    image = rendering.image[0].cpu().numpy()
+    return straight_alpha(image, rendering.alpha[0, ..., 0].cpu().numpy()) if with_alpha else to_uint8(image)
