@@ -17,7 +17,7 @@ from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.sink import ROOT
 from emoga.fitting.start import FIXED_SHARE
-from emoga.head import Head, Identity
+from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
 from emoga.optimize.regularise import Tether, add_tether
@@ -55,22 +55,21 @@ class Trainer:
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
-        loss, count = 0.0, 0
+        losses: list[torch.Tensor] = []
         while self.iteration < until:
-            loss += self.step()
-            count += 1
+            losses.append(self.step())
             if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
-                report(Step(self.iteration, {"loss": loss / count, "gaussians": float(len(self.splats))}))
-                loss, count = 0.0, 0
+                loss = sum(map(float, losses)) / len(losses)
+                report(Step(self.iteration, {"loss": loss, "gaussians": float(len(self.splats))}))
+                losses = []
 
-    def step(self) -> float:
-        """One picture: gradients, updates, statistics. Returns the loss."""
+    def step(self) -> torch.Tensor:
+        """One picture: gradients, updates, statistics. Returns the loss, which nobody has waited for yet."""
         progress = self.iteration / self.preset.iterations
         example = self.next_example(progress)
         learning = self.preset.refine_motion and progress >= WARM_UP
         params = self.motion.of_frame(example.frame, learning)
-        _, frames = pose_frames(self.identity, self.rig, params, 0)
-        rendering = self.render(example, frames)
+        rendering = self.render(example, self.pose(params))
         loss = picture_loss(rendering, example)
         loss.backward()
         visible = rendering.statistics.visible[0]
@@ -81,7 +80,11 @@ class Trainer:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
         self.iteration += 1
         self._control(progress)
-        return float(loss.detach())
+        return loss.detach()
+
+    def pose(self, params: HeadParams) -> TriangleFrames:
+        """Frames of the one frame of `params`."""
+        return pose_frames(self.identity, self.rig, params, 0)[1]
 
     def next_example(self, progress: float) -> Example:
         """Pictures in a fresh random order every epoch, each epoch seeded by its number."""
@@ -90,11 +93,14 @@ class Trainer:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
         half = progress < self.preset.coarse
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
-        head_only = bool(self._sink.any()) and self.iteration % SINK_EVERY != 0
+        head_only = self._has_sink() and self.iteration % SINK_EVERY != 0
         # Over one colour only, Gaussians of that colour would pass for transparent ones.
         generator = np.random.default_rng([self.seed, self.iteration, 1])
         backdrop = generator.random(3, np.float32) if generator.random() < OTHER_BACKDROPS else None
         return self.pictures.example(*pairs[order[position]], half, head_only, backdrop)
+
+    def _has_sink(self) -> bool:
+        return bool(self._sink.any())
 
     @property
     def _sink(self) -> torch.Tensor:
@@ -118,7 +124,7 @@ class Trainer:
     def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
         rates = self.rates
         geometry, color = decayed(1.0, rates.decay, progress), decayed(1.0, rates.color_decay, progress)
-        sh = torch.full(self.splats.gaussians.sh.shape[1:], rates.sh_rest * color)
+        sh = torch.full_like(self.splats.gaussians.sh[0].detach(), rates.sh_rest * color)
         sh[0] = rates.sh * color
         return {
             "means": rates.means * geometry,
@@ -136,7 +142,7 @@ class Trainer:
         reach = torch.ones(len(self.head.region_names) + 1)
         for name, distance in REACH.items():
             reach[self.head.region_names.index(name)] = distance
-        distance = reach[gaussians.labels.long()]
+        distance = reach.to(gaussians.means)[gaussians.labels.long()]
         distance[gaussians.binding < 0] = SINK_REACH
         self._tether_of = (self.splats, Tether(distance))
         return self._tether_of[1]
@@ -153,7 +159,9 @@ class Trainer:
         """bool [N]: Gaussians of eyes, teeth and tongue, whose number does not change."""
         names = self.head.region_names
         labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
-        return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
+        return torch.isin(gaussians.labels.long(), labels.to(gaussians.labels.device)) & (
+            gaussians.binding >= 0
+        )
 
 
 def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
