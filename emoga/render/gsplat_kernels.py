@@ -31,7 +31,7 @@ def resolve_device(name: str) -> str:
     if name == "cpu" or (name == "auto" and why_unusable()):
         return "cpu"
     if why_unusable():
-        raise MissingComponent(f"--device cuda: {why_unusable()}, {ON_THE_CPU}")
+        raise MissingComponent(f"--device cuda: {why_unusable()}, {ON_THE_CPU}; `emoga doctor` tells more")
     return "cuda"
 
 
@@ -73,7 +73,7 @@ def why_not_compilable() -> str:
     version = metadata.version("gsplat")
     if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < OLDEST:
         return f"gsplat {version} is too old: pip install 'gsplat>={'.'.join(map(str, OLDEST))}'"
-    if _has_ready_kernels():
+    if has_ready_kernels():
         return ""
     from torch.utils.cpp_extension import CUDA_HOME
 
@@ -129,14 +129,19 @@ def _without_kernels(reason: str) -> MissingComponent:
     )
 
 
-def first_line(error: Exception) -> str:
-    """What went wrong in one line: the compiler's first error when there is one, else the first words."""
+def first_line(error: BaseException) -> str:
+    """What went wrong in one line: the compiler's first error when there is one, else the first words.
+
+    gsplat looks for its library once more after a failed build; then the failure before that one counts.
+    """
+    if "cannot open shared object file" in str(error) and isinstance(error.__context__, OSError):
+        error = error.__context__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"\b(fatal )?error:", line)]
     return ((errors or lines or [type(error).__name__])[0])[:200]
 
 
-def _has_ready_kernels() -> bool:
+def has_ready_kernels() -> bool:
     """Whether this gsplat was installed with kernels (a wheel for one torch, or built from source)."""
     try:
         return importlib.util.find_spec("gsplat.csrc") is not None
