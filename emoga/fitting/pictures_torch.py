@@ -9,6 +9,7 @@ import torch
 
 from emoga.fitting.pictures import BYTE, CLOTHING_WEIGHT, UNCERTAIN_WEIGHT, Example, TrainingPictures
 from emoga.optimize.backdrop import certain_matte
+from emoga.optimize.upload import send
 
 MEMORY_SHARE = 0.5  # of what is free on the device; pictures that need more stay in the host's memory
 
@@ -50,16 +51,9 @@ class DevicePictures(TrainingPictures):
         if backdrop is None or not self.has_masks:
             other = own
         else:
-            other = self._uploaded(backdrop)
+            other = send(backdrop, self.device)
             floats = floats + (1 - alpha)[..., None] * (other - own)
         return Example(view, frame, camera, floats, other, counts, alpha, trusted, head_only)
-
-    def _uploaded(self, values: np.ndarray) -> torch.Tensor:
-        """A few numbers on the device, without waiting for it."""
-        tensor = torch.from_numpy(values)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
 
 
 def _fits(pictures: TrainingPictures, device: torch.device) -> bool:
