@@ -17,7 +17,6 @@ from emoga.fitting import fit, trainer_torch
 from emoga.fitting.checkpoint import checkpoint_path
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
-from emoga.fitting.trainer import picture_loss
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.head import HeadParams, load_head
 from emoga.optimize.picture import AvatarRenderer
@@ -72,7 +71,7 @@ def test_a_training_step_agrees_with_the_cpu(track, iteration: int) -> None:
         example = trainer.next_example(iteration / SETTINGS.iterations)
         params = trainer.motion.of_frame(example.frame, iteration > 0)
         rendering = trainer.render(example, trainer.pose(params))
-        loss = picture_loss(rendering, example)
+        loss = trainer.loss(rendering, example)
         leaves = [getattr(trainer.splats.gaussians, name) for name in PARAMETERS]
         leaves += [params.expr, params.rotation, params.translation] if iteration else []
         gradients = torch.autograd.grad(loss, leaves)
@@ -80,7 +79,7 @@ def test_a_training_step_agrees_with_the_cpu(track, iteration: int) -> None:
             (rendering.image.detach().cpu(), float(loss.detach()), [part.cpu() for part in gradients])
         )
         if trainer is not compiled:
-            assert all(not poser.refusal for poser in trainer._posers.values()), "posing is a graph"
+            assert not trainer.refusals, "posing, carrying and the loss are graphs"
     (image, loss, gradients), (same_image, same_loss, same_gradients) = results
     assert ((same_image - image).abs() > 2e-3).double().mean() < 1e-3
     assert same_loss == pytest.approx(loss, rel=1e-3)

@@ -21,7 +21,7 @@ from emoga.fitting import trainer_torch
 from emoga.fitting.checkpoint import load_checkpoint, save_checkpoint
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
-from emoga.fitting.trainer import Trainer, picture_loss
+from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import DeviceTrainer, trainer_on
 from emoga.head import Identity, load_head
 from emoga.optimize.adam import AdamState, _adam_torch, adam_step
@@ -176,7 +176,7 @@ def test_pictures_and_gradients_are_those_of_the_compiled_step(trainers, iterati
         example = trainer.next_example(iteration / SETTINGS.iterations)
         params = trainer.motion.of_frame(example.frame, learning)
         rendering = trainer.render(example, trainer.pose(params))
-        loss = picture_loss(rendering, example)
+        loss = trainer.loss(rendering, example)
         leaves = [getattr(trainer.splats.gaussians, name) for name in PARAMETERS]
         leaves += [getattr(params, name) for name in MOTION] if learning else []
         results.append((example, rendering.image, loss, torch.autograd.grad(loss, leaves)))

@@ -70,7 +70,7 @@ class Trainer:
         learning = self.preset.refine_motion and progress >= WARM_UP
         params = self.motion.of_frame(example.frame, learning)
         rendering = self.render(example, self.pose(params))
-        loss = picture_loss(rendering, example)
+        loss = self.loss(rendering, example)
         loss.backward()
         visible = rendering.statistics.visible[0]
         self.splats.observe(rendering.statistics.means2d_grad[0], visible)
@@ -85,6 +85,10 @@ class Trainer:
     def pose(self, params: HeadParams) -> TriangleFrames:
         """Frames of the one frame of `params`."""
         return pose_frames(self.identity, self.rig, params, 0)[1]
+
+    def loss(self, rendering: Rendering, example: Example) -> torch.Tensor:
+        """What the step makes smaller."""
+        return picture_loss(rendering, example)
 
     def next_example(self, progress: float) -> Example:
         """Pictures in a fresh random order every epoch, each epoch seeded by its number."""
