@@ -83,7 +83,7 @@ def _packages() -> list[Check]:
 def _cuda() -> Check:
     import torch
 
-    from emoga.render.gsplat_kernels import has_ready_kernels, no_gpu, why_not_compilable
+    from emoga.render.gsplat_kernels import gsplat_version, has_ready_kernels, no_gpu, why_not_compilable
 
     if no_gpu():
         return Check("cuda", False, f"{no_gpu()}; everything runs on the CPU")
@@ -91,7 +91,7 @@ def _cuda() -> Check:
     if why_not_compilable():
         return Check("cuda", False, f"{device}, CUDA {version}, but {why_not_compilable()}")
     ready = "" if has_ready_kernels() else ", compiled at first use, which takes minutes"
-    return Check("cuda", True, f"{device}, CUDA {version}, gsplat {metadata.version('gsplat')}{ready}")
+    return Check("cuda", True, f"{device}, CUDA {version}, gsplat {gsplat_version()}{ready}")
 
 
 def _extra(extra: str, package: str, purpose: str) -> Check:

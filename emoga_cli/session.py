@@ -64,9 +64,12 @@ class Session:
 
     def torch_device(self) -> str:
         """ "cpu" or "cuda", found out now. Raises MissingComponent when CUDA is asked for and not usable."""
-        from emoga.render.gsplat_kernels import resolve_device
+        from emoga.progress import Note
+        from emoga.render.gsplat_kernels import no_gpu, resolve_device, why_unusable
 
         self._computed_on = resolve_device(self.device)
+        if self.device == "auto" and self._computed_on == "cpu" and not no_gpu():
+            self.report(Note(f"there is a GPU, but the CPU computes: {why_unusable()}"))
         return self._computed_on
 
     def refuse_json_with_stream(self, output: object) -> None:

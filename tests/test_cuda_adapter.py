@@ -186,6 +186,7 @@ except OSError:
         ({"backend": BROKEN_TWICE}, "CUDA_HOME environment variable is not set"),
         ({"backend": BROKEN_BUILD}, r'AdamCUDA.cu\(7\): error: namespace "cub" has no member "Max"'),
         ({"backend": "_C = None"}, "no CUDA toolkit found"),
+        ({"backend": "raise ImportError('x.so: undefined symbol: _ZN')"}, "compiled for another torch"),
         ({"backend": "raise ImportError('libc10_cuda.so: cannot open')"}, "libc10_cuda.so"),
         ({"package": "import jaxtyping_is_not_here"}, "gsplat needs jaxtyping_is_not_here"),
     ],

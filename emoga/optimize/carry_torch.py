@@ -2,7 +2,8 @@
 
 The numbers and gradients are those of the compiled `carry`: gradients reach the Gaussians and the frames'
 origin, rotation and size through means and scales; the turn of a Gaussian's own axes and of its colours with
-the frame is taken as given.
+the frame is taken as given. Products with 3x3 matrices are written out: a GPU's library for matrices takes far
+longer over a million tiny ones than over three sums.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ def carry_frames(
     Gives means, scales [B,N,3], quats [B,N,4], opacities [B,N] and colors [B,C,N,3].
     """
     still = frames.detach()
-    turn = (still.rotation @ bind.rotation.to(still.rotation).mT).index_select(1, rows)
+    since_bind = (still.rotation[..., :, None, :] * bind.rotation.to(still.rotation)[..., None, :, :]).sum(-1)
+    turn = since_bind.index_select(1, rows)
     size = frames.size.index_select(1, rows)[..., None]
     rotation = frames.rotation.index_select(1, rows)
-    means = frames.origin.index_select(1, rows) + size * (rotation @ gaussians.means[..., None])[..., 0]
+    means = frames.origin.index_select(1, rows) + size * (rotation * gaussians.means[:, None]).sum(-1)
     turned = matrix_to_quat(still.rotation).index_select(1, rows)
     quats = quat_multiply(turned, torch.nn.functional.normalize(gaussians.quats, dim=-1).expand_as(turned))
     scales = size * gaussians.log_scales.exp()
@@ -48,5 +50,5 @@ def _colors(
         basis = sh_basis(means[:, None], 1).expand(-1, camera_positions.shape[1], -1, -1)
     else:
         towards = torch.nn.functional.normalize(means[:, None] - camera_positions[:, :, None], dim=-1)
-        basis = sh_basis((towards[..., None, :] @ turn[:, None])[..., 0, :], sh.shape[1])
+        basis = sh_basis((towards[..., :, None] * turn[:, None]).sum(-2), sh.shape[1])
     return ((basis[..., None] * sh).sum(-2) + 0.5).clamp(min=0)

@@ -70,8 +70,8 @@ def why_not_compilable() -> str:
     """
     if importlib.util.find_spec("gsplat") is None:
         return "gsplat is not installed: pip install 'emoga[cuda]'"
-    version = metadata.version("gsplat")
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < OLDEST:
+    version = gsplat_version()
+    if version and tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < OLDEST:
         return f"gsplat {version} is too old: pip install 'gsplat>={'.'.join(map(str, OLDEST))}'"
     if has_ready_kernels():
         return ""
@@ -119,12 +119,22 @@ def load_gsplat() -> ModuleType:
 def _load_backend() -> bool:
     from gsplat.cuda import _backend
 
-    return _backend._C is not None
+    return getattr(_backend, "_C", True) is not None
+
+
+def gsplat_version() -> str:
+    """The installed gsplat's version; empty for a copy that lies on the path without being installed."""
+    try:
+        return metadata.version("gsplat")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _without_kernels(reason: str) -> MissingComponent:
+    if "undefined symbol" in reason:
+        reason += "; they were compiled for another torch, remove the folder gsplat_cuda of its extensions"
     return MissingComponent(
-        f"gsplat {metadata.version('gsplat')} has no kernels for torch {torch.__version__} ({reason}): "
+        f"gsplat {gsplat_version()} has no kernels for torch {torch.__version__} ({reason}): "
         f"the CUDA toolkit {torch.version.cuda or ''} compiles them, see the README; {ON_THE_CPU}"
     )
 
