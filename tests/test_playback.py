@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +73,17 @@ def test_only_what_the_sink_lacks_is_drawn_and_in_order(avatar, params) -> None:
     drawn = play_into(Sink(), player, Score(params, 25.0), ring(FRAMES), (1.0, 1.0, 1.0), silent)
     assert drawn == 5 and written == [1, 2, 3, 5, 6]
     assert player.refusal == ""
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_rehearses(tmp_path) -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "gpu" / "run_gpu.py"
+    done = subprocess.run(
+        [sys.executable, script, "--rehearse", "--json", tmp_path / "gpu.json"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert len(rows) == len(done.stdout.splitlines()) - 1, "every row is on stdout, after the machine's"
+    assert {"fit on cpu", "bar: fit", "tests marked cuda"} <= {row["case"] for row in rows}
