@@ -83,12 +83,15 @@ def _packages() -> list[Check]:
 def _cuda() -> Check:
     import torch
 
-    if not torch.cuda.is_available():
-        return Check("cuda", False, "no usable NVIDIA GPU; everything runs on the CPU")
-    device = torch.cuda.get_device_name(0)
-    if importlib.util.find_spec("gsplat") is None:
-        return Check("cuda", False, f"{device}, but gsplat is missing; pip install 'emoga[cuda]'")
-    return Check("cuda", True, f"{device} with gsplat {metadata.version('gsplat')}")
+    from emoga.render.gsplat_kernels import gsplat_version, has_ready_kernels, no_gpu, why_not_compilable
+
+    if no_gpu():
+        return Check("cuda", False, f"{no_gpu()}; everything runs on the CPU")
+    device, version = torch.cuda.get_device_name(0), torch.version.cuda
+    if why_not_compilable():
+        return Check("cuda", False, f"{device}, CUDA {version}, but {why_not_compilable()}")
+    ready = "" if has_ready_kernels() else ", compiled at first use, which takes minutes"
+    return Check("cuda", True, f"{device}, CUDA {version}, gsplat {gsplat_version()}{ready}")
 
 
 def _extra(extra: str, package: str, purpose: str) -> Check:

@@ -1,4 +1,4 @@
-"""Compile every CPU kernel ahead of time, by doing once, at thumbnail size, what they are for."""
+"""Compile every kernel ahead of time: the CPU's by doing once, at thumbnail size, what they are for."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from emoga.head import HeadParams, load_head
 from emoga.images import to_uint8, write_png
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, silent
+from emoga.render.gsplat_kernels import resolve_device
 
 SIZE = 32
 ITERATIONS = 3
 
 
 def warm_up(report: Reporter = silent) -> None:
-    """Render a grey head and fit an avatar to it; what was compiled stays in the cache."""
+    """Render a grey head and fit an avatar to it; what was compiled stays in the cache.
+
+    Where there is a GPU, gsplat's kernels are compiled too.
+    """
     report(Stage("compiling kernels"))
     with tempfile.TemporaryDirectory(prefix="emoga-warm-up-") as folder:
-        fit(_film(_grey_avatar(), Path(folder)), None, preset="fast", iterations=ITERATIONS, gaussians=2000)
+        track = _film(_grey_avatar(), Path(folder))
+        fit(track, None, preset="fast", iterations=ITERATIONS, gaussians=2000, device="cpu")
+    resolve_device("auto")
 
 
 def _grey_avatar() -> Avatar:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import emoga
-from emoga.errors import InputError, Interrupted, MissingComponent
+from emoga.errors import InputError, Interrupted
 from emoga_cli.options import DeviceOption, JsonOption, QuietOption, SeedOption, ThreadsOption, VerboseOption
 from emoga_cli.progress import Progress
 
@@ -42,6 +42,7 @@ class Session:
         self.name = name
         self.json: bool = options["json"]
         self.device: str = options.get("device", "cpu")
+        self._computed_on = "cpu"
         self.seed: int = options.get("seed", 0)
         self.threads: int = options.get("threads") or os.cpu_count() or 1
         self.report = Progress(options["quiet"], options["verbose"])
@@ -62,14 +63,14 @@ class Session:
         self.finish({"plan": vars(plan)}, plan.text())
 
     def torch_device(self) -> str:
-        """ "cpu" or "cuda". Raises MissingComponent when CUDA is asked for and not usable."""
-        import torch
+        """ "cpu" or "cuda", found out now. Raises MissingComponent when CUDA is asked for and not usable."""
+        from emoga.progress import Note
+        from emoga.render.gsplat_kernels import no_gpu, resolve_device, why_unusable
 
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise MissingComponent(
-                "--device cuda: no usable NVIDIA GPU or a CPU-only torch; `emoga doctor` tells more"
-            )
-        return _resolved(self.device)
+        self._computed_on = resolve_device(self.device)
+        if self.device == "auto" and self._computed_on == "cpu" and not no_gpu():
+            self.report(Note(f"there is a GPU, but the CPU computes: {why_unusable()}"))
+        return self._computed_on
 
     def refuse_json_with_stream(self, output: object) -> None:
         """stdout can carry the result file or the JSON object, not both."""
@@ -82,7 +83,7 @@ class Session:
             "seconds": round(time.perf_counter() - self._started, 3),
             "peak_rss_mb": peak_rss_mb(),
             "version": emoga.__version__,
-            "device": _resolved(self.device),
+            "device": self._computed_on,
             "threads": self.threads,
             "seed": self.seed,
         }
@@ -168,10 +169,3 @@ def _limit_threads(count: int) -> None:
     if "numba" in sys.modules:
         numba = sys.modules["numba"]
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-
-
-def _resolved(device: str) -> str:
-    if device != "auto":
-        return device
-    torch = sys.modules.get("torch")
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"

@@ -98,12 +98,12 @@ def dying_at(iteration: int):
 
 
 def test_a_killed_fit_resumes_to_the_same_bits(track, tmp_path):
-    whole, _ = fit(track, tmp_path / "whole.h5", preset=PRESET)
+    whole, _ = fit(track, tmp_path / "whole.h5", preset=PRESET, device="cpu")
     output = tmp_path / "cut.h5"
     with pytest.raises(Killed):
-        fit(track, output, preset=PRESET, report=dying_at(30))
+        fit(track, output, preset=PRESET, report=dying_at(30), device="cpu")
     assert checkpoint_path(output).exists() and not output.exists()
-    resumed, _ = fit(track, output, preset=PRESET, resume=True)
+    resumed, _ = fit(track, output, preset=PRESET, resume=True, device="cpu")
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh", "binding", "labels"):
         assert torch.equal(getattr(whole.gaussians, name), getattr(resumed.gaussians, name)), name
     assert torch.equal(whole.motion.params.expr, resumed.motion.params.expr)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
+from pytorch3d_stand_in import pytorch3d_modules
 
 from emoga.errors import InputError, MissingComponent
 from emoga.render import interpolate, rasterize_mesh, soft_silhouette
@@ -265,3 +268,23 @@ def test_pytorch3d_sees_the_same_faces() -> None:
     ours = rasterize_mesh(vertices, faces, viewmats, Ks, WIDTH, HEIGHT)
     theirs = rasterize_mesh(vertices, faces, viewmats, Ks, WIDTH, HEIGHT, backend="pytorch3d")
     assert (ours.face_index == theirs.face_index).double().mean() > 0.995
+
+
+@pytest.mark.parametrize("near", [0.01, 1.5])
+@pytest.mark.parametrize("cull", [False, True])
+def test_pytorch3d_is_called_by_its_conventions(monkeypatch, near: float, cull: bool) -> None:
+    for name, module in pytorch3d_modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    vertices, faces = _ball()
+    if cull:  # an open ball, into which one looks
+        faces = faces[::2]
+    viewmats, Ks = _camera(2)
+    arguments = (vertices, faces, viewmats, Ks, WIDTH, HEIGHT)
+    ours, theirs = (
+        rasterize_mesh(*arguments, near=near, cull_backfaces=cull, backend=backend)
+        for backend in ("cpu", "pytorch3d")
+    )
+    assert (ours.face_index == theirs.face_index).double().mean() > 0.995
+    assert 0.05 < ours.covered.double().mean() < 0.9
+    same = (ours.face_index == theirs.face_index) & ours.covered
+    torch.testing.assert_close(theirs.depth[same], ours.depth[same])

@@ -193,7 +193,7 @@ def _track(line: Line) -> None:
 def _fit(line: Line) -> None:
     fit(
         line.path("track.h5"), line.path("avatar.ply"), preset=line.scale.fit_preset, seed=line.seed,
-        resume=line.resume, overwrite=True, report=line.report,
+        resume=line.resume, overwrite=True, report=line.report, device="cpu",
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from emoga.optimize.scoring import (
     split_pictures,
 )
 from emoga.progress import Reporter, Stage, Step, silent
+from emoga.render.gsplat_kernels import resolve_device
 
 WORST = 6
 # Pictures of the training split that are measured: they cost time and are of the least interest.
@@ -66,14 +67,14 @@ def evaluate(
     split, spread evenly; default all held-out ones and 64 training ones. baseline: also measure guesses
     without an avatar. weights: folder with LPIPS weights.
 
-    Raises InputError when avatar and track have different heads.
+    Raises InputError when avatar and track have different heads, MissingComponent for a GPU that cannot be used.
     """
     for path in (output, csv, sheet):
         if path is not None and str(path) != "-":
             check_output(path, overwrite)
     avatar = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
     track = track if isinstance(track, Track) else load_track(track, media)
-    renderer = AvatarRenderer(avatar, device=device, backend=backend)
+    renderer = AvatarRenderer(avatar, device=resolve_device(device), backend=backend)
     check_same_head(motion_of_track(track), renderer.puppet.head)
     track = _with_hold_out(track, avatar, hold_out)
     pairs = split_pictures(track.held_out, len(track.cameras), track.frame_count)

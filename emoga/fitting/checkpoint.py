@@ -73,17 +73,18 @@ def load_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
                 f"{path}: belongs to a fit with other settings or another track; "
                 "run with the same ones, or without --resume"
             )
-        arrays = {item.name: _read(file, f"gaussians/{item.name}") for item in fields(Gaussians)}
+        device = trainer.splats.slope.device
+        arrays = {item.name: _read(file, f"gaussians/{item.name}", device) for item in fields(Gaussians)}
         count = arrays["means"].shape[0]
         if any(value.shape[0] != count for value in arrays.values()):
             raise InputError(f"{path}: damaged, its arrays differ in length; run without --resume")
         splats = Splats.start(Gaussians(**arrays), trainer.splats.triangles)
-        splats.slope, splats.seen = _read(file, "slope"), _read(file, "seen")
-        splats.states = {name: _read_state(file, f"adam/{name}") for name in PARAMETERS}
+        splats.slope, splats.seen = _read(file, "slope", device), _read(file, "seen", device)
+        splats.states = {name: _read_state(file, f"adam/{name}", device) for name in PARAMETERS}
         motion = trainer.motion
         for name in motion.corrections:
-            motion.corrections[name] = _read(file, f"corrections/{name}")
-            motion.states[name] = _read_state(file, f"motion_adam/{name}")
+            motion.corrections[name] = _read(file, f"corrections/{name}", device)
+            motion.states[name] = _read_state(file, f"motion_adam/{name}", device)
         trainer.splats, trainer.iteration = splats, int(file.attrs["iteration"])
 
 
@@ -92,9 +93,9 @@ def _write(file: h5py.File, name: str, value: torch.Tensor) -> None:
     file.create_dataset(name, data=value.detach().cpu().numpy(), track_times=False)
 
 
-def _read(file: h5py.File, name: str) -> torch.Tensor:
-    return torch.from_numpy(read_array(file, name, kind="fiu"))
+def _read(file: h5py.File, name: str, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(read_array(file, name, kind="fiu")).to(device)
 
 
-def _read_state(file: h5py.File, name: str) -> AdamState:
-    return AdamState(*(_read(file, f"{name}/{part}") for part in ("mean", "square", "steps")))
+def _read_state(file: h5py.File, name: str, device: torch.device) -> AdamState:
+    return AdamState(*(_read(file, f"{name}/{part}", device) for part in ("mean", "square", "steps")))

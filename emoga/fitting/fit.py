@@ -31,6 +31,7 @@ from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.start import FLATNESS, start_gaussians
 from emoga.fitting.trainer import Trainer
+from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
 from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, HeadParams, load_head
@@ -41,6 +42,7 @@ from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.progress import Note, Reporter, Stage, silent
+from emoga.render.gsplat_kernels import resolve_device
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
 SIGHTINGS = 24
@@ -73,16 +75,16 @@ def fit(
     track held out. iterations, gaussians (budget), sh_degree (0 to 3) override the
     preset. refine_motion corrects pose and expression of the training frames along the way (when None, with
     several cameras). keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
-    beside the output.
+    beside the output. device: "auto" takes a GPU where everything it needs works.
 
-    Raises InputError for unusable tracks, heads, presets or outputs.
+    Raises InputError for unusable tracks, heads, presets or outputs, MissingComponent when CUDA is asked for
+    and not usable.
     """
     started = time.monotonic()
     if output is not None:
         check_output(output, overwrite)
         format_of(output)
-    if device not in ("auto", "cpu"):
-        raise InputError(f"device {device!r}: fitting runs on the CPU for now; pass cpu or auto")
+    device = resolve_device(device)
     known = find_preset(preset) if isinstance(preset, str) else preset
     name = preset if isinstance(preset, str) else "own"
     track = track if isinstance(track, Track) else load_track(track, media)
@@ -92,7 +94,7 @@ def fit(
     held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
-    session = prepare(track, held_out, chosen, rig, seed, report)
+    session = prepare(track, held_out, chosen, rig, seed, report, device)
     checkpoint = None if output is None else checkpoint_path(output)
     _train(session.trainer, checkpoint, fingerprint(track, held_out, chosen, rig, seed), resume, report)
     avatar = session.avatar(keep_shoulders)
@@ -161,10 +163,10 @@ class FitSession:
     def avatar(self, keep_shoulders: bool) -> Avatar:
         """The avatar as it stands; the sink below the collar goes unless it is to be kept."""
         trainer, track = self.trainer, self.track
-        gaussians = trainer.splats.gaussians.detach()
+        gaussians = trainer.splats.gaussians.detach().to("cpu")
         if not keep_shoulders:
             gaussians = gaussians.select(gaussians.binding >= 0)
-        params = trainer.motion.refined()
+        params = trainer.motion.refined().to("cpu")
         motion = Motion(track.head_name, track.head_version, track.head_checksum, params, track.fps)
         frames = self.held_out.training_frames(track.frame_count)
         return Avatar(
@@ -208,9 +210,15 @@ class FitSession:
 
 
 def prepare(
-    track: Track, held_out: HeldOut, preset: Preset, rig_name: str, seed: int, report: Reporter
+    track: Track,
+    held_out: HeldOut,
+    preset: Preset,
+    rig_name: str,
+    seed: int,
+    report: Reporter,
+    device: str = "cpu",
 ) -> FitSession:
-    """Load the pictures and place the first Gaussians."""
+    """Load the pictures and place the first Gaussians; the trainer then works on `device`."""
     head = load_head(track.head_name)
     if head.checksum != track.head_checksum:
         raise InputError(
@@ -241,6 +249,8 @@ def prepare(
     splats = Splats.start(gaussians, len(head.faces))
     turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None
     trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned)
+    if device != "cpu":
+        trainer = trainer_on(device, trainer)
     return FitSession(track, held_out, head, rig_name, trainer)
 
 

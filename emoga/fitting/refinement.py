@@ -40,16 +40,14 @@ class MotionRefinement:
 
     def update(self, frame: int, params: HeadParams, scale: float) -> None:
         """One Adam step for a frame from the gradients on what `of_frame` gave; `scale` multiplies rates."""
-        row = torch.zeros(self.base.frames, dtype=torch.bool)
-        row[frame] = True
+        here = slice(frame, frame + 1)
         for name in MOTION:
             gradient = getattr(params, name).grad
             if gradient is None:
                 continue
-            spread = torch.zeros_like(self.corrections[name])
-            spread[frame] = gradient[0]
-            adam_step(self.corrections[name], spread, self.states[name], self.rates[name] * scale, row)
-            self.corrections[name][frame] *= 1 - SHRINK
+            value, state = self.corrections[name][here], self.states[name].select(here)
+            adam_step(value, gradient, state, self.rates[name] * scale)
+            value *= 1 - SHRINK
 
     def centre(self, frames: list[int]) -> None:
         """Take the mean over training frames out: what all frames share belongs into the Gaussians.

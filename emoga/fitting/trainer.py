@@ -18,7 +18,7 @@ from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.sink import ROOT
 from emoga.fitting.start import FIXED_SHARE
 from emoga.fitting.turned import TurnedPictures
-from emoga.head import Head, Identity
+from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
 from emoga.optimize.regularise import Tether, add_tether
@@ -57,23 +57,22 @@ class Trainer:
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
-        loss, count = 0.0, 0
+        losses: list[torch.Tensor] = []
         while self.iteration < until:
-            loss += self.step()
-            count += 1
+            losses.append(self.step())
             if self.iteration % REPORT_EVERY == 0 or self.iteration == until:
-                report(Step(self.iteration, {"loss": loss / count, "gaussians": float(len(self.splats))}))
-                loss, count = 0.0, 0
+                loss = sum(map(float, losses)) / len(losses)
+                report(Step(self.iteration, {"loss": loss, "gaussians": float(len(self.splats))}))
+                losses = []
 
-    def step(self) -> float:
-        """One picture: gradients, updates, statistics. Returns the loss."""
+    def step(self) -> torch.Tensor:
+        """One picture: gradients, updates, statistics. Returns the loss, which nobody has waited for yet."""
         progress = self.iteration / self.preset.iterations
         example = self.next_example(progress)
         learning = self.preset.refine_motion and progress >= WARM_UP
         params = self.motion.of_frame(example.frame, learning)
-        _, frames = pose_frames(self.identity, self.rig, params, 0)
-        rendering = self.render(example, frames)
-        loss = picture_loss(rendering, example)
+        rendering = self.render(example, self.pose(params))
+        loss = self.loss(rendering, example)
         loss.backward()
         self.splats.observe(rendering.statistics.means2d_grad[0], rendering.statistics.visible[0])
         self._update(rendering, progress)
@@ -83,7 +82,15 @@ class Trainer:
             self._learn_turned(progress)
         self.iteration += 1
         self._control(progress)
-        return float(loss.detach())
+        return loss.detach()
+
+    def pose(self, params: HeadParams) -> TriangleFrames:
+        """Frames of the one frame of `params`."""
+        return pose_frames(self.identity, self.rig, params, 0)[1]
+
+    def loss(self, rendering: Rendering, example: Example) -> torch.Tensor:
+        """What the step makes smaller."""
+        return picture_loss(rendering, example)
 
     def next_example(self, progress: float) -> Example:
         """Pictures in a fresh random order every epoch, each epoch seeded by its number."""
@@ -91,7 +98,7 @@ class Trainer:
         epoch, position = divmod(self.iteration, len(pairs))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
-        head_only = bool(self._sink.any()) and self.iteration % SINK_EVERY != 0
+        head_only = self._has_sink() and self.iteration % SINK_EVERY != 0
         backdrop = _backdrop(np.random.default_rng([self.seed, self.iteration, 1]))
         return self.pictures.example(*pairs[order[position]], self._coarse(progress), head_only, backdrop)
 
@@ -101,17 +108,23 @@ class Trainer:
     def _learn_turned(self, progress: float) -> None:
         """One update from a picture turned to where the camera never was."""
         generator = np.random.default_rng([self.seed, self.iteration, 2])
-        example, params = self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
-        _, frames = pose_frames(self.identity, self.rig, params, 0)
-        rendering = self.render(example, frames)
-        picture_loss(rendering, example).backward()
+        example, params = self.draw_turned(generator, progress)
+        rendering = self.render(example, self.pose(params))
+        self.loss(rendering, example).backward()
         self._update(rendering, progress)
+
+    def draw_turned(self, generator: np.random.Generator, progress: float) -> tuple[Example, HeadParams]:
+        """A turned picture and the head's parameters in it."""
+        return self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
 
     def _update(self, rendering: Rendering, progress: float) -> None:
         """Move the visible Gaussians by the gradients at hand and the pull of their tethers."""
         visible = rendering.statistics.visible[0]
         add_tether(self.splats.gaussians, visible, self._tether())
         self.splats.update(self._gaussian_rates(progress), visible)
+
+    def _has_sink(self) -> bool:
+        return bool(self._sink.any())
 
     @property
     def _sink(self) -> torch.Tensor:
@@ -135,7 +148,7 @@ class Trainer:
     def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
         rates = self.rates
         geometry, color = decayed(1.0, rates.decay, progress), decayed(1.0, rates.color_decay, progress)
-        sh = torch.full(self.splats.gaussians.sh.shape[1:], rates.sh_rest * color)
+        sh = torch.full_like(self.splats.gaussians.sh[0].detach(), rates.sh_rest * color)
         sh[0] = rates.sh * color
         return {
             "means": rates.means * geometry,
@@ -153,7 +166,7 @@ class Trainer:
         reach = torch.ones(len(self.head.region_names) + 1)
         for name, distance in REACH.items():
             reach[self.head.region_names.index(name)] = distance
-        distance = reach[gaussians.labels.long()]
+        distance = reach.to(gaussians.means)[gaussians.labels.long()]
         distance[gaussians.binding < 0] = SINK_REACH
         self._tether_of = (self.splats, Tether(distance))
         return self._tether_of[1]
@@ -170,7 +183,9 @@ class Trainer:
         """bool [N]: Gaussians of eyes, teeth and tongue, whose number does not change."""
         names = self.head.region_names
         labels = torch.tensor([names.index(name) for name in FIXED_SHARE if name in names])
-        return torch.isin(gaussians.labels.long(), labels) & (gaussians.binding >= 0)
+        return torch.isin(gaussians.labels.long(), labels.to(gaussians.labels.device)) & (
+            gaussians.binding >= 0
+        )
 
 
 def _backdrop(generator: np.random.Generator) -> np.ndarray | None:

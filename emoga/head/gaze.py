@@ -20,7 +20,7 @@ def gaze_matrix(angles: torch.Tensor) -> torch.Tensor:
     up, down, inward, outward = angles.unbind()
     zero = torch.zeros_like(up)
     left = torch.stack([-up, zero, down, zero, zero, -inward, zero, outward]).reshape(4, 2)
-    right = left * torch.tensor([1.0, -1.0], dtype=angles.dtype, device=angles.device)
+    right = torch.cat([left[:, :1], -left[:, 1:]], 1)
     matrix = angles.new_zeros(8, 6)
     matrix[:4, 0:2] = left
     matrix[4:, 3:5] = right
@@ -29,16 +29,18 @@ def gaze_matrix(angles: torch.Tensor) -> torch.Tensor:
 
 def lid_weights(gaze: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     """How far the lids follow a gaze [T,6]: weights [T,8] of the lid parts of UNITS, smooth at zero."""
-    eyes = gaze.reshape(-1, 2, 3)
-    pitch, yaw = -eyes[..., 0], eyes[..., 1] * torch.tensor([1.0, -1.0], dtype=gaze.dtype, device=gaze.device)
-    signed = torch.stack([pitch, -pitch, -yaw, yaw], -1) / angles
+    signed = _signed_turns(gaze) / angles
     soft = 0.5 * (signed + (signed * signed + SOFTNESS**2).sqrt() - SOFTNESS)
     return REACH * torch.tanh(soft / REACH).reshape(-1, 8)
 
 
 def weights_from_gaze(gaze: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     """UNITS weights [T,8] in 0..1 that describe a gaze [T,6], for formats that know only units."""
+    return (_signed_turns(gaze) / angles).clamp(0, 1).reshape(-1, 8)
+
+
+def _signed_turns(gaze: torch.Tensor) -> torch.Tensor:
+    """How far each eye of a gaze [T,6] turns up, down, in and out, [T,2,4] radians; opposites are negatives."""
     eyes = gaze.reshape(-1, 2, 3)
-    pitch, yaw = -eyes[..., 0], eyes[..., 1] * torch.tensor([1.0, -1.0], dtype=gaze.dtype, device=gaze.device)
-    signed = torch.stack([pitch, -pitch, -yaw, yaw], -1) / angles
-    return signed.clamp(0, 1).reshape(-1, 8)
+    pitch, yaw = -eyes[..., 0], torch.stack([eyes[:, 0, 1], -eyes[:, 1, 1]], 1)
+    return torch.stack([pitch, -pitch, -yaw, yaw], -1)

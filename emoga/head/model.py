@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 
 import torch
 
@@ -22,6 +23,12 @@ REST_CLEARANCE = 0.0005  # the same of a person at rest; the template has more
 POCKET_DEPTH = 0.001  # metres that the inside of a closed lid stays below the eyeball's surface
 LID_SOFTNESS = 0.00015
 BIND_JAW_OPEN = 0.04
+
+
+@lru_cache(maxsize=256)
+def _columns(indices: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Indices on a device, kept: a list would be copied there anew every time, and the GPU waited for."""
+    return torch.tensor(indices, device=device)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ class Head:
 
     def units_to_gaze(self, expr: torch.Tensor) -> torch.Tensor:
         """Gaze [T,6] (axis-angle, left then right) that the eyeLook units of expr [T,E] stand for."""
-        return expr[..., self.gaze_units] @ gaze_matrix(self.gaze_angles).to(expr)
+        columns = _columns(tuple(self.gaze_units), expr.device)
+        return expr.index_select(-1, columns) @ gaze_matrix(self.gaze_angles).to(expr)
 
     def gaze_to_units(self, eyes: torch.Tensor) -> torch.Tensor:
         """eyeLook weights [T,8] in the order of `gaze_units` that describe a gaze [T,6]."""
@@ -214,16 +222,17 @@ class Identity:
     ) -> torch.Tensor:
         """Vertices [T,V,3] of T frames: expr [T,E]; rotation, neck, jaw, translation [T,3]; eyes [T,6].
 
-        Missing ones are zero. Differentiable. `eyes` adds to the gaze that eyeLook units in expr stand for;
-        the lids follow the sum. jawOpen turns the jaw joint, `jaw` turns it further.
+        Missing ones are zero; all go to the person's device and dtype. Differentiable. `eyes` adds to the gaze
+        that eyeLook units in expr stand for; the lids follow the sum. jawOpen turns the jaw joint, `jaw` turns
+        it further.
         """
         expr = expr.to(self.rest)
         zero = expr.new_zeros(expr.shape[0], 3)
         rotation, neck, jaw, translation = (
-            zero if x is None else x for x in (rotation, neck, jaw, translation)
+            zero if x is None else x.to(self.rest) for x in (rotation, neck, jaw, translation)
         )
         gaze = self.head.units_to_gaze(expr)
-        gaze = gaze if eyes is None else gaze + eyes
+        gaze = gaze if eyes is None else gaze + eyes.to(self.rest)
         local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
         local = self._slide_lids(local, self._blinks(expr))
         turn = axis_angle_to_matrix(rotation)
@@ -250,7 +259,8 @@ class Identity:
 
     def _blinks(self, expr: torch.Tensor) -> torch.Tensor:
         """How far the left and right lids are closed, [T,2] in 0..1."""
-        return expr[:, [self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")]].clamp(0, 1)
+        lids = self.head.unit("eyeBlinkLeft"), self.head.unit("eyeBlinkRight")
+        return expr.index_select(1, _columns(lids, expr.device)).clamp(0, 1)
 
     def _weights(self, expr: torch.Tensor, gaze: torch.Tensor) -> torch.Tensor:
         """Unit weights [T,E] as they act: lids follow this gaze, mouthClose closes only what jawOpen opened."""
@@ -259,7 +269,7 @@ class Identity:
         follow = follow * (1 - self._blinks(expr)).repeat_interleave(4, dim=1)
         jaw, mouth = self.head.unit("jawOpen"), self.head.unit("mouthClose")
         closing = torch.minimum(expr[:, mouth], expr[:, jaw].clamp_min(0))[:, None]
-        columns = torch.tensor([*self.head.gaze_units, mouth], device=expr.device)
+        columns = _columns((*self.head.gaze_units, mouth), expr.device)
         return expr.index_copy(1, columns, torch.cat([follow, closing], 1))
 
     def _slide_lids(self, local: torch.Tensor, blinks: torch.Tensor) -> torch.Tensor:
@@ -291,9 +301,9 @@ class Identity:
         expr = expr.to(self.rest)
         zero = expr.new_zeros(expr.shape[0], 3)
         motion = (rotation, neck, jaw, translation)
-        rotation, neck, jaw, translation = (zero if x is None else x for x in motion)
+        rotation, neck, jaw, translation = (zero if x is None else x.to(self.rest) for x in motion)
         gaze = self.head.units_to_gaze(expr)
-        local = self._bones(expr, neck, jaw, gaze if eyes is None else gaze + eyes)
+        local = self._bones(expr, neck, jaw, gaze if eyes is None else gaze + eyes.to(self.rest))
         turned = axis_angle_to_matrix(rotation)[:, None] @ local
         return torch.cat([turned[..., :3], turned[..., 3:] + translation[:, None, :, None]], -1)
 

@@ -1,4 +1,7 @@
-"""Adam whose state follows Gaussians that come and go, and that leaves unseen Gaussians alone."""
+"""Adam whose state follows Gaussians that come and go, and that leaves unseen Gaussians alone.
+
+gsplat's SelectiveAdam also leaves the unseen alone, but it has no bias correction and one rate per array.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ class AdamState:
         steps = torch.zeros(value.shape[0], dtype=torch.int32, device=value.device)
         return cls(torch.zeros_like(value), torch.zeros_like(value), steps)
 
-    def select(self, rows: torch.Tensor) -> AdamState:
-        """The state of some rows, by index or by mask."""
+    def select(self, rows: torch.Tensor | slice) -> AdamState:
+        """The state of some rows, by index or by mask; a slice shares its memory with this one."""
         return AdamState(self.mean[rows], self.square[rows], self.steps[rows])
 
     def extended(self, count: int) -> AdamState:
@@ -63,14 +66,26 @@ def adam_step(
         rates = torch.as_tensor(rate, dtype=torch.float32).expand(value.shape[1:]).reshape(-1).contiguous()
         run_parallel(_adam_rows, *flat, *moments, state.steps.numpy(), rows.numpy(), rates.numpy())
         return
-    taken = gradient[rows]
-    state.steps[rows] += 1
-    state.mean[rows] = BETAS[0] * state.mean[rows] + (1 - BETAS[0]) * taken
-    state.square[rows] = BETAS[1] * state.square[rows] + (1 - BETAS[1]) * taken * taken
-    steps = state.steps[rows].reshape(-1, *[1] * (value.ndim - 1)).to(value)
-    mean = state.mean[rows] / (1 - BETAS[0] ** steps)
-    square = state.square[rows] / (1 - BETAS[1] ** steps)
-    value[rows] -= rate * mean / (square.sqrt() + EPSILON)
+    _adam_torch(value, gradient, state, rate, rows)
+
+
+def _adam_torch(
+    value: torch.Tensor,
+    gradient: torch.Tensor,
+    state: AdamState,
+    rate: float | torch.Tensor,
+    rows: torch.Tensor,
+) -> None:
+    """Rows that take no part are weighted with 0: picking them would need their number, and the host wait."""
+    state.steps.add_(rows)
+    part = rows.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
+    state.mean.lerp_(gradient, (1 - BETAS[0]) * part)
+    state.square.lerp_(gradient * gradient, (1 - BETAS[1]) * part)
+    steps = state.steps.clamp_min(1).to(value.dtype).reshape(part.shape)
+    first, second = 1 - BETAS[0] ** steps, 1 - BETAS[1] ** steps
+    value.addcdiv_(
+        state.mean * (part / first * rate), (state.square / second).sqrt_().add_(EPSILON), value=-1
+    )
 
 
 @kernel

@@ -44,7 +44,7 @@ def refine(splats: Splats, density: Density, fixed: torch.Tensor) -> Splats:
     chosen = _hardest_pulled(splats, fixed, room)
     if len(chosen):
         children = split(splats.gaussians.select(chosen).detach())
-        keep = torch.ones(len(splats), dtype=torch.bool)
+        keep = torch.ones_like(fixed)
         keep[chosen] = False
         splats = splats.select(keep).extended(children)
     splats.forget()
@@ -61,7 +61,7 @@ def removable(splats: Splats, density: Density, fixed: torch.Tensor) -> torch.Te
     # The most opaque Gaussian of each triangle stays whatever happens.
     order = torch.argsort(gaussians.logit_opacities, descending=True, stable=True)
     order = order[torch.argsort(rows[order], stable=True)]
-    first = torch.ones(len(order), dtype=torch.bool)
+    first = torch.ones_like(going)
     first[1:] = rows[order][1:] != rows[order][:-1]
     going[order[first]] = False
     return going

@@ -28,6 +28,9 @@ class Tether:
 
 def add_tether(gaussians: Gaussians, visible: torch.Tensor, tether: Tether) -> None:
     """Add to the gradients of means and log_scales those of the mean excess over visible [N] Gaussians."""
+    if gaussians.means.device.type != "cpu":
+        _add_tether_torch(gaussians, visible, tether)
+        return
     count = max(1, int(visible.sum()))
     means, log_scales = gaussians.means, gaussians.log_scales
     distance = tether.distance.expand(len(gaussians)).contiguous()
@@ -36,6 +39,19 @@ def add_tether(gaussians: Gaussians, visible: torch.Tensor, tether: Tether) -> N
         np.float32(tether.scale), np.float32(tether.distance_weight / count),
         np.float32(tether.scale_weight / count), means.grad.numpy(), log_scales.grad.numpy(),
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _add_tether_torch(gaussians: Gaussians, visible: torch.Tensor, tether: Tether) -> None:
+    """The same on any device, without asking it for numbers."""
+    means, log_scales = gaussians.means, gaussians.log_scales
+    share = visible / visible.sum().clamp_min(1)
+    length = means.norm(dim=1)
+    pull = torch.where(length > tether.distance, tether.distance_weight * share / length, 0)
+    means.grad.addcmul_(pull[:, None], means)
+    scales = log_scales.exp()
+    pull = torch.where(scales > tether.scale, tether.scale_weight * share[:, None], 0)
+    log_scales.grad.addcmul_(pull, scales)
 
 
 @kernel

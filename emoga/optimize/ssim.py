@@ -23,7 +23,14 @@ C2 = 0.03**2
 
 _TAPS = 2 * RADIUS + 1
 _window = np.exp(-((np.arange(_TAPS) - RADIUS) ** 2) / (2 * SIGMA**2))
-_WEIGHTS = tuple(np.float32(w) for w in _window / _window.sum())
+
+
+def window_weights() -> np.ndarray:
+    """The 11 weights of the window along one axis, float64, of sum 1."""
+    return _window / _window.sum()
+
+
+_WEIGHTS = tuple(np.float32(w) for w in window_weights())
 _ROWS = 16  # rows per piece of work
 _PAD = 3 * RADIUS
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
@@ -200,7 +207,7 @@ def ssim_map(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Structural similarity [B,H,W,3] of pictures a, b [B,H,W,3] in 0..1, per pixel and channel.
 
     Gaussian window, sigma 1.5, 11x11, data range 1; outside the picture both are taken as 0. Gradients
-    flow to both. CPU float32 runs compiled; other devices and dtypes run `ssim_map_reference`.
+    flow to both. CPU float32 runs compiled, other dtypes `ssim_map_reference`, GPUs `ssim_map_banded`.
 
     Raises InputError when the shapes differ or are not [B,H,W,3].
     """
@@ -208,12 +215,16 @@ def ssim_map(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         raise InputError(f"ssim_map: shapes {tuple(a.shape)} and {tuple(b.shape)} must both be [B,H,W,3]")
     if a.device.type == "cpu" and a.dtype == b.dtype == torch.float32:
         return _SsimMap.apply(a, b)
+    if a.device.type != "cpu":
+        from emoga.optimize.ssim_torch import ssim_map_banded
+
+        return ssim_map_banded(a, b)
     return ssim_map_reference(a, b)
 
 
 def ssim_map_reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """`ssim_map` in plain torch, on any device and float dtype."""
-    window = torch.as_tensor(_window / _window.sum(), dtype=a.dtype, device=a.device)
+    window = torch.as_tensor(window_weights(), dtype=a.dtype, device=a.device)
     kernel_2d = torch.outer(window, window).expand(3, 1, _TAPS, _TAPS)
 
     def blur(image: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,7 @@ from emoga.head import Head
 from emoga.images import to_uint8
 from emoga.motion import Motion, read_motion
 from emoga.optimize.picture import AvatarRenderer
+from emoga.optimize.playback import Player
 from emoga.progress import Reporter, Stage, Step, silent
 from emoga.reenactment.cameras import Orbit, fitted_camera, orbited, parse_orbit, portrait_camera, swing
 from emoga.reenactment.drawing import draw_in_order
@@ -41,7 +42,9 @@ from emoga.reenactment.outputs import (
     open_sink,
     straight_alpha,
 )
+from emoga.reenactment.playing import play_into
 from emoga.render import Rendering
+from emoga.render.gsplat_kernels import resolve_device
 
 Pose = Literal["auto", "relative", "absolute", "still"]
 WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
@@ -97,9 +100,10 @@ def reenact(
     whose sound goes into the mp4. mark: metadata says that the pictures are synthetic. resume: go on with
     a folder of pictures.
 
-    Raises InputError for bad input, before anything is written.
+    Raises InputError for bad input, MissingComponent for a GPU that cannot be used, before anything is written.
     """
     began = time.perf_counter()
+    device = resolve_device(device)
     check_reenact_output(output, overwrite, resume, audio_from is not None)
     if not isinstance(avatar, Avatar):
         avatar = load_avatar(avatar)
@@ -128,8 +132,11 @@ def reenact(
         output, score.fps, shape, mark=mark, overwrite=overwrite, resume=resume, plan=plan,
         audio_from=audio_from,
     ) as sink:  # fmt: skip
-        renderer = AvatarRenderer(avatar, device=device, backend=backend)
-        drawn = _draw(renderer, score, cameras, colour, sink, report)
+        if device == "cuda":
+            drawn = play_into(sink, Player(avatar, device, backend), score, cameras, colour, report)
+        else:
+            renderer = AvatarRenderer(avatar, device=device, backend=backend)
+            drawn = _draw(renderer, score, cameras, colour, sink, report)
     elapsed = time.perf_counter() - began
     return Reenactment(str(output), score.frame_count, drawn, score.fps, *shape, elapsed)
 

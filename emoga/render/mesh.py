@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,8 @@ def rasterize_mesh(
     vertices [V,3] or [C,V,3] metres, faces [F,3] (counter-clockwise seen from outside), viewmats [C,4,4],
     Ks [C,3,3] pixels. Faces with a corner nearer than `near` metres are left out; `cull_backfaces` leaves
     out those seen from inside. Barycentrics and depth carry gradients to vertices, viewmats and Ks;
-    coverage does not (see `soft_silhouette`). `auto` takes `pytorch3d` for CUDA tensors, else `cpu`.
+    coverage does not (see `soft_silhouette`). `auto` takes `pytorch3d` for CUDA tensors where it is
+    installed, else `cpu`, which brings tensors of other devices to the host and its results back.
 
     Raises InputError when shapes disagree, MissingComponent when pytorch3d is asked for and absent.
     """
@@ -63,7 +65,8 @@ def rasterize_mesh(
     points = to_camera(vertices, viewmats)
     faces = faces.long()
     if backend == "auto":
-        backend = "pytorch3d" if vertices.is_cuda else "cpu"
+        there = vertices.is_cuda and importlib.util.find_spec("pytorch3d") is not None
+        backend = "pytorch3d" if there else "cpu"
     if backend == "pytorch3d":
         face_index = _rasterize_pytorch3d(points, faces, Ks, width, height, near, cull_backfaces)
     elif backend == "cpu":
@@ -90,18 +93,31 @@ def to_pixels(points: torch.Tensor, Ks: torch.Tensor) -> torch.Tensor:
 
 
 def _rasterize_cpu(points, faces, Ks, width, height, near, cull_backfaces):
-    points = points.detach().double().numpy()
-    faces = np.ascontiguousarray(faces.numpy(), np.int32)
+    device = points.device
+    faces = np.ascontiguousarray(faces.cpu().numpy(), np.int32)
+    points, Ks = (part.detach().double().cpu().numpy() for part in (points, Ks))
     results = [
         rasterize_faces(p, faces, K, width, height, near, cull_backfaces)
-        for p, K in zip(points, Ks.detach().double().numpy(), strict=True)
+        for p, K in zip(points, Ks, strict=True)
     ]
-    face_index, bary, depth = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*results, strict=True))
+    arrays = (torch.from_numpy(np.stack(parts)).to(device) for parts in zip(*results, strict=True))
+    face_index, bary, depth = arrays
     return face_index.long(), bary, depth
 
 
+def pytorch3d_camera(Ks: torch.Tensor, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Focal lengths and principal points [C,2] of Ks [C,3,3] in pytorch3d's units.
+
+    Its x points left and its y up, 0 is the middle of the picture and the shorter side goes from -1 to 1. Its
+    cameras in pixels changed their meaning between versions; this one has not.
+    """
+    half = min(width, height) / 2
+    middle = Ks.new_tensor([width / 2, height / 2])
+    return torch.stack([Ks[:, 0, 0], Ks[:, 1, 1]], -1) / half, (middle - Ks[:, :2, 2]) / half
+
+
 def _rasterize_pytorch3d(points, faces, Ks, width, height, near, cull_backfaces):
-    """face_index [C,H,W] from pytorch3d, whose screen axes point left and up."""
+    """face_index [C,H,W] from pytorch3d, in float32: its kernels know no other type."""
     try:
         from pytorch3d.renderer import MeshRasterizer, PerspectiveCameras, RasterizationSettings
         from pytorch3d.structures import Meshes
@@ -109,21 +125,17 @@ def _rasterize_pytorch3d(points, faces, Ks, width, height, near, cull_backfaces)
         raise MissingComponent(
             "pytorch3d is not installed; install it, or rasterize the mesh with backend 'cpu'"
         ) from error
+    points, Ks = points.detach().float(), Ks.detach().float()
     flip = points.new_tensor([-1.0, -1.0, 1.0])
     # A face too near is made a point: pytorch3d would clip it where ours leaves it out.
     keep = (points[:, faces, 2] > near).all(-1)
     face_lists = [torch.where(k[:, None], faces, faces[:, :1]) for k in keep]
-    camera = PerspectiveCameras(
-        focal_length=torch.stack([Ks[:, 0, 0], Ks[:, 1, 1]], -1),
-        principal_point=Ks[:, :2, 2],
-        image_size=torch.tensor([[height, width]] * len(Ks), device=points.device),
-        in_ndc=False,
-        device=points.device,
-    )
+    focal, principal = pytorch3d_camera(Ks, width, height)
+    camera = PerspectiveCameras(focal_length=focal, principal_point=principal, device=points.device)
     settings = RasterizationSettings(
         image_size=(height, width), blur_radius=0.0, faces_per_pixel=1, cull_backfaces=cull_backfaces
     )
-    meshes = Meshes(list((points * flip).detach()), face_lists)
+    meshes = Meshes(list(points * flip), face_lists)
     packed = MeshRasterizer(camera, settings)(meshes).pix_to_face[..., 0]
     offset = torch.arange(len(Ks), device=points.device)[:, None, None] * faces.shape[0]
     return torch.where(packed >= 0, packed - offset, -1)

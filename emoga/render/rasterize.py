@@ -80,10 +80,65 @@ def rasterize(
     )
 
 
+def rasterize_frames(
+    means: torch.Tensor,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    opacities: torch.Tensor,
+    colors: torch.Tensor,
+    viewmats: torch.Tensor,
+    Ks: torch.Tensor,
+    width: int,
+    height: int,
+    *,
+    background: torch.Tensor | None = None,
+    near: float = 0.01,
+    backend: Backend = "auto",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Splat B posed frames, each into its own C cameras: image [B,C,H,W,3] and alpha [B,C,H,W,1].
+
+    As `rasterize`, with a leading B on every argument but the background [3] or [C,3]; on `cuda` one call draws
+    everything, elsewhere one frame follows the other.
+    """
+    frames, cameras = viewmats.shape[:2]
+    parts = (means, quats, scales, opacities, colors, viewmats, Ks)
+    if viewmats.ndim != 4 or any(part.shape[0] != frames for part in parts):
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+        raise InputError(f"rasterize_frames: {shapes} must all begin with the same number of frames")
+    if _named(backend, means.device) != "cuda":
+        options = {"background": background, "near": near, "backend": backend}
+        drawn = [
+            rasterize(*(part[frame] for part in parts), width, height, **options) for frame in range(frames)
+        ]
+        return torch.stack([one.image for one in drawn]), torch.stack([one.alpha for one in drawn])
+    if background is None:
+        background = means.new_zeros(3)
+    rendering = _backend(backend, means.device)(
+        means,
+        quats,
+        scales,
+        opacities,
+        colors.expand(frames, cameras, -1, 3),
+        viewmats,
+        Ks,
+        width,
+        height,
+        background.to(means.device).expand(frames, cameras, 3),
+        near,
+        False,
+    )
+    return rendering.image, rendering.alpha
+
+
+def _named(name: Backend, device: torch.device) -> str:
+    if name == "auto":
+        return "cuda" if device.type == "cuda" else "cpu"
+    return name
+
+
 def _backend(name: Backend, device: torch.device):
     """The backend's function; imported here so that each is loaded only when used."""
-    if name == "auto":
-        name = "cuda" if device.type == "cuda" else "cpu"
+    name = _named(name, device)
     if name == "reference":
         from emoga.render.reference import rasterize_reference
 

@@ -84,7 +84,7 @@ def register(app: typer.Typer) -> None:
             refine_motion=refine_motion,
             rig=rig,
             keep_shoulders=keep_shoulders,
-            device=session.device,
+            device=session.torch_device(),
             seed=session.seed,
             resume=resume,
             overwrite=overwrite,
