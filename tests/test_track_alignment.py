@@ -18,7 +18,7 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
-from emoga.tracking.alignment import Sights
+from emoga.tracking.alignment import WHOLE, Sights, away_from_lids, spread_points
 from emoga.tracking.inputs import open_clip
 from emoga.tracking.outline import Outline
 from emoga.tracking.silhouettes import visible_regions
@@ -120,3 +120,18 @@ def test_pictures_from_the_same_side_say_most():
     assert sights.expected(sides[:1], torch.tensor([5]))[0].min() > 0.99
     unseen = Sights(details, torch.zeros(2, 1, dtype=torch.float64), sides, torch.tensor([0, 1]))
     assert not unseen.expected(sides[:1], torch.tensor([5]))[1].any()
+
+
+def test_skin_a_blink_folds_is_not_expected_to_look_as_before(head):
+    points = spread_points(head, WHOLE, 2000)
+    expr = torch.zeros(3, len(head.expr_names), dtype=torch.float64)
+    expr[1:, head.unit("eyeBlinkLeft")] = torch.tensor([0.1, 1.0], dtype=torch.float64)
+    expr[:, head.unit("jawOpen")] = 1
+    kept = away_from_lids(head, points, expr)
+    assert (kept[0] == 1).all()
+    closed = replace(HeadParams.zeros(head, 1, torch.float64), expr=expr[2:])
+    opened = replace(closed, expr=expr[:1])
+    moved = points.on_mesh(head.vertices(closed) - head.vertices(opened))[0].norm(dim=-1)
+    assert (moved > 2e-3).sum() > 20
+    assert kept[2, moved > 2e-3].max() < 0.1 and kept[2, moved < 2e-4].min() > 0.9
+    assert (kept[1] >= kept[2]).all() and kept[1].mean() > kept[2].mean()

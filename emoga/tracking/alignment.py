@@ -30,6 +30,8 @@ DETAIL_SPREAD = 0.02  # how far the same place strays in two pictures
 SHARED_DETAIL = 0.4  # neighbouring points err together: each counts as this share of an independent one
 SAME_SIDE = 15.0  # degrees between views of the head within which it looks alike
 OTHER_SIDES = 1e-3
+LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
+LID_MOTION = 1e-3  # metres by which a blink moves skin that then looks like nothing it looked like before
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,17 @@ def _names(tracker: Tracker, frames: list[int]) -> torch.Tensor:
     return views[:, None] * len(tracker.clip.frames) + torch.tensor(frames)
 
 
+def away_from_lids(head: Head, points: SurfacePoints, expr: torch.Tensor) -> torch.Tensor:
+    """How far [T,N] the lids of expressions [T,E] leave each point alone, 0 to 1.
+
+    Skin that folds into a crease or covers the eye is no longer what other pictures lead to expect; expecting
+    it all the same would hold the lids open.
+    """
+    units = [i for i, name in enumerate(head.expr_names) if name in LIDS]
+    moved = points.on_mesh(head.expr_basis[units]).norm(dim=-1)
+    return torch.exp(-((expr[:, units] @ moved / LID_MOTION) ** 2))
+
+
 def _term(
     tracker: Tracker,
     points: SurfacePoints,
@@ -145,6 +158,7 @@ def _term(
     viewmats, Ks = tracker.seen_cameras()
     crops = make_crops(tracker, points, state, frames, *level)
     weights, _ = shown(tracker, points, state, crops)
+    weights = weights * away_from_lids(tracker.head, points, state.params.expr)
     expected, known = sights.expected(_sides(tracker, state), _names(tracker, frames))
     return PhotometricTerm(
         points, viewmats, Ks, crops, expected, weights * known * SHARED_DETAIL / DETAIL_SPREAD**2
