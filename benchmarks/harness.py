@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
+
+WARM_SECONDS = 0.3
 PACKAGES = ("emoga", "torch", "numba", "llvmlite", "numpy", "gsplat")
 
 
@@ -31,6 +34,12 @@ def processor() -> dict[str, Any]:
     return {"processor": name, "cores": os.cpu_count(), "clock_ghz": clock}
 
 
+def lanes() -> int:
+    """float32 lanes of the widest vectors the processor has: 16 with AVX-512, 8 with AVX, else 4."""
+    features = llvmlite.binding.get_host_cpu_features()
+    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages that matter, those installed."""
     found = {"python": platform.python_version()}
@@ -45,13 +54,19 @@ def versions() -> dict[str, str]:
 def median_ms(
     work: Callable[[], Any], repeats: int, warm_up: int = 2, wait: Callable[[], None] = lambda: None
 ) -> tuple[float, float]:
-    """Median and smallest time of `work` in milliseconds; `wait` ends work that runs elsewhere."""
-    times = []
-    for k in range(warm_up + repeats):
+    """Median and smallest time of `work` in milliseconds; `wait` ends work that runs elsewhere.
+
+    Beforehand it runs `warm_up` times and for WARM_SECONDS: processors take a while to spread threads over
+    their cores and to raise the clock, and the first dozen renders would take twice as long as all later ones.
+    """
+    times: list[float] = []
+    begun, run = time.perf_counter(), 0
+    while len(times) < repeats:
         start = time.perf_counter()
         work()
         wait()
-        if k >= warm_up:
+        run += 1
+        if run > warm_up and start - begun > WARM_SECONDS:
             times.append(1e3 * (time.perf_counter() - start))
     return round(statistics.median(times), 3), round(min(times), 3)
 

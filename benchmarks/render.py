@@ -1,14 +1,19 @@
 """Time the splat and mesh rasterizers, SSIM and spherical harmonics.
 
-    python benchmarks/render.py --json benchmarks/results/render.json
+    python benchmarks/render.py --json benchmarks/results/render.json --plot benchmarks/results/render.png
     python benchmarks/render.py --quick
 
 The scene is a head-sized ellipsoid of small Gaussians that fills 60 % of the picture's height. `limit_ms`
-is the time the arithmetic alone would take: contributing (pixel, Gaussian) pairs x 25 instructions over 8
-lanes, all threads and the clock. Brute-force torch, the named peer, is timed where it fits in memory.
+is the time the arithmetic alone would take: contributing (pixel, Gaussian) pairs x 25 instructions over the
+processor's lanes, the threads and the clock. Brute-force torch, the named peer, is timed where it fits in
+memory. The plot shows how cost grows with Gaussians and with pixels, beside lines that grow in proportion.
 """
 
 from __future__ import annotations
+
+import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+
+# isort: split
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -18,9 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import median_ms, print_row, processor, versions, write_report
+from harness import lanes, median_ms, print_row, processor, versions, write_report
 
-import emoga  # noqa: F401  before torch: it sets how torch's threads wait
 from emoga.kernels import kernel
 from emoga.optimize.ssim import ssim_map, ssim_map_reference
 from emoga.render import evaluate_sh, interpolate, rasterize, rasterize_mesh
@@ -134,31 +138,64 @@ def splat_cases(quick: bool) -> list[tuple[str, str, int]]:
     """(Gaussians, size, threads) to time; threads 0 stands for all."""
     if quick:
         return [("20k", "256", 0), ("80k", "512", 0)]
-    sizes = [("80k", size, 0) for size in SIZES]
-    counts = [(count, "512", 0) for count in COUNTS if count != "80k"]
-    return sizes + counts + [("1M", "2048", 0), ("80k", "512", 1), ("20k", "512", 1)]
+    threads = (0, 1) if torch.get_num_threads() > 1 else (0,)
+    return [(count, size, number) for number in threads for count in COUNTS for size in SIZES]
+
+
+def limit_ms(pairs: int, threads: int) -> float | None:
+    """What blending so many pairs takes if nothing but arithmetic takes time; None at an unknown clock."""
+    clock = processor()["clock_ghz"]
+    return round(pairs * INSTRUCTIONS_PER_PAIR / (lanes() * threads * clock * 1e6), 3) if clock else None
 
 
 def time_splats(cases: list[tuple[str, str, int]], backend: str, repeats: int) -> Iterator[dict[str, Any]]:
     """Rows of the splat rasterizer."""
     every = torch.get_num_threads()
-    clock = processor()["clock_ghz"]
+    wait = torch.cuda.synchronize if backend == "cuda" else (lambda: None)
+    counted: dict[tuple[str, str], int] = {}
     for count, size, threads in cases:
         torch.set_num_threads(threads or every)
         scene = ellipsoid(COUNTS[count], *SIZES[size], device=backend)
-        pairs = contributing_pairs(scene) if backend == "cpu" else None
+        if backend == "cpu" and (count, size) not in counted:
+            counted[count, size] = contributing_pairs(scene)
         for name, backward in (("forward", False), ("forward_backward", True)):
-            wait = torch.cuda.synchronize if backend == "cuda" else (lambda: None)
             median, least = median_ms(splat_work(scene, backend, backward), repeats, wait=wait)
             row = {"case": f"{backend}/{count}/{size}/{name}", "threads": threads or every}
             row |= {"median_ms": median, "min_ms": least}
-            if pairs is not None:
-                row["pairs"] = pairs
-                if clock and not backward:
-                    lanes = 8 * row["threads"] * clock * 1e6
-                    row["limit_ms"] = round(pairs * INSTRUCTIONS_PER_PAIR / lanes, 3)
+            if backend == "cpu":
+                pairs = counted[count, size]
+                row |= (
+                    {"pairs": pairs}
+                    if backward
+                    else {"pairs": pairs, "limit_ms": limit_ms(pairs, row["threads"])}
+                )
             yield row
     torch.set_num_threads(every)
+
+
+def plot_growth(rows: list[dict[str, Any]], threads: int, path: Path) -> None:
+    """Cost over Gaussians at 512x512 and over pixels at 80,000, on logarithmic axes, as a PNG."""
+    from matplotlib.figure import Figure
+
+    found = {row["case"]: row["median_ms"] for row in rows if row["threads"] == threads}
+    pixels = {size: width * height for size, (width, height) in SIZES.items()}
+    sides = (
+        ("Gaussians, at 512x512", [(n, f"cpu/{count}/512") for count, n in COUNTS.items()]),
+        ("pixels, of 80,000 Gaussians", sorted((n, f"cpu/80k/{size}") for size, n in pixels.items())),
+    )
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, (label, points) in zip(figure.subplots(1, 2), sides, strict=True):
+        for name in ("forward", "forward_backward"):
+            shown = [(n, found[f"{case}/{name}"]) for n, case in points if f"{case}/{name}" in found]
+            if not shown:
+                continue
+            x, y = np.array(shown).T
+            (line,) = axes.loglog(x, y, "o-", label=name.replace("_", " + "))
+            axes.loglog(x, y[0] * x / x[0], ":", color=line.get_color(), label="in proportion")
+        axes.set(xlabel=label, ylabel=f"median ms on {threads} threads")
+        axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
 
 
 def time_peers(repeats: int) -> Iterator[dict[str, Any]]:
@@ -211,6 +248,7 @@ def sphere_mesh() -> tuple[torch.Tensor, torch.Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--plot", type=Path, help="write a PNG of cost over Gaussians and over pixels here")
     parser.add_argument("--quick", action="store_true", help="two scenes, few repeats")
     parser.add_argument("--threads", type=int, help="threads to use (default: torch's)")
     arguments = parser.parse_args()
@@ -229,6 +267,8 @@ def main() -> None:
             print_row(row)
             rows.append(row)
     write_report(rows, torch.get_num_threads(), arguments.json)
+    if arguments.plot:
+        plot_growth(rows, torch.get_num_threads(), arguments.plot)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Compiled kernels and the threads that run them.
 
 `kernel` is numba's njit with emoga's settings. Compiled code is kept in emoga's cache folder under a
-name made from the sources of all kernel files, because numba's own cache looks only at the file that
-defines a function and would keep stale code when an inlined helper or a constant elsewhere changes.
+name made from the sources of all kernel files and of the constants they import, because numba's own cache
+looks only at the file that defines a function and would keep stale code when an inlined helper or a
+constant elsewhere changes.
 
 `run_parallel` runs one kernel on several threads, which share out work with `take_ticket`. numba's own
 thread layers are not used: they differ from machine to machine, spin against torch's threads, and abort
@@ -11,6 +12,7 @@ when two Python threads render at once.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import re
@@ -34,14 +36,33 @@ from emoga.files import cache_dir
 FOLDERS = (".", "render", "optimize")  # of this package, where kernels and what is inlined into them lie
 
 
+def _constant_sources(source: Path, text: bytes) -> set[Path]:
+    """Files of this package from which a kernel file takes constants, which its kernels hold compiled in."""
+    root = Path(__file__).parent
+    found = set()
+    for node in ast.walk(ast.parse(text, str(source))):
+        ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{root.name}.")
+        if ours and any(alias.name.lstrip("_").isupper() for alias in node.names):
+            found.add(root.joinpath(*node.module.split(".")[1:]).with_suffix(".py"))
+    return {file for file in found if file.exists()}
+
+
+def kernel_sources() -> list[Path]:
+    """Files that compiled kernels depend on: those with kernels or lanes in them, and their constants'."""
+    found: set[Path] = set()
+    for source in (file for name in FOLDERS for file in (Path(__file__).parent / name).glob("*.py")):
+        text = source.read_bytes()
+        if re.search(rb"^(import numba|from numba|@kernel)", text, re.MULTILINE):
+            found |= {source.resolve(), *_constant_sources(source, text)}
+    return sorted(found)
+
+
 @lru_cache(maxsize=1)
 def _kernel_cache_folder() -> Path | None:
     """Where compiled kernels go, or None when nothing can be written there."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for source in sorted(file for name in FOLDERS for file in (Path(__file__).parent / name).glob("*.py")):
-        text = source.read_bytes()
-        if re.search(rb"^(import numba|from numba|@kernel)", text, re.MULTILINE):
-            digest.update(source.name.encode() + text)
+    for source in kernel_sources():
+        digest.update(source.name.encode() + source.read_bytes())
     root = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else cache_dir() / "kernels"
     folder = root / f"emoga-{digest.hexdigest()[:16]}"
     try:

@@ -10,6 +10,7 @@ import torch
 
 from emoga.errors import EmogaError, InputError
 from emoga.render import gaussian_contributions, rasterize
+from emoga.render.buffers import pool
 from emoga.render.reference import blending_weights, project_reference
 
 NAMES = ("means", "quats", "scales", "opacities", "colors", "viewmats", "background")
@@ -345,6 +346,20 @@ def test_two_renders_may_wait_for_their_backward() -> None:
     (once,) = torch.autograd.grad(first.sum(), means, retain_graph=True)
     (twice,) = torch.autograd.grad(first.sum(), means)
     assert torch.equal(alone, once) and torch.equal(alone, twice)
+
+
+def test_without_gradients_the_same_picture_and_no_state_kept() -> None:
+    scene = _scene(300, cameras=2)
+    with_state, _ = _render(scene, "cpu", torch.float32, [torch.ones(2, 45, 70, d) for d in (3, 1, 1)])
+    without, _ = _render(scene, "cpu", torch.float32, None)
+    for name in ("image", "alpha", "depth"):
+        assert torch.equal(getattr(without, name), getattr(with_state, name))
+        assert getattr(without, name).grad_fn is None
+    assert torch.equal(without.statistics.radii, with_state.statistics.radii)
+    del with_state
+    lent = sum(buffer.size for buffer in pool.free)
+    again, _ = _render(scene, "cpu", torch.float32, None)
+    assert again is not None and sum(buffer.size for buffer in pool.free) == lent
 
 
 def test_depth_changes_nothing_else() -> None:

@@ -17,7 +17,8 @@ from emoga.geometry import matrix_to_quat, quat_multiply
 from emoga.kernels import kernel, run_parallel
 from emoga.optimize.carry import Carried
 from emoga.optimize.pose_tables import FADE, MATRIX, QUAT, ROW, SIZE, TURN
-from emoga.render.lanes import load, prefetch, select, splat, sqrt_or_zero, store
+from emoga.render.lane_math import sqrt_or_zero
+from emoga.render.lanes import load, prefetch, select, splat, store
 
 BLOCK = 8  # Gaussians shaded side by side
 _AHEAD = 16  # Gaussians between a prefetch and its use

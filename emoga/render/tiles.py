@@ -1,4 +1,7 @@
-"""Kernels that sort Gaussians by depth and list, for every tile, those whose ellipse touches it."""
+"""Kernels that list, for every tile, the Gaussians whose ellipse touches it, near to far.
+
+Gaussians stay in the order they came in; only each tile's list is sorted, by the tile's own thread.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,24 @@ import math
 
 import numpy as np
 
-from emoga.kernels import kernel
-from emoga.render.lanes import float_bits, floor_int, prefetch
-from emoga.render.project import (
-    DEPTH,
-    HALF2,
-    PACKED,
-    QXY,
-    QYY,
-    REACH_X,
-    REACH_Y,
-    SHRINK,
-    SLANT,
-    X,
-    Y,
-)
+from emoga.kernels import kernel, take_ticket
+from emoga.render.blocks import TILE
+from emoga.render.lane_math import float_bits, floor_int
+from emoga.render.packed import DEPTH, HALF2, LEAN, REACH_Y, SHRINK, SLANT, X, Y
 
-TILE_WIDTH = 32
-TILE_HEIGHT = 16
-_PREFETCH = 24
-_ZERO, _TWO, _SLACK = np.float32(0), np.float32(2), np.float32(1e-3)
-_PER_TILE_WIDTH = np.float32(1 / TILE_WIDTH)
-_PER_TILE_HEIGHT = np.float32(1 / TILE_HEIGHT)
-
-
-def tile_grid(width: int, height: int) -> tuple[int, int]:
-    """Columns and rows of tiles that cover a picture."""
-    return -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
+_ZERO, _HALF, _SLACK = np.float32(0), np.float32(0.5), np.float32(1e-3)
+_PER_TILE = np.float32(1 / TILE)
+_DIGITS = 256
+_FEW = 24  # lists up to this length are sorted by insertion
 
 
 @kernel(inline=True)
-def _tile_rows(row, rows):
-    """First and last tile row that the ellipse touches (both inside the picture)."""
-    top = max((row[Y] - row[REACH_Y]) * _PER_TILE_HEIGHT, _ZERO)
-    bottom = min((row[Y] + row[REACH_Y]) * _PER_TILE_HEIGHT, np.float32(rows) - np.float32(0.5))
-    return floor_int(top), floor_int(bottom)
+def _tile_span(low, high, tiles):
+    """First and last tile, of `tiles` along one side, that hold pixels low … high; last < first: none."""
+    # Clamped as floats: far-off values do not fit an int.
+    first = min(max(low * _PER_TILE, _ZERO), np.float32(tiles))
+    last = max(min(high * _PER_TILE, np.float32(tiles) - _HALF), np.float32(-1.0))
+    return floor_int(first), floor_int(last)
 
 
 @kernel(inline=True)
@@ -49,138 +35,164 @@ def _tile_columns(row, tile_y, columns):
 
     The ellipse's left-most and right-most points are moved into the row's band of dy.
     """
-    low = max(np.float32(tile_y * TILE_HEIGHT) - row[Y], -row[REACH_Y])
-    high = min(np.float32(tile_y * TILE_HEIGHT + TILE_HEIGHT) - row[Y], row[REACH_Y])
-    dy_right = -row[QXY] / (_TWO * row[QYY]) * row[REACH_X]
-    right = min(max(dy_right, low), high)
-    left = min(max(-dy_right, low), high)
+    low = max(np.float32(tile_y * TILE) - row[Y], -row[REACH_Y])
+    high = min(np.float32(tile_y * TILE + TILE) - row[Y], row[REACH_Y])
+    right = min(max(row[LEAN], low), high)
+    left = min(max(-row[LEAN], low), high)
     half_right = math.sqrt(max(row[HALF2] - row[SHRINK] * right * right, _ZERO))
     half_left = math.sqrt(max(row[HALF2] - row[SHRINK] * left * left, _ZERO))
-    x_right = row[X] + row[SLANT] * right + half_right + _SLACK
     x_left = row[X] + row[SLANT] * left - half_left - _SLACK
-    # Clamped as floats: far-off values do not fit an int.
-    first = max(x_left * _PER_TILE_WIDTH, _ZERO)
-    last = min(x_right * _PER_TILE_WIDTH, np.float32(columns) - np.float32(0.5))
-    return floor_int(min(first, np.float32(columns))), floor_int(max(last, np.float32(-1.0)))
+    x_right = row[X] + row[SLANT] * right + half_right + _SLACK
+    return _tile_span(x_left, x_right, columns)
 
 
 @kernel
-def count_tiles(worker, workers, packed, radii, columns, rows, tile_counts):
-    """tile_counts [N] int32: how many tiles each Gaussian touches, 0 for unseen ones."""
+def count_tiles(share, shares, packed, radii, columns, rows, counts):
+    """counts [shares] int64: pairs of a Gaussian and a tile it touches, in this share of the Gaussians."""
     count = radii.size
-    for i in range(count * worker // workers, count * (worker + 1) // workers):
-        touched = 0
+    pairs = np.int64(0)
+    for i in range(count * share // shares, count * (share + 1) // shares):
         if radii[i] > _ZERO:
             row = packed[i]
-            first_row, last_row = _tile_rows(row, rows)
+            first_row, last_row = _tile_span(row[Y] - row[REACH_Y], row[Y] + row[REACH_Y], rows)
             for tile_y in range(first_row, last_row + 1):
                 first, last = _tile_columns(row, tile_y, columns)
-                touched += max(0, last - first + 1)
-        tile_counts[i] = touched
+                pairs += max(0, last - first + 1)
+    counts[share] = pairs
 
 
 @kernel
-def depth_order(packed, tile_counts):
-    """Stable order, near to far, of the Gaussians that touch a tile, and where their slots start.
+def list_pairs(
+    share, shares, packed, radii, columns, rows, first_slots, spans, pair_tile, pair_row, pair_depth, counts
+):
+    """Write every pair, Gaussian by Gaussian, into the slots first_slots [shares+1] set aside.
 
-    Returns order [n] int32 and slots [n+1] int64. Least-significant-digit radix sort on the bits of the
-    depth, which grow with it because it is positive.
+    spans [N,2]: first slot of each Gaussian and the one after its last. pair_tile, pair_row and pair_depth
+    (bits of the depth), all [slots] int32, describe each slot; counts [shares,tiles] int32 (zeroed) gets the
+    pairs per tile in this share.
     """
-    count = tile_counts.size
-    keys = np.empty(count, np.uint32)
-    ids = np.empty(count, np.int32)
-    low, middle, high = np.zeros(2048, np.int32), np.zeros(2048, np.int32), np.zeros(2048, np.int32)
-    n = 0
-    for i in range(count):
-        if tile_counts[i] > 0:
-            key = np.uint32(float_bits(packed[i, DEPTH]))
-            keys[n] = key
-            ids[n] = i
-            n += 1
-            low[key & 2047] += 1
-            middle[(key >> 11) & 2047] += 1
-            high[key >> 22] += 1
-    from_low = from_middle = from_high = 0
-    for digit in range(2048):
-        size = low[digit]
-        low[digit] = from_low
-        from_low += size
-        size = middle[digit]
-        middle[digit] = from_middle
-        from_middle += size
-        size = high[digit]
-        high[digit] = from_high
-        from_high += size
-    other_keys = np.empty(n, np.uint32)
-    order = np.empty(n, np.int32)
-    for i in range(n):
-        digit = keys[i] & 2047
-        other_keys[low[digit]] = keys[i]
-        order[low[digit]] = ids[i]
-        low[digit] += 1
-    for i in range(n):
-        digit = (other_keys[i] >> 11) & 2047
-        keys[middle[digit]] = other_keys[i]
-        ids[middle[digit]] = order[i]
-        middle[digit] += 1
-    for i in range(n):
-        digit = keys[i] >> 22
-        order[high[digit]] = ids[i]
-        high[digit] += 1
-    slots = np.empty(n + 1, np.int64)
-    slots[0] = 0
-    for i in range(n):
-        slots[i + 1] = slots[i] + tile_counts[order[i]]
-    return order, slots
-
-
-@kernel
-def list_tiles(worker, workers, packed, order, slots, columns, rows, sorted_rows, slot_tile, counts):
-    """Copy packed rows into depth order and write the tile of every slot.
-
-    sorted_rows [n,PACKED], slot_tile [slots] int32, counts [workers,tiles] int32 (zeroed): slots per tile
-    in this worker's share.
-    """
-    n = order.size
-    mine = counts[worker]
-    for j in range(n * worker // workers, n * (worker + 1) // workers):
-        prefetch(packed, np.int64(order[min(j + _PREFETCH, n - 1)]) * PACKED)
-        row = packed[order[j]]
-        for k in range(PACKED):
-            sorted_rows[j, k] = row[k]
-        slot = slots[j]
-        first_row, last_row = _tile_rows(row, rows)
-        for tile_y in range(first_row, last_row + 1):
-            first, last = _tile_columns(row, tile_y, columns)
-            for tile_x in range(first, last + 1):
-                tile = tile_y * columns + tile_x
-                slot_tile[slot] = tile
-                mine[tile] += 1
-                slot += 1
+    count = radii.size
+    mine = counts[share]
+    slot, limit = first_slots[share], first_slots[share + 1]
+    for i in range(count * share // shares, count * (share + 1) // shares):
+        spans[i, 0] = slot
+        if radii[i] > _ZERO:
+            row = packed[i]
+            depth = float_bits(row[DEPTH])
+            first_row, last_row = _tile_span(row[Y] - row[REACH_Y], row[Y] + row[REACH_Y], rows)
+            for tile_y in range(first_row, last_row + 1):
+                first, last = _tile_columns(row, tile_y, columns)
+                for tile_x in range(first, min(last, first + limit - slot - 1) + 1):
+                    tile, at = np.uint64(tile_y * columns + tile_x), np.uint64(slot)
+                    pair_tile[at] = tile
+                    pair_row[at] = i
+                    pair_depth[at] = depth
+                    mine[tile] += np.int32(1)
+                    slot += 1
+        spans[i, 1] = slot
 
 
 @kernel
 def start_tiles(counts, starts):
-    """Turn counts [workers,tiles] into write positions; starts [tiles+1] int64 bounds each tile's list."""
+    """Turn counts [shares,tiles] into write positions; starts [tiles+1] int64 bounds each tile's list."""
     position = np.int64(0)
     for tile in range(counts.shape[1]):
         starts[tile] = position
-        for worker in range(counts.shape[0]):
-            size = counts[worker, tile]
-            counts[worker, tile] = position
+        for share in range(counts.shape[0]):
+            size = counts[share, tile]
+            counts[share, tile] = position
             position += size
     starts[counts.shape[1]] = position
 
 
 @kernel
-def fill_tiles(worker, workers, slots, slot_tile, positions, tile_rows, tile_slots):
-    """Write each tile's list, near to far: tile_rows (row of sorted_rows) and tile_slots, both int32."""
-    n = slots.size - 1
-    mine = positions[worker]
-    for j in range(n * worker // workers, n * (worker + 1) // workers):
-        for slot in range(slots[j], slots[j + 1]):
-            tile = slot_tile[slot]
-            position = mine[tile]
-            tile_rows[position] = j
-            tile_slots[position] = slot
-            mine[tile] = position + 1
+def fill_tiles(share, shares, spans, pair_tile, pair_depth, positions, keys):
+    """Write each tile's list, in the Gaussians' order: keys, depth in the upper half and slot below."""
+    count = spans.shape[0]
+    begin, end = count * share // shares, count * (share + 1) // shares
+    if begin == end:
+        return
+    mine = positions[share]
+    for slot in range(spans[begin, 0], spans[end - 1, 1]):
+        tile = pair_tile[slot]
+        position = mine[tile]
+        keys[position] = (np.int64(pair_depth[slot]) << 32) | slot
+        mine[tile] = position + 1
+
+
+@kernel(inline=True)
+def _insertion_sort(keys, begin, end):
+    for k in range(begin + 1, end):
+        key = keys[k]
+        at = k
+        while at > begin and keys[at - 1] > key:
+            keys[at] = keys[at - 1]
+            at -= 1
+        keys[at] = key
+
+
+@kernel(inline=True)
+def _radix_pass(source, source_at, target, target_at, size, lowest, shift, places):
+    """Stable, by one digit of the depth above `lowest`."""
+    places[:] = 0
+    for k in range(size):
+        places[((source[source_at + k] - lowest) >> shift) & (_DIGITS - 1)] += 1
+    position = target_at
+    for digit in range(_DIGITS):
+        times = places[digit]
+        places[digit] = position
+        position += times
+    for k in range(size):
+        key = source[source_at + k]
+        digit = ((key - lowest) >> shift) & (_DIGITS - 1)
+        target[places[digit]] = key
+        places[digit] += 1
+
+
+@kernel(inline=True)
+def _radix_sort(keys, begin, size, spare, places):
+    """By the digits in which the depths of keys begin … begin + size differ, the least first."""
+    lowest = highest = keys[begin]
+    for k in range(begin + 1, begin + size):
+        lowest, highest = min(lowest, keys[k]), max(highest, keys[k])
+    lowest = (lowest >> 32) << 32
+    in_spare = False
+    for shift in range(32, 64, 8):
+        if (highest - lowest) >> shift == 0:
+            break
+        if in_spare:
+            _radix_pass(spare, 0, keys, begin, size, lowest, shift, places)
+        else:
+            _radix_pass(keys, begin, spare, 0, size, lowest, shift, places)
+        in_spare = not in_spare
+    if in_spare:
+        for k in range(size):
+            keys[begin + k] = spare[k]
+
+
+@kernel
+def sort_tiles(worker, workers, tickets, starts, keys, pair_row, tile_rows, tile_slots):
+    """Sort each tile's list by depth, then slot; tile_rows (rows of packed) and tile_slots, both int32.
+
+    Least-significant-digit radix sort on the bits of the depth, which grow with it because it is positive,
+    as far as the depths of one tile differ.
+    """
+    longest = 0
+    for tile in range(starts.size - 1):
+        longest = max(longest, starts[tile + 1] - starts[tile])
+    spare = np.empty(longest, np.int64)
+    places = np.empty(_DIGITS, np.int64)
+    while True:
+        tile = take_ticket(tickets)
+        if tile >= starts.size - 1:
+            break
+        begin, end = starts[tile], starts[tile + 1]
+        size = end - begin
+        if size <= _FEW:
+            _insertion_sort(keys, begin, end)
+        else:
+            _radix_sort(keys, begin, size, spare, places)
+        for k in range(begin, end):
+            slot = keys[k] & 0x7FFFFFFF
+            tile_slots[k] = slot
+            tile_rows[k] = pair_row[slot]
