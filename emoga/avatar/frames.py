@@ -207,8 +207,8 @@ def _torch_csr(matrix: scipy.sparse.csr_matrix, like: torch.Tensor) -> torch.Ten
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse")  # torch calls its CSR support a beta
         return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(matrix.indptr.astype(np.int32)),  # int64 would be converted for every product
+            torch.from_numpy(matrix.indices.astype(np.int32)),
             torch.from_numpy(matrix.data),
             matrix.shape,
         ).to(device=like.device, dtype=like.dtype)

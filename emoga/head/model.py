@@ -172,7 +172,8 @@ class Head:
         deformation = _lashes_like_lids(head.lids, local_deformation(head.frames, rest))
         carried = torch.einsum("vij,evj->evi", deformation, head.expr_basis)
         joints = head.joint_regressor @ rest + head.joint_offset
-        carried = _close_lids(head, rest, carried)
+        # In one piece: every pose multiplies all of it.
+        carried = _close_lids(head, rest, carried).contiguous()
         return Identity(head, rest, carried, joints, *_lid_limits(head, rest, joints))
 
     def vertices(self, params: HeadParams) -> torch.Tensor:
