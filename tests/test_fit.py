@@ -15,6 +15,7 @@ from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
+from emoga.fitting.clothing import FOOT
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
@@ -55,10 +56,13 @@ def test_a_short_fit_beats_the_mean_frame_and_writes_a_loadable_avatar(fitted):
     assert not checkpoint_path(output).exists()
 
 
-def test_the_avatar_has_no_shoulder_layer_and_every_triangle_has_a_gaussian(fitted):
+def test_the_avatar_has_no_shoulder_layer_and_every_triangle_of_the_head_has_a_gaussian(fitted):
     avatar = fitted[0]
     assert (avatar.gaussians.binding >= 0).all()
-    assert len(avatar.gaussians.binding.unique()) == len(load_head().faces)
+    head = load_head()
+    foot = torch.tensor([name in FOOT for name in head.region_names])[head.face_regions.long()]
+    bound = torch.bincount(avatar.gaussians.binding, minlength=len(head.faces)) > 0
+    assert bound[~foot].all()
     assert (avatar.gaussians.labels == load_head().face_regions[avatar.gaussians.binding]).all()
 
 
@@ -247,6 +251,20 @@ def test_variants_survive_their_files(track, tmp_path, arguments, suffix):
     )
     assert bool((loaded.gaussians.binding < 0).any()) == arguments.get("keep_shoulders", False)
     assert loaded.gaussians.sh_degree == arguments.get("sh_degree", 1)
+
+
+def test_clothing_stays_out_of_the_avatar_unless_asked_for(track):
+    head, counts = load_head(), []
+    for keep in (True, False):
+        avatar, _ = fit(track, None, iterations=20, gaussians=9000, keep_shoulders=keep)
+        bound = avatar.gaussians.labels[avatar.gaussians.binding >= 0].long()
+        counts.append(torch.bincount(bound, minlength=len(head.region_names)))
+    dressed, bare = counts
+    foot = torch.tensor([name in FOOT for name in head.region_names])
+    shoulders = head.region_names.index("shoulders")
+    assert torch.equal(bare[~foot], dressed[~foot])
+    assert bare[shoulders] < 0.6 * dressed[shoulders]  # the rest hides behind the neck
+    assert bare[head.region_names.index("neck")] > 0.5 * dressed[head.region_names.index("neck")]
 
 
 def test_how_squarely_a_triangle_is_shown():

@@ -22,6 +22,7 @@ from emoga.errors import InputError
 from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from emoga.fitting.clothing import outside_head
 from emoga.fitting.coloring import Sighting, color_from_pictures
 from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates, for_one_camera
@@ -161,12 +162,17 @@ class FitSession:
     trainer: Trainer
 
     def avatar(self, keep_shoulders: bool) -> Avatar:
-        """The avatar as it stands; the sink below the collar goes unless it is to be kept."""
+        """The avatar as it stands; what is below the collar goes unless it is to be kept."""
         trainer, track = self.trainer, self.track
         gaussians = trainer.splats.gaussians.detach().to("cpu")
+        params = trainer.motion.refined().to("cpu")
         if not keep_shoulders:
             gaussians = gaussians.select(gaussians.binding >= 0)
-        params = trainer.motion.refined().to("cpu")
+            pairs = evenly(trainer.pictures.pairs, SIGHTINGS)
+            identity = self.head.identify(params.shape, params.static_offset)
+            gaussians = gaussians.select(
+                ~outside_head(gaussians, self.head, identity, trainer.rig, params, track, pairs)
+            )
         motion = Motion(track.head_name, track.head_version, track.head_checksum, params, track.fps)
         frames = self.held_out.training_frames(track.frame_count)
         return Avatar(
