@@ -83,16 +83,17 @@ def weight_shapes(rows: int, terms: int) -> dict[str, tuple[int, ...]]:
 def start_color_mlp(emotions: int, terms: int, form: Form = "residual", seed: int = 0) -> ColorMLP:
     """A fresh network for so many emotions beside neutral and K coefficients.
 
-    Weights are uniform within one over the root of a layer's inputs, biases zero. A residual begins at zero:
-    its last matrix is zero, and since hidden units already differ between emotions, that matrix has gradients at
-    once, and everything before it as soon as it has moved.
+    Weights are uniform, such that values of unit size stay so (of a one-hot a single row counts); biases are
+    zero. A residual begins at zero: its last matrix is zero. As hidden units already differ between emotions,
+    that matrix has gradients at once, and everything before it as soon as it has moved.
     """
     generator = torch.Generator().manual_seed(seed)
     values = {}
     for name, shape in weight_shapes(emotions + 1, terms).items():
         value = torch.zeros(shape)
         if len(shape) == 2 and (name, form) != ("out", "residual"):
-            value.uniform_(-1, 1, generator=generator).div_(math.sqrt(shape[0]))
+            inputs = 1 if name == "embed_in" else shape[0]
+            value.uniform_(-1, 1, generator=generator).mul_(math.sqrt(3 / inputs))
         values[name] = value
     return ColorMLP(**values, form=form)
 

@@ -40,7 +40,7 @@ def with_color_mlp(avatar: Avatar, emotions: Sequence[str], seed: int = 0) -> Av
     return replace(
         avatar,
         gaussians=replace(gaussians, latents=latents),
-        emotions=known,
+        emotions=dict(sorted(known.items())),
         appearance=start_color_mlp(len(emotions), gaussians.sh.shape[1], seed=seed),
     )
 

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import torch
 
-from emoga.avatar.appearance import FORMS, LATENT, ColorMLP, weight_shapes
+from emoga.avatar.appearance import EMBEDDING, FORMS, LATENT, ColorMLP, weight_shapes
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
 from emoga.avatar.rig import RIGS
 from emoga.errors import InputError
@@ -137,9 +137,10 @@ def _read_color_mlp(group: h5py.Group, gaussians: Gaussians) -> tuple[ColorMLP |
     form = read_text(group, "form", limit=32)
     if kind != COLOR_MLP or form not in FORMS:
         raise InputError(f"{source}: appearance {kind!r}, form {form!r} is not known here; update emoga")
-    rows = _read(group, "embed_in", (None, None)).shape[0]
-    if not 1 <= rows <= MAX_EMOTIONS:
-        raise InputError(f"{source}: colours of {rows} emotions; 1 to {MAX_EMOTIONS} are possible")
+    most = MAX_EMOTIONS * EMBEDDING
+    rows = len(read_array(group, "embed_in", (None, EMBEDDING), max_elements=most))
+    if rows == 0:
+        raise InputError(f"{source}: its appearance knows no emotion, not even neutral")
     shapes = weight_shapes(rows, gaussians.sh.shape[1])
     mlp = ColorMLP(**{name: _read(group, name, shape) for name, shape in shapes.items()}, form=form)
     latents = read_array(group, "latents", (len(gaussians), LATENT))
