@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.appearance import HIDDEN, LATENT, ColorMLP, blend_plainly, emotion_terms
-from emoga.kernels import kernel, run_parallel
+from emoga.kernels import kernel, run_parallel, take_ticket
 from emoga.render.lanes import load, select, splat, store
 
 ROWS = 64  # Gaussians of one block
@@ -43,7 +43,7 @@ class _Blend(torch.autograd.Function):
         base = np.zeros(padded.shape[1], np.float32)
         base[:width] = float(blend.sum()) * _array(bias)
         shared, colors = np.empty((count, HIDDEN), np.float32), np.empty((count, width), np.float32)
-        run_parallel(_forward, *flat, padded, base, shared, colors)
+        run_parallel(_forward, np.zeros(1, np.int64), *flat, padded, base, shared, colors)
         ctx.saved = (*flat, padded, shared)
         return torch.from_numpy(colors)
 
@@ -53,14 +53,25 @@ class _Blend(torch.autograd.Function):
         count, width = gradient.shape
         parts = -(-count // (ROWS * PART))
         latents_out = np.empty_like(latents)
-        sums = [np.zeros((parts, *like.shape), np.float32) for like in (weights, emotions, last)]
+        shapes = (weights.shape, emotions.shape, last.shape, last.shape[1:])
+        sums = [np.zeros((parts, *shape), np.float32) for shape in shapes]
         turned = [np.ascontiguousarray(part.T) for part in (weights, last)]
         gradient = _array(gradient)
         run_parallel(
-            _backward, latents, turned[0], emotions, blend, turned[1], shared, gradient, latents_out, *sums
+            _backward,
+            np.zeros(1, np.int64),
+            latents,
+            turned[0],
+            emotions,
+            blend,
+            turned[1],
+            shared,
+            gradient,
+            latents_out,
+            *sums,
         )
-        weights_out, emotions_out, last_out = (torch.from_numpy(part.sum(0)) for part in sums)
-        bias_out = torch.from_numpy(gradient.sum(0)) * float(blend.sum())
+        weights_out, emotions_out, last_out, colors_out = (torch.from_numpy(part.sum(0)) for part in sums)
+        bias_out = float(blend.sum()) * colors_out[:width]
         return torch.from_numpy(latents_out), weights_out, emotions_out, last_out[:, :width], bias_out, None
 
 
@@ -120,7 +131,7 @@ def _mix(shared, emotions, blend, units):
 
 
 @kernel
-def _forward(worker, workers, latents, weights, emotions, blend, last, base, shared, colors):
+def _forward(worker, workers, tickets, latents, weights, emotions, blend, last, base, shared, colors):
     count, width = colors.shape
     wide = last.shape[1]
     blocks = -(-count // ROWS)
@@ -128,7 +139,10 @@ def _forward(worker, workers, latents, weights, emotions, blend, last, base, sha
     sums, units = np.empty(ROWS * HIDDEN, np.float32), np.empty(ROWS * HIDDEN, np.float32)
     block_colors = np.empty(ROWS * wide, np.float32)
     flat_weights, flat_last = weights.ravel(), last.ravel()
-    for block in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+    while True:
+        block = take_ticket(tickets)
+        if block >= blocks:
+            return
         begin = block * ROWS
         held = min(ROWS, count - begin)
         _copy(latents, begin, held, z, LATENT)
@@ -145,10 +159,11 @@ def _forward(worker, workers, latents, weights, emotions, blend, last, base, sha
 @kernel(inline=True)
 def _copy(source, begin, held, target, wide):
     """Rows of `source` into the block `target`, `wide` apart; what is missing is zero."""
-    width = source.shape[1]
-    for i in range(ROWS):
-        for j in range(width):
-            target[i * wide + j] = source[begin + i, j] if i < held else _ZERO
+    for i in range(held):
+        for j in range(source.shape[1]):
+            target[i * wide + j] = source[begin + i, j]
+    for at in range(held * wide, ROWS * wide):
+        target[at] = _ZERO
 
 
 @kernel(inline=True)
@@ -167,8 +182,8 @@ def _unmix(shared, emotions, blend, pull, pulled, emotion_sums):
 
 @kernel
 def _backward(
-    worker, workers, latents, weights, emotions, blend, last, shared, gradient,
-    latents_out, weight_sums, emotion_sums, last_sums,
+    worker, workers, tickets, latents, weights, emotions, blend, last, shared, gradient,
+    latents_out, weight_sums, emotion_sums, last_sums, color_sums,
 ):  # fmt: skip
     """weights [64,128] and last [wide,64] are turned; sums are those of every part."""
     count, wide, parts = len(gradient), last.shape[0], len(weight_sums)
@@ -177,7 +192,10 @@ def _backward(
     pull, pulled = np.empty(ROWS * HIDDEN, np.float32), np.empty(ROWS * HIDDEN, np.float32)
     g = np.zeros(ROWS * wide, np.float32)
     flat_weights, flat_last = weights.ravel(), last.ravel()
-    for part in range(parts * worker // workers, parts * (worker + 1) // workers):
+    while True:
+        part = take_ticket(tickets)
+        if part >= parts:
+            return
         own_weights, own_last = weight_sums[part].ravel(), last_sums[part].ravel()
         for begin in range(part * PART * ROWS, min(count, (part + 1) * PART * ROWS), ROWS):
             held = min(ROWS, count - begin)
@@ -193,5 +211,7 @@ def _backward(
             )
             _multiply(z, 0, 1, LATENT, pulled, 0, HIDDEN, ROWS, own_weights, 0, HIDDEN, LATENT, HIDDEN, True)
             for i in range(held):
+                for j in range(wide):
+                    color_sums[part, j] += g[i * wide + j]
                 for j in range(LATENT):
                     latents_out[begin + i, j] = z_out[i * LATENT + j]
