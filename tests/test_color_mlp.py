@@ -27,7 +27,9 @@ from emoga.optimize.emotion_colors import EmotionColors, residual_sh, sh_in_trai
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.playback import Player
 from emoga.optimize.splats import Splats
-from emoga.reenactment import reenact
+from emoga.progress import silent
+from emoga.reenactment import reenact, still_pictures
+from emoga.reenactment.playing import play_into
 from emoga.render import evaluate_sh
 
 TERMS = (1, 4, 9, 16)
@@ -286,14 +288,29 @@ def test_batches_show_the_colours_of_single_frames(actor: Avatar) -> None:
     params, cameras = HeadParams.zeros(head, count), ring(count)
     mixtures = torch.rand(count, 3, generator=torch.Generator().manual_seed(0)) / 3
     mixtures[2] = 0
+    pictures = []
+
+    class Sink:
+        def has(self, index: int) -> bool:
+            return False
+
+        def write(self, index: int, picture: np.ndarray) -> None:
+            pictures.append(picture)
+
     player, renderer = Player(actor, "cpu", batch=2), AvatarRenderer(actor)
-    pictures = list(player.play(params, range(count), cameras, mixtures=mixtures))
+    play_into(Sink(), player, Score(params, 25.0, mixtures), cameras, (1.0, 1.0, 1.0), silent)
     for frame, (picture, camera) in enumerate(zip(pictures, cameras, strict=True)):
         expected = renderer.picture(params, frame, camera, mixture=mixtures[frame])
         assert np.abs(picture.astype(int) - expected).max() <= 2
         plain = renderer.picture(params, frame, camera)
         assert (np.abs(expected.astype(int) - plain).max() > 5) == (frame != 2)
     assert Score(params, 25.0, mixtures).digest() != Score(params, 25.0).digest()
+
+
+def test_stills_show_the_colours_of_the_emotion(actor: Avatar) -> None:
+    shown, rest = still_pictures(actor, ["happy", "neutral"], [0], 32)
+    plain, same = still_pictures(replace(actor, appearance=None), ["happy", "neutral"], [0], 32)
+    assert np.abs(shown.astype(int) - plain).max() > 5 and np.array_equal(rest, same)
 
 
 def test_posed_files_hold_the_colours_of_the_emotion() -> None:
