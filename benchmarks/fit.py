@@ -15,10 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+
+# isort: split
 import torch
 from harness import write_report
 
-import emoga  # noqa: F401  before torch: it sets how torch's threads wait
 from emoga.fitting import fit
 from emoga.progress import Event, Note
 

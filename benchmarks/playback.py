@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+
+# isort: split
 import numpy as np
 import torch
 from harness import median_ms, print_row, write_report
 
-import emoga  # noqa: F401  before torch: it sets how torch's threads wait
 from emoga.avatar import Avatar, save_avatar
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import rig_of, to_world, turn_since_bind

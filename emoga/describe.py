@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from emoga.avatar import inspect_avatar
+from emoga.avatar import Avatar, inspect_avatar
 from emoga.avatar.files import is_hdf5
 from emoga.capture import load_track, open_capture
 from emoga.capture.capture import INDEX
@@ -114,10 +114,19 @@ def _avatar(path: Path, container: str) -> tuple[str, dict[str, Any]]:
         "sh_degree": avatar.gaussians.sh_degree,
         "head": f"{avatar.head_name} {avatar.head_version}",
         "rig": avatar.rig,
+        **_appearance_facts(avatar),
         "emotions": sorted(avatar.emotions),
         "own_motion": _frames(avatar.motion),
         "provenance": avatar.provenance,
     }
+
+
+def _appearance_facts(avatar: Avatar) -> dict[str, Any]:
+    mlp = avatar.appearance
+    if mlp is None:
+        return {"appearance": "sh"}
+    changing = sorted(name for name, emotion in avatar.emotions.items() if emotion.embedding)
+    return {"appearance": f"color_mlp, {mlp.form}", "appearance_emotions": changing}
 
 
 def _track_facts(path: Path) -> dict[str, Any]:

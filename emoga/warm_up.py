@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emoga.avatar import Avatar, Gaussians
+from emoga.avatar import Avatar, Gaussians, with_color_mlp
 from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.fitting import fit
 from emoga.head import HeadParams, load_head
 from emoga.images import to_uint8, write_png
+from emoga.optimize.emotion_colors import EmotionColors, residual_sh
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Reporter, Stage, silent
 from emoga.render.gsplat_kernels import resolve_device
@@ -23,7 +24,7 @@ ITERATIONS = 3
 
 
 def warm_up(report: Reporter = silent) -> None:
-    """Render a grey head and fit an avatar to it; what was compiled stays in the cache.
+    """Render a grey head, fit an avatar to it and colour it; what was compiled stays in the cache.
 
     Where there is a GPU, gsplat's kernels are compiled too.
     """
@@ -31,7 +32,16 @@ def warm_up(report: Reporter = silent) -> None:
     with tempfile.TemporaryDirectory(prefix="emoga-warm-up-") as folder:
         track = _film(_grey_avatar(), Path(folder))
         fit(track, None, preset="fast", iterations=ITERATIONS, gaussians=2000, device="cpu")
+    _color_emotions(with_color_mlp(_grey_avatar(), ["happy"]))
     resolve_device("auto")
+
+
+def _color_emotions(avatar: Avatar) -> None:
+    """One evaluation of what an emotion adds to colours, with gradients, and one mixture for play."""
+    mixture = torch.tensor([0.0, 1.0])
+    latents = avatar.gaussians.latents.clone().requires_grad_()
+    residual_sh(avatar.appearance, latents, mixture).sum().backward()
+    EmotionColors(avatar.appearance, avatar.gaussians).mixed(mixture)
 
 
 def _grey_avatar() -> Avatar:

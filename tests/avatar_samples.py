@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from emoga.avatar import Avatar, Emotion, Gaussians
+from emoga.avatar import Avatar, Emotion, Gaussians, with_color_mlp
 from emoga.head import Head, HeadParams, load_head
 from emoga.motion import Motion
 
@@ -44,6 +46,17 @@ def sample_avatar(
         motion=sample_motion(head) if motion else None,
         provenance={"commands": [["emoga", "fit"]], "figure": 1.5},
     )
+
+
+def colored_avatar(avatar: Avatar, *emotions: str, spread: float = 0.05, seed: int = 0) -> Avatar:
+    """The avatar with a ColorMLP that shows something, as if it had been trained."""
+    avatar = with_color_mlp(avatar, emotions or ("happy", "angry"), seed)
+    generator = torch.Generator().manual_seed(seed)
+    mlp = avatar.appearance
+    for name in ("out", "out_bias", "embed_in_bias", "hidden_bias"):
+        value = getattr(mlp, name)
+        setattr(mlp, name, value + spread * torch.randn(value.shape, generator=generator))
+    return replace(avatar, appearance=mlp)
 
 
 def sample_motion(head: Head, frames: int = 6) -> Motion:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from avatar_samples import sample_avatar, sample_motion
+from avatar_samples import colored_avatar, sample_avatar, sample_motion
 
 from emoga.avatar import avatar_bytes, inspect_avatar, load_avatar
 from emoga.camera import look_at
@@ -53,6 +53,10 @@ def good_avatar(suffix: str) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(avatar_bytes(sample_avatar(60), suffix)) and None
 
 
+def good_colored(path: Path) -> None:
+    path.write_bytes(avatar_bytes(colored_avatar(sample_avatar(60)), "h5"))
+
+
 def good_motion(path: Path) -> None:
     save_motion(sample_motion(load_head("open")), path)
 
@@ -84,6 +88,7 @@ def good_csv(path: Path) -> None:
 READERS: dict[str, tuple[str, Callable[[Path], None], Callable[[Path], object]]] = {
     "avatar.ply": (".ply", good_avatar("ply"), load_avatar),
     "avatar.h5": (".h5", good_avatar("h5"), load_avatar),
+    "colored.h5": (".h5", good_colored, load_avatar),
     "inspect.ply": (".ply", good_avatar("ply"), inspect_avatar),
     "track.h5": (".h5", good_track, load_track),
     "motion.h5": (".h5", good_motion, load_motion),

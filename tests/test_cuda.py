@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from avatar_samples import colored_avatar
 from filmed import ring
 from mannequin import make_mannequin
 from test_device_step import SETTINGS, relative
@@ -60,6 +61,19 @@ def test_playback_shows_what_the_cpu_shows_and_is_a_graph() -> None:
         assert np.abs(picture.astype(int) - played[frame]).max() <= 1, "the graph changes nothing"
         expected = renderer.picture(params, frame, cameras[frame])
         assert (np.abs(picture.astype(int) - expected) > 2).mean() < 1e-3
+
+
+def test_colours_of_emotions_are_those_of_the_cpu() -> None:
+    avatar, params, cameras = colored_avatar(make_mannequin(), "happy", spread=0.3), talking(6), ring(6)
+    mixtures = torch.linspace(0, 1, 6)[:, None] * torch.tensor([0.0, 1.0])
+    player = Player(avatar, DEVICE, batch=4)
+    pictures = list(player.play(params, range(6), cameras, mixtures=mixtures))
+    on_gpu, on_cpu = AvatarRenderer(avatar, DEVICE), AvatarRenderer(avatar)
+    for frame, camera in enumerate(cameras):
+        expected = on_cpu.picture(params, frame, camera, mixture=mixtures[frame]).astype(int)
+        for picture in (pictures[frame], on_gpu.picture(params, frame, camera, mixture=mixtures[frame])):
+            assert (np.abs(picture.astype(int) - expected) > 2).mean() < 1e-3
+    assert player.refusal == ""
 
 
 @pytest.mark.parametrize("iteration", [0, 31])

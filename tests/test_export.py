@@ -20,7 +20,7 @@ from emoga.avatar.rig import bind_pose, rows_from_world, rows_to_world, world_at
 from emoga.errors import InputError
 from emoga.exporting import FORMATS, export, export_bytes
 from emoga.exporting.gaussianavatars import flame_param, ga_local, point_cloud
-from emoga.exporting.posed import Pose, posed_params, turn_sh
+from emoga.exporting.posed import Pose, posed_score, turn_sh
 from emoga.exporting.splat import RECORD
 from emoga.head import load_head
 from emoga.motion import save_motion
@@ -64,7 +64,7 @@ def test_posed_ply_has_the_standard_properties_only_and_bind_values(avatar: Avat
 def test_posed_ply_holds_the_splats_of_the_frame(avatar: Avatar) -> None:
     vertices = read_3dgs(export_bytes(avatar, "3dgs", Pose(frame=4)))
     puppet = make_puppet(avatar)
-    world = puppet.pose(posed_params(puppet, Pose(frame=4))).world
+    world = puppet.pose(posed_score(puppet, Pose(frame=4)).params).world
     assert np.abs(columns(vertices, "x", "y", "z") - world.means.numpy()).max() < 1e-6
     assert (
         np.abs(np.exp(columns(vertices, "scale_0", "scale_1", "scale_2")) - world.scales.numpy()).max() < 1e-6
@@ -111,7 +111,7 @@ def test_meshes_are_read_by_another_library(avatar: Avatar, format: str, tmp_pat
     export(avatar, path, emotion="surprised")
     mesh = trimesh.load(path, force="mesh", process=False)
     puppet = make_puppet(avatar)
-    expected = puppet.pose(posed_params(puppet, Pose(emotion="surprised"))).vertices.numpy()
+    expected = puppet.pose(posed_score(puppet, Pose(emotion="surprised")).params).vertices.numpy()
     assert len(mesh.faces) == len(puppet.head.faces)
     triangles = expected[puppet.head.faces.numpy()]
     order_free = np.sort(mesh.triangles.mean(1), axis=0), np.sort(triangles.mean(1), axis=0)

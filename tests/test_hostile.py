@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from avatar_samples import sample_avatar
+from avatar_samples import colored_avatar, sample_avatar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,16 @@ from emoga.avatar import load_avatar, save_avatar
 from emoga.avatar.ply_records import format_ply
 from emoga.errors import InputError
 
-READERS = ["avatar.ply", "avatar.h5", "inspect.ply", "track.h5", "motion.h5", "landmarks.npz", "motion.csv"]
+READERS = [
+    "avatar.ply",
+    "avatar.h5",
+    "colored.h5",
+    "inspect.ply",
+    "track.h5",
+    "motion.h5",
+    "landmarks.npz",
+    "motion.csv",
+]
 SECONDS = os.environ.get("EMOGA_FUZZ_SECONDS", "2")
 
 
@@ -48,6 +57,10 @@ def test_damaged_files_are_refused_in_one_line(reader: str) -> None:
             "gaussians/means",
             "gaussians/quats",
             "appearance/sh",
+            "appearance/latents",
+            "appearance/embed_in",
+            "appearance/hidden",
+            "appearance/out_bias",
             "binding",
             "labels",
             "head/shape",
@@ -62,7 +75,7 @@ def test_any_array_in_any_place_is_refused_or_read(
     tmp_path_factory: pytest.TempPathFactory, name: str, shape: list[int], kind: str, value: int
 ) -> None:
     path = tmp_path_factory.mktemp("h5") / "a.h5"
-    save_avatar(sample_avatar(10), path)
+    save_avatar(colored_avatar(sample_avatar(10)), path)
     with h5py.File(path, "r+") as file:
         del file[name]
         file[name] = np.full(shape, value).astype(kind)

@@ -15,7 +15,7 @@ from test_optimize_splats import TRIANGLES, some_frames, some_gaussians
 from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
-from emoga.avatar.score import person_of
+from emoga.avatar.score import Score, person_of
 from emoga.head import BONES, HeadParams, load_head
 from emoga.motion import Motion
 from emoga.optimize.baked import BakedGaussians
@@ -130,7 +130,7 @@ def draw(avatar, params, wanted, finish, hand_over):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        draw_in_order(renderer, params, [camera] * FRAMES, (1, 1, 1), wanted, finish, hand_over)
+        draw_in_order(renderer, Score(params, 10.0), [camera] * FRAMES, (1, 1, 1), wanted, finish, hand_over)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

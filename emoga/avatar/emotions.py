@@ -60,11 +60,27 @@ def emotion_offsets(avatar: Avatar, head: Head, curve: EmotionCurve, seconds: to
     units = {name: _offset(avatar, head, name) for name in curve.keys}
     offsets = torch.zeros(len(seconds), len(head.expr_names))
     for frame, time in enumerate(seconds.tolist()):
-        weights = curve.weights(time)
-        total = max(1.0, sum(weights.values()))
-        for name, weight in weights.items():
-            offsets[frame] += weight / total * units[name]
+        for name, weight in _at_most_one(curve.weights(time)).items():
+            offsets[frame] += weight * units[name]
     return offsets
+
+
+def emotion_mixtures(avatar: Avatar, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
+    """Weights [T,E] of the curve at times [T] over the rows of the avatar's ColorMLP, normalised like offsets.
+
+    Emotions that have no row of their own, the head's presets among them, count for neutral.
+    """
+    mixtures = torch.zeros(len(seconds), avatar.appearance.rows)
+    for frame, time in enumerate(seconds.tolist()):
+        for name, weight in _at_most_one(curve.weights(time)).items():
+            row = avatar.emotions[name].embedding if name in avatar.emotions else 0
+            mixtures[frame, row] += weight
+    return mixtures
+
+
+def _at_most_one(weights: dict[str, float]) -> dict[str, float]:
+    total = max(1.0, sum(weights.values()))
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _offset(avatar: Avatar, head: Head, name: str) -> torch.Tensor:

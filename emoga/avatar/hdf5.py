@@ -3,10 +3,11 @@
 gaussians/   means, quats, log_scales, logit_opacities: local encodings
 binding      [N] triangle, or -1 - joint
 labels       [N] region
-appearance/  sh [N,K,3]
+appearance/  sh [N,K,3]; for colours that depend on emotion also latents [N,128], the arrays of the ColorMLP
+             and the attributes kind ("color_mlp") and form
 head/        shape, static_offset (optional); attributes name, version, checksum, rig
 neutral/     expr
-emotions/    one group per emotion: offset
+emotions/    one group per emotion: offset; attribute embedding: its row in the ColorMLP, where it has one
 motion/      params and fps (optional)
 provenance   JSON attribute of the root
 """
@@ -20,6 +21,7 @@ import h5py
 import numpy as np
 import torch
 
+from emoga.avatar.appearance import EMBEDDING, FORMS, LATENT, ColorMLP, weight_shapes
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
 from emoga.avatar.rig import RIGS
 from emoga.errors import InputError
@@ -30,6 +32,9 @@ from emoga.motion import Motion
 MAX_GAUSSIANS = 20_000_000
 MAX_EMOTIONS = 1000
 SH_COUNTS = (1, 4, 9, 16)
+COLOR_MLP = "color_mlp"
+# With larger values than these its colours could overflow.
+MOST_WEIGHT = 1e3
 LOCAL = {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": ()}
 
 
@@ -38,6 +43,8 @@ def avatar_image(avatar: Avatar) -> bytes:
     buffer = io.BytesIO()
     with new_hdf5(buffer, "avatar") as file:
         _write_gaussians(file, avatar.gaussians)
+        if avatar.appearance is not None:
+            _write_color_mlp(file["appearance"], avatar.appearance, avatar.gaussians.latents)
         head = file.create_group("head")
         write_head_identity(head, avatar.head_name, avatar.head_version, avatar.head_checksum)
         write_text(head, "rig", avatar.rig)
@@ -47,9 +54,10 @@ def avatar_image(avatar: Avatar) -> bytes:
         write_array(file.create_group("neutral"), "expr", _float32(avatar.neutral))
         emotions = file.create_group("emotions")
         for name in sorted(avatar.emotions):
-            write_array(
-                emotions.create_group(_emotion_name(name)), "offset", _float32(avatar.emotions[name].offset)
-            )
+            group, emotion = emotions.create_group(_emotion_name(name)), avatar.emotions[name]
+            write_array(group, "offset", _float32(emotion.offset))
+            if emotion.embedding:
+                group.attrs["embedding"] = emotion.embedding
         if avatar.motion is not None:
             _write_motion(file.create_group("motion"), avatar.motion)
         write_text(file, "provenance", json.dumps(avatar.provenance, sort_keys=True))
@@ -65,8 +73,11 @@ def read_avatar(file: h5py.File) -> Avatar:
     name, version, checksum = read_head_identity(head)
     neutral = _read(_group(file, "neutral"), "expr", (None,))
     offset = _read(head, "static_offset", (None, 3)) if "static_offset" in head else None
+    gaussians = _read_gaussians(file)
+    appearance, gaussians.latents = _read_color_mlp(_group(file, "appearance"), gaussians)
+    rows = 1 if appearance is None else appearance.rows
     return Avatar(
-        gaussians=_read_gaussians(file),
+        gaussians=gaussians,
         head_name=name,
         head_version=version,
         head_checksum=checksum,
@@ -74,8 +85,9 @@ def read_avatar(file: h5py.File) -> Avatar:
         neutral=neutral,
         static_offset=offset,
         rig=rig,
-        emotions=_read_emotions(_group(file, "emotions"), len(neutral)),
+        emotions=_read_emotions(_group(file, "emotions"), len(neutral), rows),
         motion=_read_motion(file["motion"]) if "motion" in file else None,
+        appearance=appearance,
         provenance=read_json(file, "provenance"),
     )
 
@@ -109,6 +121,35 @@ def _read_gaussians(file: h5py.File) -> Gaussians:
     )
 
 
+def _write_color_mlp(group: h5py.Group, mlp: ColorMLP, latents: torch.Tensor) -> None:
+    write_text(group, "kind", COLOR_MLP)
+    write_text(group, "form", mlp.form)
+    for name, value in mlp.weights().items():
+        write_array(group, name, _float32(value))
+    write_array(group, "latents", latents.detach().cpu().numpy())
+
+
+def _read_color_mlp(group: h5py.Group, gaussians: Gaussians) -> tuple[ColorMLP | None, torch.Tensor]:
+    """The network, if there is one, and the latents [N,128], or [N,0]."""
+    kind, source = read_text(group, "kind", "sh", limit=32), group.file.filename
+    if kind == "sh":
+        return None, gaussians.latents
+    form = read_text(group, "form", limit=32)
+    if kind != COLOR_MLP or form not in FORMS:
+        raise InputError(f"{source}: appearance {kind!r}, form {form!r} is not known here; update emoga")
+    most = MAX_EMOTIONS * EMBEDDING
+    rows = len(read_array(group, "embed_in", (None, EMBEDDING), max_elements=most))
+    if rows == 0:
+        raise InputError(f"{source}: its appearance knows no emotion, not even neutral")
+    shapes = weight_shapes(rows, gaussians.sh.shape[1])
+    mlp = ColorMLP(**{name: _read(group, name, shape) for name, shape in shapes.items()}, form=form)
+    latents = read_array(group, "latents", (len(gaussians), LATENT))
+    latents = torch.from_numpy(latents if latents.dtype == np.float16 else latents.astype(np.float32))
+    if max(float(part.abs().max()) for part in (latents, *mlp.weights().values())) > MOST_WEIGHT:
+        raise InputError(f"{source}: appearance holds values beyond {MOST_WEIGHT:g}; it is damaged")
+    return mlp, latents
+
+
 def _write_motion(group: h5py.Group, motion: Motion) -> None:
     write_head_identity(group, motion.head_name, motion.head_version, motion.head_checksum)
     write_params(group.create_group("params"), motion.params)
@@ -122,10 +163,19 @@ def _read_motion(group: h5py.Group) -> Motion:
     return Motion(*read_head_identity(group), read_params(group, "params"), fps)
 
 
-def _read_emotions(group: h5py.Group, width: int) -> dict[str, Emotion]:
+def _read_emotions(group: h5py.Group, width: int, rows: int) -> dict[str, Emotion]:
     if len(group) > MAX_EMOTIONS:
         raise InputError(f"{group.file.filename}: {len(group)} emotions, more than {MAX_EMOTIONS}")
-    return {name: Emotion(_read(_group(group, name), "offset", (width,))) for name in group}
+    return {name: _read_emotion(_group(group, name), width, rows) for name in group}
+
+
+def _read_emotion(group: h5py.Group, width: int, rows: int) -> Emotion:
+    row = group.attrs.get("embedding", 0)
+    if not isinstance(row, (int, np.integer)) or not 0 <= row < rows:
+        raise InputError(
+            f"{group.file.filename}: {group.name}@embedding {row!r:.40} is no row of the appearance"
+        )
+    return Emotion(_read(group, "offset", (width,)), int(row))
 
 
 def _emotion_name(name: str) -> str:

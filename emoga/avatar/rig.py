@@ -108,7 +108,7 @@ def to_world(gaussians: Gaussians, frames: TriangleFrames) -> WorldGaussians:
 
 
 def to_local(world: WorldGaussians, frames: TriangleFrames, like: Gaussians) -> Gaussians:
-    """The inverse of `to_world` for one pose: Gaussians with the binding, labels and colours of `like`.
+    """The inverse of `to_world` for one pose: Gaussians with binding, labels, colours and latents of `like`.
 
     What has faded away entirely cannot come back; opacities are clamped to (1e-7, 1 - 1e-7).
     """
@@ -119,8 +119,9 @@ def to_local(world: WorldGaussians, frames: TriangleFrames, like: Gaussians) -> 
     quats = quat_multiply(quat_conjugate(matrix_to_quat(rotation)), world.quats)
     opacities = (world.opacities / frames.fade[rows].clamp_min(1e-7)).clamp(1e-7, 1 - 1e-7)
     return Gaussians(
-        means, quats, (world.scales / size).log(), opacities.logit(), like.sh, like.binding, like.labels
-    )
+        means, quats, (world.scales / size).log(), opacities.logit(), like.sh, like.binding, like.labels,
+        like.latents,
+    )  # fmt: skip
 
 
 def turn_since_bind(frames: TriangleFrames, bind: TriangleFrames, binding: torch.Tensor) -> torch.Tensor:

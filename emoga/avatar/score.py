@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Avatar
-from emoga.avatar.emotions import EmotionCurve, emotion_offsets
+from emoga.avatar.emotions import EmotionCurve, emotion_mixtures, emotion_offsets
 from emoga.errors import InputError
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
@@ -23,15 +23,20 @@ MAX_FRAMES = 1_000_000
 
 @dataclass(frozen=True)
 class Score:
-    """Head parameters of T frames, played at fps."""
+    """Head parameters of T frames, played at fps; mixtures [T,E] weigh the rows of the avatar's ColorMLP."""
 
     params: HeadParams
     fps: float
+    mixtures: torch.Tensor | None = None
 
     @property
     def frame_count(self) -> int:
         """T."""
         return self.params.expr.shape[0]
+
+    def mixture(self, frame: int) -> torch.Tensor | None:
+        """Weights [E] of one frame, if there are any."""
+        return None if self.mixtures is None else self.mixtures[frame]
 
     def digest(self) -> str:
         """Hash of all values."""
@@ -40,6 +45,8 @@ class Score:
             value = getattr(self.params, item.name)
             if value is not None:
                 digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+        if self.mixtures is not None:
+            digest.update(self.mixtures.numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -98,10 +105,12 @@ def write_score(
     pose_reference: str,
 ) -> Score:
     """What the avatar does when `motion` drives it with the emotions of `curve` on top."""
-    offset = None
+    offset = mixtures = None
     if curve.keys:
         seconds = torch.arange(motion.frame_count, dtype=torch.float64) / motion.fps
         offset = emotion_offsets(avatar, head, curve, seconds)
+        if avatar.appearance is not None:
+            mixtures = emotion_mixtures(avatar, curve, seconds)
     params = drive(
         motion,
         head,
@@ -111,4 +120,4 @@ def write_score(
         reference=pose_reference,
         offset=offset,
     )
-    return Score(params, motion.fps)
+    return Score(params, motion.fps, mixtures)

@@ -11,10 +11,10 @@ from emoga.avatar import Avatar
 from emoga.avatar.emotions import parse_emotion
 from emoga.avatar.posing import Puppet, make_puppet
 from emoga.avatar.rig import WorldRows, world_at_bind
-from emoga.avatar.score import own_motion, still_motion, write_score
+from emoga.avatar.score import Score, own_motion, still_motion, write_score
 from emoga.errors import InputError
-from emoga.head import HeadParams
 from emoga.motion import Motion
+from emoga.optimize.emotion_colors import residual_sh
 from emoga.render.sh import sh_basis
 
 # Splats that have faded away keep this opacity: its logit is still a number.
@@ -47,8 +47,8 @@ class Pose:
         return ", ".join(parts + ([self.emotion] if self.emotion else []))
 
 
-def posed_params(puppet: Puppet, pose: Pose) -> HeadParams:
-    """Head parameters of the one frame that `pose` names.
+def posed_score(puppet: Puppet, pose: Pose) -> Score:
+    """What the avatar does in the one frame that `pose` names.
 
     Raises InputError for a frame the motion does not have, an unknown emotion or another head's motion.
     """
@@ -67,7 +67,10 @@ def posed_params(puppet: Puppet, pose: Pose) -> HeadParams:
         pose="absolute",
         pose_reference="mean",
     )
-    return score.params.select(slice(frame, frame + 1))
+    part = slice(frame, frame + 1)
+    return Score(
+        score.params.select(part), score.fps, None if score.mixtures is None else score.mixtures[part]
+    )
 
 
 def posed_rows(avatar: Avatar, pose: Pose) -> WorldRows:
@@ -75,15 +78,18 @@ def posed_rows(avatar: Avatar, pose: Pose) -> WorldRows:
     if pose.is_bind:
         return world_at_bind(avatar)
     puppet = make_puppet(avatar)
-    posed = puppet.pose(posed_params(puppet, pose))
-    world = posed.world
+    score = posed_score(puppet, pose)
+    posed, mixture = puppet.pose(score.params), score.mixture(0)
+    world, sh = posed.world, puppet.gaussians.sh
+    if mixture is not None and bool(mixture[1:].any()):
+        sh = sh + residual_sh(avatar.appearance.detach(), puppet.gaussians.latents, mixture)
     opacities = world.opacities.double().clamp(LEAST_OPACITY, 1 - LEAST_OPACITY)
     arrays = (
         world.means,
         torch.nn.functional.normalize(world.quats, dim=-1),
         world.scales.log(),
         opacities.logit(),
-        turn_sh(puppet.gaussians.sh, posed.turn),
+        turn_sh(sh, posed.turn),
     )
     return WorldRows(*(array.float().cpu().numpy() for array in arrays))
 
@@ -94,7 +100,7 @@ def posed_vertices(avatar: Avatar, pose: Pose) -> tuple[Puppet, np.ndarray]:
     if pose.is_bind:
         vertices = puppet.head.bind_vertices(avatar.shape, avatar.static_offset)
     else:
-        vertices = puppet.pose(posed_params(puppet, pose)).vertices
+        vertices = puppet.pose(posed_score(puppet, pose).params).vertices
     return puppet, vertices.double().cpu().numpy()
 
 

@@ -46,17 +46,19 @@ class BakedGaussians:
             _float32(at_bind),
             _float32(gaussians.log_scales.detach().exp()),
             _float32(gaussians.logit_opacities.detach().sigmoid()),
-            _in_blocks(_float32(gaussians.sh)),
         )
+        self._sh = in_blocks(_float32(gaussians.sh))
         self._own = threading.local()
 
-    def carry(self, table: np.ndarray, positions: np.ndarray) -> Carried:
+    def carry(self, table: np.ndarray, positions: np.ndarray, sh: np.ndarray | None = None) -> Carried:
         """One frame by its table [F,ROW], with colors [C,N,3] towards cameras at positions [C,3].
 
+        sh: other SH than the Gaussians' own, in blocks, see `in_blocks`.
         The arrays belong to the calling thread and are overwritten by its next call.
         """
         out = self._buffers(len(positions))
-        run_parallel(_carry_baked, table, *self._local, positions.astype(np.float32), *out)
+        sh = self._sh if sh is None else sh
+        run_parallel(_carry_baked, table, *self._local, sh, positions.astype(np.float32), *out)
         return Carried(*(torch.from_numpy(part) for part in out))
 
     def _buffers(self, cameras: int) -> list[np.ndarray]:
@@ -73,7 +75,7 @@ def _float32(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().numpy()
 
 
-def _in_blocks(sh: np.ndarray) -> np.ndarray:
+def in_blocks(sh: np.ndarray) -> np.ndarray:
     """sh [N,K,3] as [blocks,K,3,BLOCK]; the last block is filled up with zeros."""
     count, terms, _ = sh.shape
     padded = np.zeros((-(-count // BLOCK) * BLOCK, terms, 3), np.float32)

@@ -26,6 +26,7 @@ def carry_frames(
 ) -> Carried:
     """Carry N Gaussians, at `rows` [N] of B frames, and colour them for cameras [B,C,3].
 
+    SH that differ between frames come as [B,1,N,K,3].
     Gives means, scales [B,N,3], quats [B,N,4], opacities [B,N] and colors [B,C,N,3].
     """
     still = frames.detach()
@@ -45,10 +46,10 @@ def carry_frames(
 def _colors(
     sh: torch.Tensor, means: torch.Tensor, turn: torch.Tensor, camera_positions: torch.Tensor
 ) -> torch.Tensor:
-    """SH of N Gaussians seen from cameras [B,C,3]: [B,C,N,3], no gradient below zero."""
-    if sh.shape[1] == 1:
+    """SH [N,K,3] or [B,1,N,K,3] seen from cameras [B,C,3]: [B,C,N,3], no gradient below zero."""
+    if sh.shape[-2] == 1:
         basis = sh_basis(means[:, None], 1).expand(-1, camera_positions.shape[1], -1, -1)
     else:
         towards = torch.nn.functional.normalize(means[:, None] - camera_positions[:, :, None], dim=-1)
-        basis = sh_basis((towards[..., :, None] * turn[:, None]).sum(-2), sh.shape[1])
+        basis = sh_basis((towards[..., :, None] * turn[:, None]).sum(-2), sh.shape[-2])
     return ((basis[..., None] * sh).sum(-2) + 0.5).clamp(min=0)

@@ -68,7 +68,7 @@ def removable(splats: Splats, density: Density, fixed: torch.Tensor) -> torch.Te
 
 
 def split(gaussians: Gaussians) -> Gaussians:
-    """Two children [2N] for each Gaussian, shifted along its longest axis, with its binding and label."""
+    """Two children [2N] for each Gaussian, shifted along its longest axis, with its binding, label and colours."""
     scales = gaussians.log_scales.exp()
     longest = scales.argmax(1)
     axis = quat_to_matrix(gaussians.quats).gather(2, longest[:, None, None].expand(-1, 3, 1))[..., 0]
@@ -84,6 +84,7 @@ def split(gaussians: Gaussians) -> Gaussians:
         "sh": gaussians.sh,
         "binding": gaussians.binding,
         "labels": gaussians.labels,
+        "latents": gaussians.latents,
     }
     doubled = {name: torch.cat([value, value]) for name, value in both.items()}
     return Gaussians(means=torch.cat([gaussians.means + shift, gaussians.means - shift]), **doubled)

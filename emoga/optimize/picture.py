@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from emoga.camera import Camera, stack_cameras
 from emoga.head import HeadParams
 from emoga.images import to_uint8
 from emoga.kernels import torch_on_one_thread
-from emoga.optimize.baked import BakedGaussians
+from emoga.optimize.baked import BakedGaussians, in_blocks
 from emoga.optimize.carry import Bindings, Carried, carry, sort_bindings
+from emoga.optimize.emotion_colors import EmotionColors
 from emoga.optimize.pose_tables import PoseTables
 from emoga.render import Rendering, rasterize
 
@@ -36,6 +38,10 @@ class AvatarRenderer:
         on_cpu = self.device.type == "cpu"
         self._baked = BakedGaussians(gaussians, self._bindings.rows, bind) if on_cpu else None
         self._tables = PoseTables(self.puppet.rig, bind) if on_cpu else None
+        self._colors: EmotionColors | None = None
+        if avatar.appearance is not None:
+            arrange = _in_blocks if on_cpu else torch.Tensor.contiguous
+            self._colors = EmotionColors(avatar.appearance.to(device), gaussians, arrange)
 
     @torch_on_one_thread()
     def render(
@@ -44,12 +50,14 @@ class AvatarRenderer:
         frame: int,
         cameras: Sequence[Camera],
         background: Sequence[float] | torch.Tensor = WHITE,
+        mixture: torch.Tensor | None = None,
     ) -> Rendering:
         """Frame `frame` of `params` seen by C cameras of one size: image [C,H,W,3] over the background [3].
 
-        The avatar keeps its own shape, whatever shape `params` holds.
+        The avatar keeps its own shape, whatever shape `params` holds. mixture [E]: weights of the rows of its
+        ColorMLP, see `emotion_mixtures`.
         """
-        return self.draw(self.pose(params, frame, frame + 1)[0], cameras, background)
+        return self.draw(self.pose(params, frame, frame + 1)[0], cameras, background, mixture)
 
     @torch.no_grad()
     def pose(self, params: HeadParams, start: int, stop: int) -> list[Pose]:
@@ -67,11 +75,15 @@ class AvatarRenderer:
 
     @torch.no_grad()
     def draw(
-        self, pose: Pose, cameras: Sequence[Camera], background: Sequence[float] | torch.Tensor = WHITE
+        self,
+        pose: Pose,
+        cameras: Sequence[Camera],
+        background: Sequence[float] | torch.Tensor = WHITE,
+        mixture: torch.Tensor | None = None,
     ) -> Rendering:
         """A posed frame seen by C cameras of one size, as in `render`; may be called by several threads."""
         viewmats, Ks = stack_cameras(cameras, self.device)
-        splats = self.carry(pose, np.stack([camera.position for camera in cameras]))
+        splats = self.carry(pose, np.stack([camera.position for camera in cameras]), mixture)
         return rasterize(
             splats.means,
             splats.quats,
@@ -87,16 +99,18 @@ class AvatarRenderer:
         )
 
     @torch.no_grad()
-    def carry(self, pose: Pose, positions: np.ndarray) -> Carried:
+    def carry(self, pose: Pose, positions: np.ndarray, mixture: torch.Tensor | None = None) -> Carried:
         """Gaussians in the world, with colors [C,N,3] towards cameras at positions [C,3].
 
         On CPU the next call from the same thread overwrites them.
         """
+        sh = None if mixture is None or self._colors is None else self._colors.mixed(mixture)
         if self._baked is not None:
-            return self._baked.carry(pose, positions)
+            return self._baked.carry(pose, positions, None if sh is None else sh.numpy())
         puppet = self.puppet
+        gaussians = puppet.gaussians if sh is None else replace(puppet.gaussians, sh=sh)
         parts = [
-            carry(puppet.gaussians, self._bindings, pose, puppet.bind, position)
+            carry(gaussians, self._bindings, pose, puppet.bind, position)
             for position in torch.as_tensor(positions, dtype=torch.float32, device=self.device)
         ]
         first = parts[0]
@@ -109,7 +123,12 @@ class AvatarRenderer:
         frame: int,
         camera: Camera,
         background: Sequence[float] | torch.Tensor = WHITE,
+        mixture: torch.Tensor | None = None,
     ) -> np.ndarray:
         """One frame from one camera as uint8 [H,W,3]."""
-        image = self.render(params, frame, [camera], background).image[0]
+        image = self.render(params, frame, [camera], background, mixture).image[0]
         return to_uint8(image.cpu().numpy())
+
+
+def _in_blocks(sh: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(in_blocks(sh.numpy()))

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from emoga.avatar.score import Score
 from emoga.camera import Camera
-from emoga.head import HeadParams
 from emoga.kernels import torch_on_one_thread, worker_count
 from emoga.optimize.picture import AvatarRenderer, Pose
 from emoga.render import Rendering
@@ -28,7 +28,7 @@ BYTES_PER_PIXEL, BYTES_PER_GAUSSIAN = 40, 400
 
 def draw_in_order(
     renderer: AvatarRenderer,
-    params: HeadParams,
+    score: Score,
     cameras: Sequence[Camera],
     background: Sequence[float],
     wanted: Sequence[int],
@@ -37,14 +37,14 @@ def draw_in_order(
 ) -> None:
     """Call `hand_over(frame, finish(rendering))` for every frame wanted (ascending), in order.
 
-    cameras: one per frame of `params`. `finish` runs in the drawing threads, `hand_over` in the caller's; while
+    cameras: one per frame of the score. `finish` runs in the drawing threads, `hand_over` in the caller's; while
     it waits, at most a few frames per thread are finished ahead. The pictures do not depend on the number of
     threads. What any of the calls raises ends the drawing and is raised here.
     """
     drawers = _drawers(renderer, cameras[0], len(wanted))
 
     def draw(frame: int, pose: Pose) -> Item:
-        return finish(renderer.draw(pose, [cameras[frame]], background))
+        return finish(renderer.draw(pose, [cameras[frame]], background, score.mixture(frame)))
 
     waiting: deque[tuple[int, Future[Item]]] = deque()
     # One frame per thread wastes nothing on sorting in step and waiting for each other; a single drawer
@@ -52,7 +52,7 @@ def draw_in_order(
     with _one_thread_each() if drawers > 1 else torch_on_one_thread():
         pool = ThreadPoolExecutor(drawers, thread_name_prefix="emoga-draw")
         try:
-            for frame, pose in _posed(renderer, params, wanted):
+            for frame, pose in _posed(renderer, score, wanted):
                 if len(waiting) > 2 * drawers:
                     first, item = waiting.popleft()
                     hand_over(first, item.result())
@@ -71,13 +71,13 @@ def _drawers(renderer: AvatarRenderer, camera: Camera, frames: int) -> int:
     return threads if renderer.device.type == "cpu" and frames >= threads and size * threads <= MEMORY else 1
 
 
-def _posed(renderer: AvatarRenderer, params: HeadParams, wanted: Sequence[int]) -> Iterator[tuple[int, Pose]]:
+def _posed(renderer: AvatarRenderer, score: Score, wanted: Sequence[int]) -> Iterator[tuple[int, Pose]]:
     """Every frame wanted with its pose."""
-    count, start, poses = params.expr.shape[0], -1, []
+    count, start, poses = score.frame_count, -1, []
     for frame in wanted:
         if frame - frame % POSED_TOGETHER != start:
             start = frame - frame % POSED_TOGETHER
-            poses = renderer.pose(params, start, min(start + POSED_TOGETHER, count))
+            poses = renderer.pose(score.params, start, min(start + POSED_TOGETHER, count))
         yield frame, poses[frame - start]
 
 

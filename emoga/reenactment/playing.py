@@ -24,7 +24,7 @@ def play_into(
     report(Stage("reenact", score.frame_count))
     began = time.perf_counter()
     frames = [frame for frame in range(len(cameras)) if not sink.has(frame)]
-    pictures = player.play(score.params, frames, [cameras[frame] for frame in frames], colour)
+    pictures = player.play(score.params, frames, [cameras[frame] for frame in frames], colour, score.mixtures)
     with WriteAhead(sink) as writer:
         for drawn, (frame, picture) in enumerate(zip(frames, pictures, strict=True), start=1):
             writer.write(frame, picture)

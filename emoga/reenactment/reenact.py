@@ -194,7 +194,10 @@ def _plan(avatar: Avatar, score: Score, cameras: list[Camera], colour: Sequence[
     digest = hashlib.sha256(f"{score.digest()} {colour}".encode())
     for camera in cameras:
         digest.update(camera.K.tobytes() + camera.w2c.tobytes())
-    for tensor in (avatar.gaussians.means, avatar.gaussians.logit_opacities, avatar.gaussians.sh):
+    deciding = [avatar.gaussians.means, avatar.gaussians.logit_opacities, avatar.gaussians.sh]
+    if avatar.appearance is not None:
+        deciding += [avatar.gaussians.latents, *avatar.appearance.weights().values()]
+    for tensor in deciding:
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 
@@ -223,7 +226,7 @@ def _draw(
             drawn += 1
             report(Step(frame + 1, {"fps": drawn / max(time.perf_counter() - began, 1e-6)}))
 
-        draw_in_order(renderer, score.params, cameras, colour or BLACK, wanted, finish, hand_over)
+        draw_in_order(renderer, score, cameras, colour or BLACK, wanted, finish, hand_over)
     report(Step(score.frame_count))
     return drawn
 

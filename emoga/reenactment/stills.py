@@ -28,5 +28,5 @@ def still_pictures(avatar: Avatar, emotions: list[str], yaws: list[float], side:
                 avatar, head, motion, parse_emotion(emotion), calibrate=False, pose="still",
                 pose_reference="mean",
             )  # fmt: skip
-            pictures.append(renderer.picture(score.params, 0, camera))
+            pictures.append(renderer.picture(score.params, 0, camera, mixture=score.mixture(0)))
     return pictures
