@@ -40,13 +40,17 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a checked folder holds. variant: the infix of its weight files (`fp16`), or None."""
+    """What a checked folder holds.
+
+    vacant: parts that it leaves out on purpose; variant: the infix of its weight files (`fp16`), or None.
+    """
 
     folder: Path
     class_name: str
     parts: tuple[Part, ...]
     variant: str | None
     vae_channels: tuple[int, ...]
+    vacant: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -95,15 +99,19 @@ def examine(folder: Path, family: Family | None) -> ModelFolder:
             f"{folder}: holds a {class_name}, {family.name} needs a {' or '.join(family.classes)}"
         )
     variants: set[str | None] = set()
-    parts = []
+    parts, vacant = [], []
     for name, value in index.items():
-        if name.startswith("_") or not isinstance(value, list) or value[:1] == [None]:
+        if name.startswith("_") or not isinstance(value, list):
+            continue
+        if value[:1] == [None]:
+            vacant.append(name)
             continue
         parts.append(_examine_part(folder, name, value, variants, family))
     if not any(part.parameters for part in parts):
         raise MissingComponent(f"{folder}: holds no weights{_get(family, folder)}")
     named = sorted(variant for variant in variants if variant)
-    return ModelFolder(folder, class_name, tuple(parts), named[0] if named else None, _vae_channels(folder))
+    variant = named[0] if named else None
+    return ModelFolder(folder, class_name, tuple(parts), variant, _vae_channels(folder), tuple(vacant))
 
 
 def _examine_part(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,9 @@ def _write(path: Path, picture: np.ndarray) -> None:
 def _size_of(path: Path) -> tuple[int, int]:
     """Width and height from the header alone, so that a huge picture costs nothing."""
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return picture.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable picture; expected PNG") from error

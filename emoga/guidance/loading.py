@@ -32,7 +32,11 @@ def load_pipeline(model: ModelFolder, dtype: str, family: Family | None) -> Any:
     # Read once, at the first import of the hub's client: from here on it asks no server for anything.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import diffusers
+    import transformers
 
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
     if family is not None and family.name == "ultraedit":
         maker = ultraedit_pipeline()
     else:
@@ -53,10 +57,16 @@ def load_pipeline(model: ModelFolder, dtype: str, family: Family | None) -> Any:
                 local_files_only=True,
                 use_safetensors=True,
                 variant=model.variant,
+                **dict.fromkeys(model.vacant),
             )
     except Exception as error:  # whatever a damaged folder makes diffusers and transformers raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{model.folder}: cannot be loaded ({reason})") from error
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+            raise InputError(
+                f"{model.folder / name}: cannot be loaded (weights are missing); download it again"
+            )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -69,6 +69,7 @@ def place(
 
 
 def _sized(model: ModelFolder, size: int, device: str, dtype: str, mode: str, tiled: bool) -> Placement:
+    # One layer at a time still holds its neighbours and the text's embeddings: an eighth of a part is ample.
     held = {"resident": model.parameters, "offload": model.largest, "sequential": model.largest // 8}[mode]
     side = min(size, TILE) if tiled else size
     # The decoder's last stage: two feature maps of the second finest stage and one of the finest at full size.

@@ -6,6 +6,7 @@ the vocabulary. Redirects are not followed, and a key goes into one request head
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import math
@@ -113,16 +114,21 @@ def _post(url: str, body: bytes, key: str | None, timeout: float) -> bytes:
     if key:
         headers["Authorization"] = f"Bearer {key}"
     late = threading.Event()
+    sockets: list[socket.socket] = []
 
     def give_up() -> None:
         late.set()
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        # Not connection.sock: a connection lets go of its socket while its answer is still read.
+        for opened in sockets:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(timeout, give_up)
     timer.daemon = True
     timer.start()
     try:
+        connection.connect()
+        sockets.append(connection.sock)
         connection.request("POST", f"{parts.path.rstrip('/')}/chat/completions", body, headers)
         response = connection.getresponse()
         if 300 <= response.status < 500 and response.status not in (408, 429):
