@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ from emoga.errors import EnvironmentFailure, InputError, MissingComponent
 from emoga.guidance import EditRequest, PictureName, open_editor
 from emoga.guidance.checkpoint import ModelFolder, Part, examine
 from emoga.guidance.families import FAMILIES
+from emoga.guidance.loading import require_packages
 from emoga.guidance.placement import place
 from emoga.progress import silent
 
@@ -294,6 +297,26 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("name", ["instruct-pix2pix", "flux-kontext", "qwen-image-edit"])
+def test_the_pipelines_of_diffusers_take_what_they_are_given(models: Path, name: str) -> None:
+    import diffusers
+
+    family = FAMILIES[name]
+    for class_name in family.classes:
+        known = inspect.signature(getattr(diffusers, class_name).__call__).parameters
+        wanted = {"image", "prompt", "negative_prompt", "generator", "output_type", family.text.argument}
+        assert wanted | ({family.image.argument} if family.image else set()) <= set(known)
+
+
+def test_a_package_of_one_family_alone_is_named_with_it(models: Path) -> None:
+    require_packages(FAMILIES["ultraedit"])
+    family = dataclasses.replace(FAMILIES["qwen-image-edit"], packages=("surely_not_installed",))
+    with pytest.raises(
+        MissingComponent, match="qwen-image-edit needs surely_not_installed.*pip install surely"
+    ):
+        require_packages(family)
 
 
 @pytest.mark.parametrize("name", ["ultraedit", "instruct-pix2pix", "flux-kontext"])

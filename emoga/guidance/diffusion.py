@@ -75,7 +75,7 @@ class DiffusionEditor:
 
     def estimate(self, request: EditRequest) -> EditEstimate:
         """Memory from the sizes in the weights' headers. Raises MissingComponent without the packages."""
-        require_packages()
+        require_packages(self.family)
         plan = self.placement()
         needs = f"{self.model.folder} ({self.model.class_name})"
         return EditEstimate(
@@ -138,7 +138,7 @@ class DiffusionEditor:
 
     def _load(self, report: Reporter) -> Any:
         if self._pipeline is None:
-            require_packages()
+            require_packages(self.family)
             plan = self.placement()
             report(Stage(f"loading {self.name}"))
             report(Note(f"{self.name}: {plan.mode} on {plan.device} in {plan.dtype}"))

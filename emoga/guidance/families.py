@@ -58,7 +58,8 @@ class Scale:
 class Family:
     """One kind of editor.
 
-    classes: names that `model_index.json` may carry; size: side of the square it is given, in pixels.
+    classes: names that `model_index.json` may carry; size: side of the square it is given, in pixels;
+    packages: that it needs beside those of the extra.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Family:
     steps: int
     text: Guidance
     image: Guidance | None = None
+    packages: tuple[str, ...] = ()
 
     def how_to_get(self, folder: object) -> str:
         """The command that brings the weights to `folder`."""
@@ -113,6 +115,8 @@ FAMILIES = _families(
         size=1024,
         steps=50,
         text=Guidance(4.0, 1.0, 10.0, "true_cfg_scale"),
+        # Its processor of pictures and words brings one of videos along, which is made of torchvision.
+        packages=("torchvision",),
     ),
 )
 # A folder that is none of these keeps its pipeline's own guidance unless told.

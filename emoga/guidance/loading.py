@@ -19,12 +19,18 @@ from emoga.guidance.ultraedit import ultraedit_pipeline
 PACKAGES = ("diffusers", "transformers", "accelerate", "safetensors")
 
 
-def require_packages() -> None:
+def require_packages(family: Family | None) -> None:
+    """Raise MissingComponent, saying what to install, when a package that the editor needs is not here."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingComponent(
             f"diffusion editors need {', '.join(missing)}; install with: pip install 'emoga[diffusion]'"
         )
+    for name in family.packages if family else ():
+        if importlib.util.find_spec(name) is None:
+            raise MissingComponent(
+                f"{family.name} needs {name}, built for the torch that is here; install with: pip install {name}"
+            )
 
 
 def load_pipeline(model: ModelFolder, dtype: str, family: Family | None) -> Any:
