@@ -94,6 +94,24 @@ def test_shards_are_added_up(tmp_path: Path) -> None:
     assert examine(folder, FAMILIES["ultraedit"]).parameters == 32 + 13
 
 
+@pytest.mark.parametrize(
+    ("shard", "words"),
+    [
+        ("../../stolen.safetensors", "no safetensors file beside it"),
+        ("weights.bin", "no safetensors file beside it"),
+        (
+            "diffusion_pytorch_model-00002-of-00002.safetensors",
+            "this file is missing; get it with: hf download",
+        ),
+    ],
+)
+def test_an_index_of_shards_lists_only_files_beside_it(tmp_path: Path, shard: str, words: str) -> None:
+    folder = model_folder(tmp_path / "m")
+    index = folder / "vae" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "diffusion_pytorch_model.safetensors", "v": shard}}))
+    assert words in refusal(folder)
+
+
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "m")
     (folder / "vae" / "diffusion_pytorch_model.safetensors").rename(
@@ -314,7 +332,7 @@ def test_a_package_of_one_family_alone_is_named_with_it(models: Path) -> None:
     require_packages(FAMILIES["ultraedit"])
     family = dataclasses.replace(FAMILIES["qwen-image-edit"], packages=("surely_not_installed",))
     with pytest.raises(
-        MissingComponent, match="qwen-image-edit needs surely_not_installed.*pip install surely"
+        MissingComponent, match=r"qwen-image-edit needs surely_not_installed.*pip install surely"
     ):
         require_packages(family)
 

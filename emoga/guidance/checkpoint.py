@@ -25,7 +25,7 @@ CONFIGS = (
 )
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHARD = r"-\d{5}-of-\d{5}"
-WEIGHTS = re.compile(rf"[^.]+?(?:{SHARD})?(?:\.(?P<variant>[a-z0-9]+))?(?:{SHARD})?\.safetensors")
+WEIGHTS = re.compile(rf"[^./\\]+?(?:{SHARD})?(?:\.(?P<variant>[a-z0-9]+))?(?:{SHARD})?\.safetensors")
 MAX_JSON, MAX_HEADER, MAX_FILES = 16 << 20, 100 << 20, 5000
 
 
@@ -117,7 +117,7 @@ def examine(folder: Path, family: Family | None) -> ModelFolder:
 def _examine_part(
     folder: Path, name: str, value: list[Any], variants: set[str | None], family: Family | None
 ) -> Part:
-    library, class_name = value if len(value) == 2 else (None, None)
+    library, class_name = value if len(value) == 2 else (None, "")
     plain = isinstance(class_name, str) and WORD.fullmatch(class_name) and WORD.fullmatch(name)
     if library not in LIBRARIES or not plain:
         raise InputError(
@@ -138,9 +138,21 @@ def _examine_part(
         if (part / "config.json").is_file():
             raise MissingComponent(f"{part}: has no weights (*.safetensors){_get(family, folder)}")
         return Part(name, class_name, 0)
+    _check_shards(part, family, folder)
     variant = None if None in by_variant else min(by_variant, key=str)
     variants.add(variant)
     return Part(name, class_name, sum(_parameters(path) for path in by_variant[variant]))
+
+
+def _check_shards(part: Path, family: Family | None, folder: Path) -> None:
+    """What an index of shards lists must lie beside it."""
+    for path in sorted(part.glob("*.index.json")):
+        shards = _read_json(path).get("weight_map")
+        for shard in sorted(set(map(str, shards.values())) if isinstance(shards, dict) else [""]):
+            if not WEIGHTS.fullmatch(shard):
+                raise InputError(f"{path}: lists {shard[:80]!r}, which is no safetensors file beside it")
+            if not (part / shard).is_file():
+                raise MissingComponent(f"{part / shard}: this file is missing{_get(family, folder)}")
 
 
 def _refuse_pickles(part: Path) -> None:

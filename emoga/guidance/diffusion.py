@@ -93,7 +93,7 @@ class DiffusionEditor:
         if request.strength == 0:
             return request.pictures.copy()
         pipeline = self._load(report)
-        frame = SquareFrame(*request.pictures.shape[1:3], self.size)
+        frame = SquareFrame(request.pictures.shape[1], request.pictures.shape[2], self.size)
         edited = np.empty_like(request.pictures)
         for index, name in enumerate(tracked(request.names, f"editing with {self.name}", report)):
             mask = request.mask_of(index)
@@ -110,7 +110,8 @@ class DiffusionEditor:
         known = inspect.signature(pipeline.__call__).parameters
         offered = {
             "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt or " ",
+            # Of no negative prompt at all, true guidance makes no guidance.
+            "negative_prompt": request.negative_prompt or (" " if "true_cfg_scale" in known else ""),
             "image": Image.fromarray(picture),
             "mask_image": Image.fromarray(mask),
             "num_inference_steps": self.steps,

@@ -26,7 +26,9 @@ def require_packages(family: Family | None) -> None:
         raise MissingComponent(
             f"diffusion editors need {', '.join(missing)}; install with: pip install 'emoga[diffusion]'"
         )
-    for name in family.packages if family else ():
+    if family is None:
+        return
+    for name in family.packages:
         if importlib.util.find_spec(name) is None:
             raise MissingComponent(
                 f"{family.name} needs {name}, built for the torch that is here; install with: pip install {name}"

@@ -175,7 +175,9 @@ def _plan(text: str, answer: dict[str, Any], allowed: dict[str, set[str]]) -> Em
     plan = EmotionPlan(
         " ".join(text.split()),
         short_name(text.partition(":")[0]),
-        **read,
+        emotions=read["emotions"],
+        units=read["units"],
+        appearance=read["appearance"],
         not_understood=tuple(_one_line(word) for word in rest),
     )
     if plan.empty:
