@@ -356,6 +356,22 @@ def test_an_editor_edits_within_its_mask_from_one_seed(models: Path, name: str, 
     assert estimate.weights_bytes > 0 and estimate.peak_bytes > estimate.weights_bytes
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["ultraedit", "instruct-pix2pix", "flux-kontext"])
+def test_weights_off_the_device_make_the_same_picture(models: Path, name: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device: no editor was offloaded")
+    options = {**QUICK, "device": "cuda", "dtype": "float32"}
+    kept, *moved = (
+        open_editor(f"{name}:{models / name}", **options, offload=mode).edit(request(), silent)
+        for mode in ("resident", "offload", "sequential")
+    )
+    for edited in moved:
+        assert np.abs(edited.astype(int) - kept).max() <= 1
+
+
 def test_ultraedit_hears_prompt_negative_prompt_mask_and_both_guidances(models: Path) -> None:
     folder = f"ultraedit:{models / 'ultraedit'}"
     usual = open_editor(folder, **QUICK)

@@ -94,6 +94,31 @@ def test_the_disc_lands_where_the_truth_has_it_to_a_fraction_of_a_pixel() -> Non
     assert np.abs(result - truth)[inner].max() < 2.5 / 255
 
 
+@pytest.mark.parametrize("apart", [(3.5, 3.5), (0.0, 6.3), (1.2, 5.0)])
+def test_lips_that_part_show_only_what_is_filled_between_them(apart: tuple[float, float]) -> None:
+    """A red upper and a blue lower lip meet at row 48 and part; white teeth appear."""
+    y, x = grid()
+    red = np.stack([0.7 + 0.1 * np.sin(x / 6) * np.cos(y / 7), 0.1 + 0 * y, 0.1 + 0 * y], -1)
+    blue = red[..., ::-1]
+    above, below = 48 - apart[0], 48 + apart[1]
+    upper, lower = y + 0.5 < above, y + 0.5 > below
+    flow = np.zeros((SIZE, SIZE, 2), np.float32)
+    flow[upper, 1], flow[lower, 1] = apart[0], -apart[1]
+    gap = (~upper & ~lower).astype(np.float32)
+    teeth = np.ones((SIZE, SIZE, 3), np.float32)
+    captured = to_uint8(np.where((y < 48)[..., None], red, blue))
+    result = from_uint8(warp_picture(captured, WarpFields(flow, fill=teeth, fill_mask=gap)))
+    inner = gap > 0
+    inner[1:] &= gap[:-1] > 0
+    inner[:-1] &= gap[1:] > 0
+    assert result[inner].min() > 0.99
+    assert result[upper & (y < above - 2)][:, 2].max() < 0.11, "the lower lip shows in the upper"
+    assert result[lower & (y > below + 1)][:, 0].max() < 0.11, "the upper lip shows in the lower"
+    # The pixels at the edge itself mix with the teeth, never with the other lip.
+    edge = upper & (y >= above - 2)
+    assert (result[edge][:, 2] - result[edge][:, 1]).max() < 0.01
+
+
 def test_no_flow_gives_the_picture_back_to_the_byte() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     still = WarpFields(flow=np.zeros((40, 30, 2), np.float32))
