@@ -21,8 +21,8 @@ from emoga.images import to_uint8
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".y4m"}
 MAX_SIDE = 16384
 BT709, LIMITED_RANGE = 1, 1  # numbers of ITU-T H.273
-# Not the machine's number of cores: x264 writes other bits for every number of threads.
-ENCODER_THREADS = 2
+# x264 writes other bits for every number of threads, and with more than one now and then on a busy machine.
+ENCODER_THREADS = 1
 
 
 class VideoReader:

@@ -263,7 +263,7 @@ def test_clothing_stays_out_of_the_avatar_unless_asked_for(track):
     foot = torch.tensor([name in FOOT for name in head.region_names])
     shoulders = head.region_names.index("shoulders")
     assert torch.equal(bare[~foot], dressed[~foot])
-    assert bare[shoulders] < 0.6 * dressed[shoulders]  # the rest hides behind the neck
+    assert bare[shoulders] < 0.7 * dressed[shoulders]  # the rest hides behind the neck
     assert bare[head.region_names.index("neck")] > 0.5 * dressed[head.region_names.index("neck")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
@@ -12,7 +13,8 @@ from emoga.capture import Track
 from emoga.head import Head, HeadParams, Identity
 
 FOOT = ("neck", "shoulders", "boundary")
-LEAST_SHARE = 1 / 3  # of its sightings within the pictures that must lie in the head mask
+LEAST_SHARE = 0.1  # of its sightings within the pictures that must lie in the head mask
+MARGIN = 0.012  # of the picture's height around the mask: what stands at the edge reaches into it
 
 
 @torch.no_grad()
@@ -25,7 +27,7 @@ def outside_head(
     track: Track,
     pairs: list[tuple[int, int]],
 ) -> torch.Tensor:
-    """bool [N]: Gaussians of neck and shoulders that the pictures (view, frame) mostly show outside the head mask.
+    """bool [N]: Gaussians of neck and shoulders that the pictures (view, frame) show beside the head mask.
 
     Shoulders that no picture holds count as outside as well. Without head masks nothing does.
     """
@@ -41,7 +43,9 @@ def outside_head(
         column, line = np.floor(pixels).astype(int).T
         rows = np.flatnonzero((column >= 0) & (column < camera.width) & (line >= 0) & (line < camera.height))
         held[rows] += 1
-        inside[rows] += track.head_masks[view, frame][line[rows], column[rows]] > 127
+        reach = round(MARGIN * camera.height)
+        brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        inside[rows] += cv2.dilate(track.head_masks[view, frame], brush)[line[rows], column[rows]] > 127
     seen = torch.from_numpy(held > 0)
     outside = torch.from_numpy(inside < LEAST_SHARE * held)
     return foot & torch.where(seen, outside, labels != head.region_names.index("neck"))
