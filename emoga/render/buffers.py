@@ -20,7 +20,8 @@ class BufferPool:
     LIMIT = 2**29  # bytes kept for later
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # Leases may end inside `take`, when it happens to set off the garbage collector.
+        self.lock = threading.RLock()
         self.free: list[np.ndarray] = []
 
     def take(self, lease: Lease, shape: tuple[int, ...], dtype: type) -> np.ndarray:
