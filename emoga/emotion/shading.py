@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from emoga.capture import Track
+from emoga.emotion.acting import Actor
 from emoga.geometry import vertex_normals
+from emoga.guidance.warp import to_linear
 from emoga.head import Head
-from emoga.optimize.lighting import harmonics
+from emoga.optimize.lighting import fit_light, harmonics
+from emoga.optimize.regions import visible_faces
 
-GAMMA = 2.2  # tracks fit their light to sRGB values; ratios of such values become ratios of light by this power
 DARKEST = 0.25  # shading below this is the fit's extrapolation, not light
-SMOOTHING = 12  # rounds of averaging over neighbouring vertices
+SMOOTHING = 6  # rounds of averaging over neighbouring vertices
+LIGHT_PICTURES = 12
+SKIN, NO_SKIN = ("face", "neck"), ("lips", "eyelids", "eyeballs", "brows", "mouth_interior", "lashes", "teeth", "tongue")
 # mediapipe478 points where blood shows, with radii in metres and how much it shows.
 BLOOD = {280: (0.022, 1.0), 50: (0.022, 1.0), 4: (0.016, 0.7), 151: (0.03, 0.35), 9: (0.02, 0.35), 152: (0.014, 0.4)}
 EVERYWHERE = 0.15  # the share of blood that shows on all skin
@@ -33,21 +39,55 @@ class Crease:
     units: tuple[tuple[str, float], ...]
 
 
+def light_on(actor: Actor, track: Track, pairs: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Light [9,3] in the world on the skin that some pictures (view, frame) of a track show, linear.
+
+    A track's own light explains what changes as the head turns, and leaves the rest to the skin's colour; where a
+    head hardly turns that is nearly everything. Here all skin counts as of one colour, so that light is what
+    differs over the face.
+    """
+    head = actor.head
+    skin = torch.zeros(len(head.template), dtype=torch.bool)
+    for name in SKIN:
+        skin |= head.regions[name].cpu()
+    for name in NO_SKIN:
+        skin &= ~head.regions[name].cpu()
+    rows = torch.nonzero(skin)[:, 0]
+    colors, weights, normals = [], [], []
+    for view, frame in [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, LIGHT_PICTURES).round().astype(int))]:
+        camera = track.cameras[view]
+        vertices = actor.vertices(actor.params, frame).double()
+        normal = vertex_normals(vertices, head.faces)[rows]
+        towards = torch.nn.functional.normalize(torch.from_numpy(camera.position) - vertices[rows], dim=-1)
+        pixels, _ = camera.project(vertices[rows].numpy())
+        column, line = pixels[:, 0].astype(int), pixels[:, 1].astype(int)
+        inside = (column >= 0) & (line >= 0) & (column < camera.width) & (line < camera.height)
+        shown = visible_faces(head, vertices, camera)[line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
+        near = (head.faces[shown.clip(0)] == rows[:, None]).any(1).numpy() & (shown >= 0)
+        color = to_linear(track.image(view, frame))[line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
+        brightness = color.max(1)
+        usual = np.median(brightness[inside & near]) if (inside & near).any() else 1.0
+        plain = (brightness > 0.4 * usual) & (brightness < 2.5 * usual)
+        colors.append(torch.from_numpy(color).double())
+        normals.append(normal)
+        weights.append((towards * normal).sum(-1).clamp_min(0) * torch.from_numpy(inside & near & plain))
+    together = [torch.cat(part)[:, None] for part in (colors, weights, normals)]
+    # Grey: what differs in hue over a face is mostly its own.
+    return fit_light(*together)[0].mean(1, keepdim=True).expand(-1, 3)
+
+
 def shading_ratio(
     head: Head, light: torch.Tensor, before: torch.Tensor, after: torch.Tensor, neighbours: torch.Tensor
 ) -> torch.Tensor:
-    """Ratio [V,3] of linear light on the skin of two posed meshes [V,3] under a track's light [9,3], low-pass.
+    """Ratio [V,3] of linear light on the skin of two posed meshes [V,3] under a light [9,3], low-pass.
 
     neighbours: sparse [V,V] averages, see `averages`.
     """
-    shades = []
-    for vertices in (before, after):
-        normals = vertex_normals(vertices.double(), head.faces)
-        for _ in range(SMOOTHING // 2):
-            normals = neighbours @ normals
-        normals = torch.nn.functional.normalize(normals, dim=-1)
-        shades.append((harmonics(normals) @ light.double()).clamp_min(DARKEST))
-    ratio = torch.log(shades[1] / shades[0]) * GAMMA
+    shades = [
+        (harmonics(vertex_normals(vertices.double(), head.faces)) @ light.double()).clamp_min(DARKEST)
+        for vertices in (before, after)
+    ]
+    ratio = torch.log(shades[1] / shades[0])
     for _ in range(SMOOTHING):
         ratio = neighbours @ ratio
     return ratio.exp()
@@ -121,8 +161,8 @@ def _lines(marks: np.ndarray) -> list[Crease]:
     frown = (("browDownLeft", 0.55), ("browDownRight", 0.55))
     for side in (1, -1):
         base = marks[GLABELLA]
-        up = np.array([[side * 0.0055, -0.007, 0], [side * 0.0047, 0.004, 0], [side * 0.0052, 0.015, 0]])
-        lines.append(Crease(_curve(base + up), 0.0019, 0.5, frown))
+        up = np.array([[side * 0.0075, -0.010, 0], [side * 0.0052, -0.001, 0], [side * 0.0058, 0.009, 0]])
+        lines.append(Crease(_curve(base + up), 0.0026, 0.34, frown))
     for side, name in ((LEFT, "Left"), (RIGHT, "Right")):
         out = 1 if side == LEFT else -1
         wing, corner, eye = marks[WINGS[side]], marks[CORNERS[side]], marks[LID_CORNERS[side]]

@@ -14,7 +14,7 @@ from emoga.emotion.acting import Actor
 from emoga.emotion.naming import NamedEmotion
 from emoga.emotion.shading import averages, blood, crease_depth, shading_ratio
 from emoga.guidance import PictureName, WarpFields
-from emoga.head import HeadParams
+from emoga.head import Head, HeadParams
 from emoga.images import from_uint8
 from emoga.optimize.backdrop import backdrops
 from emoga.render import MeshFragments, interpolate, rasterize_mesh
@@ -27,6 +27,12 @@ EXPOSURE = 0.06  # of the face's height: what is brighter or darker over this fa
 KEPT = ("eyeballs", "irises", "teeth", "tongue", "mouth_interior", "lashes", "scalp", "shoulders", "boundary")
 DARK = (0.30, 0.50)  # of the skin's brightness: hair, brows and beards below, skin above
 FOREHEAD, CHIN = 10, 152
+# What lies behind an opening of the face, and how near to the opening's rim, as a share of the face's height, the
+# tracked rim may be wrong, so that a pixel shows the lid or lip in front instead.
+EYE, MOUTH = ("eyeballs", "irises"), ("mouth_interior", "teeth", "tongue")
+EYE_RIM, MOUTH_RIM = 0.016, 0.005
+# Hues that teeth, and everything else in a mouth, have, and how far they may be from them.
+IVORY, FLESH, HUE_RANGE = (1.0, 0.92, 0.78), (1.0, 0.58, 0.52), 0.12
 
 
 class FaceWarp:
@@ -37,18 +43,19 @@ class FaceWarp:
         actor: Actor,
         track: Track,
         emotion: NamedEmotion,
-        light: np.ndarray,
+        light: torch.Tensor,
         places: Mapping[PictureName, tuple[int, int]],
     ) -> None:
         self.actor, self.track, self.emotion = actor, track, emotion
-        self._light, self._places = torch.from_numpy(np.asarray(light, np.float64)), dict(places)
+        self._light, self._places = light, dict(places)
         self._colors = backdrops(track)[0]
         head = actor.head
         self._neighbours = averages(head)
         # Template places and blood of every vertex, to be read at pixels.
         self._surface = torch.cat([head.template.double(), torch.from_numpy(blood(head))[:, None]], 1)
-        labels = [head.region_names.index(name) for name in KEPT if name in head.region_names]
-        self._kept_faces = torch.isin(head.face_regions.long(), torch.tensor(labels)).numpy()
+        self._kept_faces = _faces_of(head, KEPT)
+        self._eye_faces, self._mouth_faces = _faces_of(head, EYE), _faces_of(head, MOUTH)
+        self._tooth_faces = _faces_of(head, ("teeth",))
         self._acted: dict[float, HeadParams] = {}
 
     @torch.no_grad()
@@ -62,8 +69,12 @@ class FaceWarp:
         picture = from_uint8(self.track.picture(view, frame))
         height = _face_height(actor, before, camera)
         flow, hidden = _flow(actor, before, after, then, now, camera)
+        for inner, rim in ((self._eye_faces, EYE_RIM), (self._mouth_faces, MOUTH_RIM)):
+            hidden |= _behind_rims(inner, flow, then, now, rim * height)
+        flow[hidden] = 0
         flow = _beyond(flow, now.covered[0].numpy(), FADE * height)
         fill = self._fill(picture, acted, view, frame, then, EXPOSURE * height)
+        fill = self._like_a_mouth(fill, now)
         surface = interpolate(now, self._surface)[0].numpy()
         return WarpFields(
             flow=flow,
@@ -92,6 +103,19 @@ class FaceWarp:
         share = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
         return np.clip(drawn + error / np.maximum(share, 0.05), 0, 1).astype(np.float32)
 
+    def _like_a_mouth(self, fill: np.ndarray, now: MeshFragments) -> np.ndarray:
+        """The fill with hues that a mouth can have: no avatar learnt those of what nobody showed."""
+        index = now.face_index[0].numpy()
+        mouth = (index >= 0) & self._mouth_faces[np.maximum(index, 0)]
+        if not mouth.any():
+            return fill
+        tooth = self._tooth_faces[np.maximum(index, 0)].astype(np.float32)
+        tooth = cv2.GaussianBlur(tooth, (0, 0), 1.0)[..., None]
+        hue = tooth * np.array(IVORY, np.float32) + (1 - tooth) * np.array(FLESH, np.float32)
+        bright = cv2.GaussianBlur(fill, (0, 0), 1.0).max(2, keepdims=True) * hue
+        likely = np.clip(fill, bright * (1 - HUE_RANGE), bright * (1 + HUE_RANGE))
+        return np.where(mouth[..., None], likely, fill).astype(np.float32)
+
     def _shading(self, before: torch.Tensor, after: torch.Tensor, now: MeshFragments) -> np.ndarray:
         ratio = shading_ratio(self.actor.head, self._light, before, after, self._neighbours)
         shading = interpolate(now, ratio)[0].numpy()
@@ -114,6 +138,12 @@ class FaceWarp:
         dark = np.clip((DARK[1] - brightness / max(skin, 1e-3)) / (DARK[1] - DARK[0]), 0, 1)
         soft = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 1.5)
         return np.maximum(np.maximum(soft, kept), dark).astype(np.float32)
+
+
+def _faces_of(head: Head, names: tuple[str, ...]) -> np.ndarray:
+    """bool [F]: triangles of some regions."""
+    labels = [head.region_names.index(name) for name in names if name in head.region_names]
+    return torch.isin(head.face_regions.long(), torch.tensor(labels)).numpy()
 
 
 def _seen(vertices: torch.Tensor, actor: Actor, camera: Camera) -> MeshFragments:
@@ -147,8 +177,23 @@ def _flow(
     stretched = _stretched(actor, before, after, camera)[faces]
     hidden = np.zeros((height, width), bool)
     hidden[covered] = (depth > front[row, column] + HIDDEN) | stretched
-    flow[hidden] = 0
     return flow, hidden
+
+
+def _behind_rims(
+    inner: np.ndarray, flow: np.ndarray, then: MeshFragments, now: MeshFragments, rim: float
+) -> np.ndarray:
+    """bool [H,W]: places of the inner triangles [F] bool so near a rim that moved away that it may hide them.
+
+    rim: pixels by which the tracked rim may be wrong.
+    """
+    depths = []
+    for seen in (then, now):
+        index = seen.face_index[0].numpy()
+        shown = (index >= 0) & inner[np.maximum(index, 0)]
+        depths.append(cv2.distanceTransform(shown.astype(np.uint8), cv2.DIST_L2, 5))
+    was = _sampled(depths[0], flow)
+    return (depths[1] > 0) & (was < rim) & (depths[1] > was + 0.5)
 
 
 def _stretched(actor: Actor, before: torch.Tensor, after: torch.Tensor, camera: Camera) -> np.ndarray:
