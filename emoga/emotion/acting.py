@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from emoga.avatar import Avatar
 from emoga.avatar.score import person_of
+from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
 from emoga.motion.driving import check_same_head, drive
 from emoga.motion.motion import motion_of_track
 from emoga.optimize.picture import AvatarRenderer
+
+FOREHEAD, CHIN = 10, 152
 
 
 class Actor:
@@ -46,3 +50,10 @@ class Actor:
     def vertices(self, params: HeadParams, frame: int) -> torch.Tensor:
         """Posed mesh [V,3] of one frame."""
         return self.renderer.puppet.pose(params, frame).vertices
+
+
+def face_height(head: Head, vertices: torch.Tensor, camera: Camera) -> float:
+    """Pixels between the top of the forehead and the chin of a posed mesh [V,3]."""
+    marks = head.landmarks["mediapipe478"].points(vertices.double())
+    ends = camera.project(marks[[FOREHEAD, CHIN]].numpy())[0]
+    return max(8.0, float(np.linalg.norm(ends[0] - ends[1])))

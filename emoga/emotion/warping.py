@@ -10,7 +10,7 @@ import torch
 
 from emoga.camera import Camera, stack_cameras
 from emoga.capture import Track
-from emoga.emotion.acting import Actor
+from emoga.emotion.acting import Actor, face_height
 from emoga.emotion.naming import NamedEmotion
 from emoga.emotion.shading import averages, blood, crease_depth, shading_ratio
 from emoga.guidance import PictureName, WarpFields
@@ -26,13 +26,14 @@ EXPOSURE = 0.06  # of the face's height: what is brighter or darker over this fa
 # Never shaded, flushed or creased.
 KEPT = ("eyeballs", "irises", "teeth", "tongue", "mouth_interior", "lashes", "scalp", "shoulders", "boundary")
 DARK = (0.30, 0.50)  # of the skin's brightness: hair, brows and beards below, skin above
-FOREHEAD, CHIN = 10, 152
 # What lies behind an opening of the face, and how near to the opening's rim, as a share of the face's height, the
 # tracked rim may be wrong, so that a pixel shows the lid or lip in front instead.
 EYE, MOUTH = ("eyeballs", "irises"), ("mouth_interior", "teeth", "tongue")
 EYE_RIM, MOUTH_RIM = 0.016, 0.005
-# Hues that teeth, and everything else in a mouth, have, and how far they may be from them.
-IVORY, FLESH, HUE_RANGE = (1.0, 0.92, 0.78), (1.0, 0.58, 0.52), 0.12
+# What teeth, and what flesh in a mouth, may look like: least and most of green and blue beside red, and of brightness
+# beside the skin's.
+TEETH = ((0.75, 0.65), (1.0, 1.0), 1.25)
+FLESH = ((0.25, 0.25), (0.50, 0.52), 0.45)
 
 
 class FaceWarp:
@@ -67,14 +68,15 @@ class FaceWarp:
         before, after = actor.vertices(actor.params, frame), actor.vertices(acted, frame)
         then, now = (_seen(vertices, actor, camera) for vertices in (before, after))
         picture = from_uint8(self.track.picture(view, frame))
-        height = _face_height(actor, before, camera)
+        height = face_height(actor.head, before, camera)
         flow, hidden = _flow(actor, before, after, then, now, camera)
         for inner, rim in ((self._eye_faces, EYE_RIM), (self._mouth_faces, MOUTH_RIM)):
             hidden |= _behind_rims(inner, flow, then, now, rim * height)
         flow[hidden] = 0
         flow = _beyond(flow, now.covered[0].numpy(), FADE * height)
         fill = self._fill(picture, acted, view, frame, then, EXPOSURE * height)
-        fill = self._like_a_mouth(fill, now)
+        keep, skin = self._keep(picture, flow, now)
+        fill = self._like_a_mouth(fill, skin, now)
         surface = interpolate(now, self._surface)[0].numpy()
         return WarpFields(
             flow=flow,
@@ -83,7 +85,7 @@ class FaceWarp:
             shading=self._shading(before, after, now),
             flush=(strength * self.emotion.flush * surface[..., 3]).astype(np.float32),
             crease=self._creases(surface, now, acted, frame),
-            keep=self._keep(picture, flow, now),
+            keep=keep,
         )
 
     def _acting(self, strength: float) -> HeadParams:
@@ -103,18 +105,24 @@ class FaceWarp:
         share = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
         return np.clip(drawn + error / np.maximum(share, 0.05), 0, 1).astype(np.float32)
 
-    def _like_a_mouth(self, fill: np.ndarray, now: MeshFragments) -> np.ndarray:
-        """The fill with hues that a mouth can have: no avatar learnt those of what nobody showed."""
+    def _like_a_mouth(self, fill: np.ndarray, skin: float, now: MeshFragments) -> np.ndarray:
+        """The fill with colours that a mouth can have: no avatar learnt those of what nobody showed.
+
+        skin: its brightness.
+        """
         index = now.face_index[0].numpy()
         mouth = (index >= 0) & self._mouth_faces[np.maximum(index, 0)]
         if not mouth.any():
             return fill
-        tooth = self._tooth_faces[np.maximum(index, 0)].astype(np.float32)
-        tooth = cv2.GaussianBlur(tooth, (0, 0), 1.0)[..., None]
-        hue = tooth * np.array(IVORY, np.float32) + (1 - tooth) * np.array(FLESH, np.float32)
-        bright = cv2.GaussianBlur(fill, (0, 0), 1.0).max(2, keepdims=True) * hue
-        likely = np.clip(fill, bright * (1 - HUE_RANGE), bright * (1 + HUE_RANGE))
-        return np.where(mouth[..., None], likely, fill).astype(np.float32)
+        tooth = self._tooth_faces[np.maximum(index, 0)]
+        likely = fill.copy()
+        for part, (least, most, brightest) in ((mouth & tooth, TEETH), (mouth & ~tooth, FLESH)):
+            found = fill[part]
+            found = found * np.minimum(1, brightest * skin / np.maximum(found.max(1, keepdims=True), 1e-3))
+            red = found.max(1, keepdims=True)
+            likely[part] = np.concatenate([red, np.clip(found[:, 1:], red * least, red * most)], 1)
+        soft = cv2.GaussianBlur(mouth.astype(np.float32), (0, 0), 1.0)[..., None]
+        return (fill + (cv2.GaussianBlur(likely, (0, 0), 0.7) - fill) * soft).astype(np.float32)
 
     def _shading(self, before: torch.Tensor, after: torch.Tensor, now: MeshFragments) -> np.ndarray:
         ratio = shading_ratio(self.actor.head, self._light, before, after, self._neighbours)
@@ -128,16 +136,16 @@ class FaceWarp:
         depth[covered] = crease_depth(self.actor.head, surface[covered][:, :3], *expressions)
         return depth
 
-    def _keep(self, picture: np.ndarray, flow: np.ndarray, now: MeshFragments) -> np.ndarray:
-        """1 on hair, eyes, teeth and beside the mesh; hair on skin is told by its darkness."""
+    def _keep(self, picture: np.ndarray, flow: np.ndarray, now: MeshFragments) -> tuple[np.ndarray, float]:
+        """1 on hair, eyes, teeth and beside the mesh [H,W], and the skin's brightness: hair on it is darker."""
         index = now.face_index[0].numpy()
         kept = (index < 0) | self._kept_faces[np.maximum(index, 0)]
         moved = _sampled(picture, flow)
         brightness = cv2.GaussianBlur(moved.max(2), (0, 0), 1.0)
-        skin = np.median(brightness[~kept]) if (~kept).any() else 1.0
+        skin = float(np.median(brightness[~kept])) if (~kept).any() else 1.0
         dark = np.clip((DARK[1] - brightness / max(skin, 1e-3)) / (DARK[1] - DARK[0]), 0, 1)
         soft = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 1.5)
-        return np.maximum(np.maximum(soft, kept), dark).astype(np.float32)
+        return np.maximum(np.maximum(soft, kept), dark).astype(np.float32), skin
 
 
 def _faces_of(head: Head, names: tuple[str, ...]) -> np.ndarray:
@@ -220,13 +228,6 @@ def _beyond(flow: np.ndarray, covered: np.ndarray, reach: float) -> np.ndarray:
     spread = cv2.GaussianBlur(table[label], (0, 0), max(1.0, 0.15 * reach))
     fade = np.clip(1 - distance / max(reach, 1.0), 0, 1) ** 2
     return np.where(covered[..., None], flow, spread * fade[..., None]).astype(np.float32)
-
-
-def _face_height(actor: Actor, vertices: torch.Tensor, camera: Camera) -> float:
-    """Pixels between the top of the forehead and the chin."""
-    marks = actor.head.landmarks["mediapipe478"].points(vertices.double())
-    ends = camera.project(marks[[FOREHEAD, CHIN]].numpy())[0]
-    return max(8.0, float(np.linalg.norm(ends[0] - ends[1])))
 
 
 def _sampled(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
