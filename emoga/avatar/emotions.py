@@ -26,6 +26,11 @@ class EmotionCurve:
     keys: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The emotions it is made of."""
+        return tuple(self.keys)
+
+    @property
     def seconds(self) -> float:
         """Time of the last key."""
         return max((keys[-1][0] for keys in self.keys.values()), default=0.0)
@@ -51,18 +56,19 @@ def parse_emotion(text: str | None) -> EmotionCurve:
     return EmotionCurve({name: tuple(entries) for name, entries in keys.items()})
 
 
-def emotion_offsets(avatar: Avatar, head: Head, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
-    """Expression offsets [T,E] of the curve at times [T]; weights that sum to more than one are normalised.
+def emotion_offsets(avatar: Avatar, head: Head, curve: EmotionCurve) -> torch.Tensor:
+    """Expression offsets [K,E] of the curve's names, in their order.
 
     A name means the avatar's own emotion if it has one, else the head's preset; `neutral` adds nothing.
     Raises InputError for an unknown name, listing the known ones.
     """
-    units = {name: _offset(avatar, head, name) for name in curve.keys}
-    offsets = torch.zeros(len(seconds), len(head.expr_names))
-    for frame, time in enumerate(seconds.tolist()):
-        for name, weight in _at_most_one(curve.weights(time)).items():
-            offsets[frame] += weight * units[name]
-    return offsets
+    return torch.stack([_offset(avatar, head, name) for name in curve.names])
+
+
+def emotion_weights(curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
+    """Weights [T,K] of the curve's names at times [T]; where they sum to more than one they are normalised."""
+    rows = [list(_at_most_one(curve.weights(time)).values()) for time in seconds.tolist()]
+    return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(curve.names))
 
 
 def emotion_mixtures(avatar: Avatar, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
@@ -70,12 +76,9 @@ def emotion_mixtures(avatar: Avatar, curve: EmotionCurve, seconds: torch.Tensor)
 
     Emotions that have no row of their own, the head's presets among them, count for neutral.
     """
+    rows = [avatar.emotions[name].embedding if name in avatar.emotions else 0 for name in curve.names]
     mixtures = torch.zeros(len(seconds), avatar.appearance.rows)
-    for frame, time in enumerate(seconds.tolist()):
-        for name, weight in _at_most_one(curve.weights(time)).items():
-            row = avatar.emotions[name].embedding if name in avatar.emotions else 0
-            mixtures[frame, row] += weight
-    return mixtures
+    return mixtures.index_add(1, torch.tensor(rows), emotion_weights(curve, seconds))
 
 
 def _at_most_one(weights: dict[str, float]) -> dict[str, float]:
