@@ -138,3 +138,42 @@ def test_lips_shut_in_speech_stay_shut_under_all_intensities(head, identity, per
             expr = mix(performance, head.emotion(name)[None], weights)
             opened = performance.lips.gap(expr, performance.jaw) - before
             assert opened[shut].max() < 0.0004, (name, weight)
+
+
+def backtracking(values):
+    """How far each column of values [W,...] goes back, in all, on its way from first to last."""
+    onwards = torch.sign(values[-1] - values[0])
+    return (-onwards * values.diff(dim=0)).clamp_min(0).sum(0)
+
+
+CORNERS_AND_BROWS = [61, 291, 55, 52, 105, 46, 285, 282, 334, 276]  # of mediapipe478
+
+
+@pytest.mark.parametrize("at", ["rest", "speech"])
+def test_corners_and_brows_move_one_way_with_intensity(head, identity, performance, at):
+    frames = [0, 2, 5, 9, 12, 17, 18, 30] if at == "speech" else [0]
+    part = performance.select(frames)
+    if at == "rest":
+        part = own_performance(identity, performance.neutral, HeadParams.zeros(head, 30), FPS).select(frames)
+    points = head.landmarks["mediapipe478"].select(torch.tensor(CORNERS_AND_BROWS))
+    for name, offset in offsets_of(head).items():
+        places = torch.stack(
+            [
+                points.points(
+                    identity.pose(mix(part, offset[None], step.expand(len(frames), 1)), jaw=part.jaw)
+                )
+                for step in STEPS
+            ]
+        )
+        assert backtracking(places).max() < 1e-4, f"{name}: back by more than 0.1 mm"
+
+
+def test_clamping_the_sum_instead_would_turn_corners_round(head, identity):
+    """The rule that was there before fails the test above: this one can."""
+    base = torch.zeros(len(head.expr_names))
+    base[head.unit("mouthSmileLeft")] = 0.7
+    offset = torch.zeros_like(base)
+    offset[[head.unit("mouthSmileLeft"), head.unit("mouthFrownLeft")]] = torch.tensor([1.0, 0.9])
+    points = head.landmarks["mediapipe478"].select(torch.tensor([61, 291]))
+    summed = points.points(identity.pose((base + STEPS[:, None] * offset).clamp(0, 1)))
+    assert backtracking(summed).max() > 1e-3

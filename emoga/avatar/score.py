@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Avatar
-from emoga.avatar.emotions import EmotionCurve, emotion_mixtures, emotion_offsets, emotion_weights
+from emoga.avatar.emotions import Emotions, emotion_mixtures, emotion_offsets, emotion_weights
 from emoga.errors import InputError
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
@@ -98,7 +98,7 @@ def write_score(
     avatar: Avatar,
     head: Head,
     motion: Motion,
-    curve: EmotionCurve,
+    curve: Emotions,
     *,
     calibrate: bool,
     pose: str,

@@ -59,7 +59,12 @@ def mix(performance: Performance, offsets: torch.Tensor, weights: torch.Tensor) 
     start = _acting(performance, performance.expr)
     mixed = start
     for offset, weight in zip(offsets, weights.T, strict=True):
-        mixed = mixed + weight[:, None] * (_acting(performance, express(performance, offset)) - start)
+        frames = torch.nonzero(weight)[:, 0]
+        if not len(frames):
+            continue
+        part = performance.select(frames)
+        change = _acting(part, express(part, offset)) - start[frames]
+        mixed = mixed.index_add(0, frames, weight[frames, None] * change)
     return torch.where((weights != 0).any(1, keepdim=True), mixed, performance.expr)
 
 
