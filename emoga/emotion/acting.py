@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from emoga.avatar import Avatar
-from emoga.avatar.score import person_of
 from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.head import Head, HeadParams
-from emoga.motion import Motion
-from emoga.motion.driving import check_same_head, drive
+from emoga.motion.driving import check_same_head
+from emoga.motion.expressing import express, own_performance
 from emoga.motion.motion import motion_of_track
+from emoga.optimize.frame_params import frame_params
 from emoga.optimize.picture import AvatarRenderer
 
 FOREHEAD, CHIN = 10, 152
@@ -26,26 +26,18 @@ class Actor:
     params: what the face does in every frame; renderer draws the avatar.
     """
 
-    def __init__(self, avatar: Avatar, track: Track, params: HeadParams) -> None:
+    def __init__(self, avatar: Avatar, track: Track) -> None:
         self.renderer = AvatarRenderer(avatar)
         self.head: Head = self.renderer.puppet.head
         check_same_head(motion_of_track(track), self.head)
-        self.params = params
-        self._motion = Motion(track.head_name, track.head_version, track.head_checksum, params, track.fps)
-        self._person = person_of(avatar)
+        self.params = frame_params(avatar, track)
+        identity = self.renderer.puppet.identity
+        self._performance = own_performance(identity, avatar.neutral, self.params, track.fps)
 
     @torch.no_grad()
     def acted(self, offset: torch.Tensor) -> HeadParams:
-        """The frames with an expression offset [E] on top, put together as playback does it.
-
-        What playback changes without any offset (it keeps shut lips shut) is not the emotion's doing and left out.
-        """
-        wanted, still = (
-            drive(self._motion, self.head, self._person, calibrate=False, pose="absolute", offset=part)
-            for part in (offset, torch.zeros_like(offset))
-        )
-        expr = (self.params.expr + wanted.expr - still.expr).clamp(0, 1)
-        return replace(self.params, expr=expr)
+        """The frames with an expression offset [E] on top, as playback puts them together."""
+        return replace(self.params, expr=express(self._performance, offset))
 
     def vertices(self, params: HeadParams, frame: int) -> torch.Tensor:
         """Posed mesh [V,3] of one frame."""

@@ -16,7 +16,7 @@ from emoga.head import Head, HeadParams
 
 MOST_VIEWS, MOST_FRAMES, MOST_FRAMES_OF_ONE = 10, 8, 32
 # Beyond this turn away from the camera a view shows a profile or less, of which editors know little.
-OBLIQUE = np.radians(75)
+OBLIQUE = np.radians(60)
 FRONTAL = np.radians(20)
 # A lid counts as blinking when it is closed this far, beyond what it is most of the time.
 BLINK, LEAST_BLINK = 0.25, 0.4
@@ -45,14 +45,14 @@ def choose_pictures(
     views: Sequence[int] | None = None,
     frames: Sequence[int] | None = None,
 ) -> Choice:
-    """The views and frames asked for, else the most frontal views and frames spread over time and expression.
+    """The views and frames asked for, else views spread around the front and frames over time and expression.
 
     params: of the track's frames. Raises InputError for one that is held out, does not exist or is named twice.
     """
     count = (len(track.cameras), track.frame_count)
     turned = angles(head, params, track.cameras)
     if views is None:
-        views = _frontal_views(turned, held_out.training_views(count[0]))
+        views = _spread_views(track, turned, held_out.training_views(count[0]))
     else:
         _check("view", views, held_out.views, count[0])
     if frames is None:
@@ -79,11 +79,21 @@ def angles(head: Head, params: HeadParams, cameras: Sequence[Camera]) -> np.ndar
     return result
 
 
-def _frontal_views(turned: np.ndarray, allowed: Sequence[int]) -> list[int]:
-    """The most frontal of the allowed views, most frontal first, without profiles unless there is nothing else."""
+def _spread_views(track: Track, turned: np.ndarray, allowed: Sequence[int]) -> list[int]:
+    """The most frontal view and at most nine others far from one another, none of them a profile if possible."""
     typical = np.median(turned, axis=1)
-    ranked = sorted(allowed, key=lambda view: typical[view])
-    return [view for view in ranked if typical[view] < OBLIQUE][:MOST_VIEWS] or ranked[:1]
+    frontal = min(allowed, key=lambda view: typical[view])
+    candidates = [view for view in allowed if typical[view] < OBLIQUE]
+    if frontal not in candidates:
+        return [frontal]
+    places = np.stack([camera.position for camera in track.cameras])
+    chosen = [frontal]
+    while len(chosen) < min(MOST_VIEWS, len(candidates)):
+        distance = np.linalg.norm(places[:, None] - places[chosen], axis=2).min(1)
+        chosen.append(
+            max((view for view in candidates if view not in chosen), key=lambda view: distance[view])
+        )
+    return chosen
 
 
 def _spread_frames(

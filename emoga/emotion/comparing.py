@@ -43,7 +43,7 @@ def compare_with_preset(
     result: Avatar, before: Actor, track: Track, emotion: NamedEmotion, edits: EmotionEdits
 ) -> PresetComparison:
     """Compare the learnt emotion of `result` with `before`, the input avatar, driven by the preset of that name."""
-    after = Actor(result, track, before.params)
+    after = Actor(result, track)
     preset = emotion.offset if emotion.preset is None else emotion.preset
     learnt = result.emotions[emotion.name].offset.detach().cpu()
     driven, shown = before.acted(preset), after.acted(learnt)

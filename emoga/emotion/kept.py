@@ -16,8 +16,8 @@ KIND = "emotion edits"
 class KeptEdits:
     """One file per emotion, `<output>.<emotion>.edits.h5`, each with a digest of what decided it."""
 
-    def __init__(self, output: str | Path) -> None:
-        self._output = Path(output)
+    def __init__(self, output: str | Path, resume: bool) -> None:
+        self._output, self._resume = Path(output), resume
         self._written: set[Path] = set()
 
     def path(self, name: str) -> Path:
@@ -25,9 +25,9 @@ class KeptEdits:
         return self._output.with_name(f"{self._output.name}.{name}.edits.h5")
 
     def read(self, name: str, identity: str, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Edited pictures uint8 `shape`; None when there are none, or those of another run."""
+        """Edited pictures uint8 `shape`; None when there are none to resume from, or those of another run."""
         path = self.path(name)
-        if not path.is_file():
+        if not (self._resume and path.is_file()):
             return None
         try:
             with open_hdf5(path, KIND) as file:

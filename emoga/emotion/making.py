@@ -42,7 +42,8 @@ FOLDER = "images:"
 class EditedPictures:
     """The P pictures that every emotion's editor is given.
 
-    pairs: (view, frame) in the track; names: the same by camera; captured uint8 [P,H,W,3], masks uint8 [P,H,W].
+    pairs: (view, frame) in the track; names: their camera and frame of the media; captured uint8 [P,H,W,3];
+    masks uint8 [P,H,W].
     """
 
     pairs: list[tuple[int, int]]
@@ -62,7 +63,9 @@ class EditedPictures:
     ) -> EditedPictures:
         """Read the chosen pictures and mark where they may be edited; a folder holds a face parser's masks."""
         pairs = choice.pairs
-        names = tuple(PictureName(track.cameras[view].name, frame) for view, frame in pairs)
+        names = tuple(
+            PictureName(track.cameras[view].name, int(track.frames[frame])) for view, frame in pairs
+        )
         if folder is None:
             masks = picture_masks(actor, track, pairs, kind, invents)
         else:
@@ -139,9 +142,7 @@ class EditMaker:
 
     def _record(self, emotion: NamedEmotion, edited: np.ndarray) -> EmotionEdits:
         views, frames = np.array(self.pictures.pairs).T
-        return EmotionEdits(
-            emotion.name, views, frames, self.pictures.captured, edited, self.pictures.masks
-        )
+        return EmotionEdits(emotion.name, views, frames, self.pictures.captured, edited, self.pictures.masks)
 
     def _request(self, emotion: NamedEmotion) -> EditRequest:
         return self.pictures.request(emotion, self.chosen.strength, self.chosen.seed)

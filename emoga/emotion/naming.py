@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
 from emoga.errors import InputError
-from emoga.guidance import NEGATIVE_PROMPT, EmotionPlan, plan_emotion, prompt_of
+from emoga.guidance import NEGATIVE_PROMPT, EmotionPlan, plan_emotion, plan_emotion_by_model, prompt_of
 from emoga.head import Head
 
 # Blood that comes to the face (above 0) or leaves it, at an emotion's full weight.
@@ -16,7 +16,14 @@ FLUSH = {"happy": 0.15, "sad": 0.1, "angry": 0.45, "surprised": -0.05, "fear": -
 # What `warp` can show of a plan's appearance; editors that read the prompt know the rest too.
 SHOWN = {"flush": 1.0, "pallor": -1.0}
 
-Planner = Callable[[str], EmotionPlan]
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """An endpoint that reads words in place of the built-in rules, such as http://localhost:8080/v1."""
+
+    url: str
+    name: str = "default"
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -41,23 +48,24 @@ class NamedEmotion:
 def name_emotions(
     texts: Sequence[str],
     head: Head,
-    planner: Planner | None = None,
+    model: LanguageModel | None = None,
     prompts: dict[str, str] | None = None,
     negative_prompt: str | None = None,
 ) -> list[NamedEmotion]:
-    """Understand what was asked for. planner: reads a text in place of the built-in rules.
+    """Understand what was asked for, by a language model where one is named, else by rules.
 
     prompts: by emotion's name, in place of the usual ones. Raises InputError for a text that means nothing,
     listing the known emotions, for two of one name, and for a prompt of no emotion.
     """
     if not texts:
         raise InputError(f"name an emotion to learn; known are: {', '.join(sorted(head.presets))}")
-    read = planner or (lambda text: plan_emotion(text, head.expr_names, tuple(head.presets)))
-    found = [_named(read(text), head, prompts or {}, negative_prompt) for text in texts]
+    found = [_named(_read(text, head, model), head, prompts or {}, negative_prompt) for text in texts]
     names = [emotion.name for emotion in found]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two emotions are named {name}; give one a label of its own: 'label: description'")
+            raise InputError(
+                f"two emotions are named {name}; give one a label of its own: 'label: description'"
+            )
     for name in prompts or {}:
         if name not in names:
             raise InputError(f"the prompt for {name!r} belongs to no emotion asked for: {', '.join(names)}")
@@ -75,6 +83,13 @@ def expression_of(plan: EmotionPlan, head: Head) -> torch.Tensor:
     for unit in plan.without:
         offset[head.unit(unit)] = 0
     return offset.clamp(0, 1)
+
+
+def _read(text: str, head: Head, model: LanguageModel | None) -> EmotionPlan:
+    known = tuple(head.presets)
+    if model is None:
+        return plan_emotion(text, head.expr_names, known)
+    return plan_emotion_by_model(text, head.expr_names, model.url, model.name, model.key, known)
 
 
 def _named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +20,19 @@ from emoga.optimize.regions import visible_faces
 DARKEST = 0.25  # shading below this is the fit's extrapolation, not light
 SMOOTHING = 6  # rounds of averaging over neighbouring vertices
 LIGHT_PICTURES = 12
-SKIN, NO_SKIN = ("face", "neck"), ("lips", "eyelids", "eyeballs", "brows", "mouth_interior", "lashes", "teeth", "tongue")
+SKIN, NO_SKIN = (
+    ("face", "neck"),
+    ("lips", "eyelids", "eyeballs", "brows", "mouth_interior", "lashes", "teeth", "tongue"),
+)
 # mediapipe478 points where blood shows, with radii in metres and how much it shows.
-BLOOD = {280: (0.022, 1.0), 50: (0.022, 1.0), 4: (0.016, 0.7), 151: (0.03, 0.35), 9: (0.02, 0.35), 152: (0.014, 0.4)}
+BLOOD = {
+    280: (0.022, 1.0),
+    50: (0.022, 1.0),
+    4: (0.016, 0.7),
+    151: (0.03, 0.35),
+    9: (0.02, 0.35),
+    152: (0.014, 0.4),
+}
 EVERYWHERE = 0.15  # the share of blood that shows on all skin
 LEFT, RIGHT = 0, 1
 WINGS, CORNERS, LID_CORNERS = (358, 129), (291, 61), (263, 33)
@@ -54,7 +65,9 @@ def light_on(actor: Actor, track: Track, pairs: Sequence[tuple[int, int]]) -> to
         skin &= ~head.regions[name].cpu()
     rows = torch.nonzero(skin)[:, 0]
     colors, weights, normals = [], [], []
-    for view, frame in [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, LIGHT_PICTURES).round().astype(int))]:
+    for view, frame in [
+        pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, LIGHT_PICTURES).round().astype(int))
+    ]:
         camera = track.cameras[view]
         vertices = actor.vertices(actor.params, frame).double()
         normal = vertex_normals(vertices, head.faces)[rows]
@@ -62,9 +75,13 @@ def light_on(actor: Actor, track: Track, pairs: Sequence[tuple[int, int]]) -> to
         pixels, _ = camera.project(vertices[rows].numpy())
         column, line = pixels[:, 0].astype(int), pixels[:, 1].astype(int)
         inside = (column >= 0) & (line >= 0) & (column < camera.width) & (line < camera.height)
-        shown = visible_faces(head, vertices, camera)[line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
+        shown = visible_faces(head, vertices, camera)[
+            line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)
+        ]
         near = (head.faces[shown.clip(0)] == rows[:, None]).any(1).numpy() & (shown >= 0)
-        color = to_linear(track.image(view, frame))[line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
+        color = to_linear(track.image(view, frame))[
+            line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)
+        ]
         brightness = color.max(1)
         usual = np.median(brightness[inside & near]) if (inside & near).any() else 1.0
         plain = (brightness > 0.4 * usual) & (brightness < 2.5 * usual)
@@ -122,9 +139,7 @@ def blood(head: Head) -> np.ndarray:
     return shown
 
 
-def crease_depth(
-    head: Head, places: np.ndarray, before: torch.Tensor, after: torch.Tensor
-) -> np.ndarray:
+def crease_depth(head: Head, places: np.ndarray, before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
     """Depth [N] in 0..1 that creases gain at places [N,3] of the template between two expressions [E]."""
     depth = np.zeros(len(places), np.float32)
     for crease in creases(head):
@@ -194,7 +209,7 @@ def _curve(points: np.ndarray, count: int = 24) -> np.ndarray:
 def _distance(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance [N] of points to a polyline and where along it, 0..1, the nearest place is."""
     best, along = np.full(len(points), np.inf), np.zeros(len(points))
-    for index, (start, end) in enumerate(zip(line[:-1], line[1:], strict=True)):
+    for index, (start, end) in enumerate(itertools.pairwise(line)):
         step = end - start
         t = np.clip((points - start) @ step / max(step @ step, 1e-12), 0, 1)
         distance = np.linalg.norm(points - start - t[:, None] * step, axis=1)

@@ -25,7 +25,7 @@ SIDES = (-40.0, 0.0, 40.0)  # degrees that the result is turned by, beside the p
 
 def emotion_sheet(result: Avatar, before: Actor, track: Track, edits: Sequence[EmotionEdits]) -> np.ndarray:
     """uint8 sheet, a row per emotion: captured, edit and result from the front, then aside, then the result turned."""
-    actor = Actor(result, track, before.params)
+    actor = Actor(result, track)
     turned = angles(actor.head, actor.params, track.cameras)
     colors = backdrops(track)[0]
     pictures, labels = [], []

@@ -156,9 +156,7 @@ def _faces_of(head: Head, names: tuple[str, ...]) -> np.ndarray:
 
 def _seen(vertices: torch.Tensor, actor: Actor, camera: Camera) -> MeshFragments:
     viewmats, Ks = stack_cameras([camera], dtype=torch.float64)
-    return rasterize_mesh(
-        vertices.double(), actor.head.faces, viewmats, Ks, camera.width, camera.height
-    )
+    return rasterize_mesh(vertices.double(), actor.head.faces, viewmats, Ks, camera.width, camera.height)
 
 
 def _flow(
@@ -177,7 +175,10 @@ def _flow(
     rows, columns = np.nonzero(covered)
     flow = np.zeros((height, width, 2), np.float32)
     flow[covered] = pixels - np.stack([columns + 0.5, rows + 0.5], 1)
-    column, row = (np.clip(np.floor(pixels[:, axis]).astype(int), 0, limit - 1) for axis, limit in ((0, width), (1, height)))
+    column, row = (
+        np.clip(np.floor(pixels[:, axis]).astype(int), 0, limit - 1)
+        for axis, limit in ((0, width), (1, height))
+    )
     # The deepest surface within a pixel: at an edge both surfaces are seen.
     front = then.depth[0].numpy().astype(np.float32)
     front = cv2.dilate(front, np.ones((3, 3), np.uint8))
