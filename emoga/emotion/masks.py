@@ -31,7 +31,7 @@ KINDS: tuple[MaskKind, ...] = ("auto", "hard", "soft", "none")
 HARD = (*MOUTH, "eyeballs", "irises", "nose", "brows")
 SOCKETS = ("eyelids", "lashes", "brows")
 # Of the face's height: how far a hard mask reaches around what is seen, a soft one around the lips and the sockets.
-HARD_REACH, LIP_REACH, SOCKET_REACH = 0.008, 0.045, 0.02
+HARD_REACH, LIP_REACH, SOCKET_REACH = 0.008, 0.045, 0.035
 
 
 def picture_masks(
