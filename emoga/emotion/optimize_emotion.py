@@ -50,8 +50,8 @@ class LearntEmotion:
     pictures: int
     change: float
     compared: PresetComparison
-    not_understood: tuple[str, ...] = ()
-    not_shown: tuple[str, ...] = ()
+    not_understood: list[str] = field(default_factory=list)
+    not_shown: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -226,6 +226,6 @@ def _summed_up(
         pictures=len(edits),
         change=float(change),
         compared=compare_with_preset(result, actor, track, emotion, edits),
-        not_understood=emotion.not_understood,
-        not_shown=emotion.not_shown,
+        not_understood=list(emotion.not_understood),
+        not_shown=list(emotion.not_shown),
     )
