@@ -153,3 +153,20 @@ def test_missing_weights_name_folder_and_command(scene: Scene, tmp_path: Path) -
         maker_of(scene, "ultraedit", options={"weights": tmp_path / "weights"}).estimate()
     with pytest.raises(InputError, match="unknown editor 'photoshop'; known are: warp, images:DIR"):
         maker_of(scene, "photoshop").estimate()
+
+
+def test_a_dropped_jaw_may_leave_the_captured_outline(scene: Scene) -> None:
+    track, actor, _ = scene
+    surprised = name_emotions(["surprised"], actor.head)
+    pictures = pictures_of(scene)
+    edits = EditMaker(actor, track, pictures, surprised, EditorChoice()).make()[0]
+    assert (edits.masks >= pictures.masks).all() and (edits.masks > pictures.masks).any()
+    acted = actor.acted(surprised[0].offset)
+    chin = actor.head.landmarks["mediapipe478"].points(actor.vertices(acted, 3).double())[152].numpy()
+    for index in (2, 3):
+        column, row = np.floor(track.cameras[edits.views[index]].project(chin)[0]).astype(int)
+        assert edits.masks[index, row, column] == 255
+    # A mask that was asked for is kept to.
+    hard = EditedPictures.of(actor, track, CHOICE, "hard", None, False)
+    edits = EditMaker(actor, track, hard, surprised, EditorChoice()).make()[0]
+    assert (edits.masks == hard.masks).all()

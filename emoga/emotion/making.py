@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from emoga.capture import Track
 from emoga.emotion.acting import Actor
@@ -38,18 +37,34 @@ from emoga.progress import Note, Reporter, silent
 FOLDER = "images:"
 
 
+@dataclass(frozen=True)
+class EditorChoice:
+    """Which editor makes the edits, how strongly, from which seed, with which options of its own."""
+
+    text: str = "warp"
+    strength: float = 1.0
+    seed: int = SUBJECT_SEED
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def invents(self) -> bool:
+        """Whether it may change what the emotion has nothing to do with."""
+        return self.text != "warp"
+
+
 @dataclass(frozen=True, eq=False)
 class EditedPictures:
     """The P pictures that every emotion's editor is given.
 
     pairs: (view, frame) in the track; names: their camera and frame of the media; captured uint8 [P,H,W,3];
-    masks uint8 [P,H,W].
+    masks uint8 [P,H,W]; whole: whether those are the whole head's.
     """
 
     pairs: list[tuple[int, int]]
     names: tuple[PictureName, ...]
     captured: np.ndarray
     masks: np.ndarray
+    whole: bool
 
     @classmethod
     def of(
@@ -72,29 +87,16 @@ class EditedPictures:
             masks = parser_masks(folder, names, pairs, track)
         if not masks.any():
             raise InputError("the masks leave nothing to edit; choose another --mask, or other frames")
-        return cls(pairs, names, np.stack([track.picture(view, frame) for view, frame in pairs]), masks)
+        captured = np.stack([track.picture(view, frame) for view, frame in pairs])
+        whole = folder is None and (kind == "none" or (kind == "auto" and not invents))
+        return cls(pairs, names, captured, masks, whole)
 
-    def request(self, emotion: NamedEmotion, strength: float, seed: int = SUBJECT_SEED) -> EditRequest:
+    def request(self, emotion: NamedEmotion, chosen: EditorChoice) -> EditRequest:
         """What an editor is asked to do for one emotion."""
         return EditRequest(
             self.captured, self.names, emotion.prompt, emotion.negative_prompt, from_uint8(self.masks),
-            strength, seed,
+            chosen.strength, chosen.seed,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class EditorChoice:
-    """Which editor makes the edits, how strongly, from which seed, with which options of its own."""
-
-    text: str = "warp"
-    strength: float = 1.0
-    seed: int = SUBJECT_SEED
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def invents(self) -> bool:
-        """Whether it may change what the emotion has nothing to do with."""
-        return self.text != "warp"
 
 
 class EditMaker:
@@ -108,10 +110,15 @@ class EditMaker:
         emotions: Sequence[NamedEmotion],
         chosen: EditorChoice,
     ) -> None:
-        self.actor, self.track, self.pictures, self.chosen = actor, track, pictures, chosen
+        self.actor, self.track, self.chosen = actor, track, chosen
         self.emotions = list(emotions)
         self._shared: Editor | None = None
-        self._light: torch.Tensor | None = None
+        self._warps: dict[str, FaceWarp] = {}
+        if not chosen.invents:
+            light = light_on(actor, track, pictures.pairs)
+            places = dict(zip(pictures.names, pictures.pairs, strict=True))
+            self._warps = {e.name: FaceWarp(actor, track, e, light, places) for e in self.emotions}
+        self.pictures = {emotion.name: self._pictures_of(emotion, pictures) for emotion in self.emotions}
 
     def estimate(self) -> EditEstimate:
         """What the hardest emotion's editing takes. Raises here what editing would raise early, for every emotion."""
@@ -129,32 +136,33 @@ class EditMaker:
             kept = None
         edits = []
         for emotion in self.emotions:
-            identity = self._identity(emotion)
-            edited = None if kept is None else kept.read(emotion.name, identity, self.pictures.captured.shape)
+            pictures, identity = self.pictures[emotion.name], self._identity(emotion)
+            edited = None if kept is None else kept.read(emotion.name, identity, pictures.captured.shape)
             if edited is None:
                 edited = self._editor(emotion).edit(self._request(emotion), report)
                 if kept is not None:
                     kept.write(emotion.name, identity, edited)
             else:
                 report(Note(f"{emotion.name}: edits of the earlier run are used again"))
-            edits.append(self._record(emotion, edited))
+            views, frames = np.array(pictures.pairs).T
+            edits.append(EmotionEdits(emotion.name, views, frames, pictures.captured, edited, pictures.masks))
         return edits
 
-    def _record(self, emotion: NamedEmotion, edited: np.ndarray) -> EmotionEdits:
-        views, frames = np.array(self.pictures.pairs).T
-        return EmotionEdits(emotion.name, views, frames, self.pictures.captured, edited, self.pictures.masks)
+    def _pictures_of(self, emotion: NamedEmotion, pictures: EditedPictures) -> EditedPictures:
+        """The pictures with masks for this emotion: a warp of the whole head may also use where the face goes."""
+        if not (self._warps and pictures.whole):
+            return pictures
+        warp = self._warps[emotion.name]
+        reached = [warp.reach(name, self.chosen.strength) for name in pictures.names]
+        return replace(pictures, masks=np.where(np.stack(reached), np.uint8(255), pictures.masks))
 
     def _request(self, emotion: NamedEmotion) -> EditRequest:
-        return self.pictures.request(emotion, self.chosen.strength, self.chosen.seed)
+        return self.pictures[emotion.name].request(emotion, self.chosen)
 
     def _editor(self, emotion: NamedEmotion) -> Editor:
         text, options = self.chosen.text, self.chosen.options
-        if text == "warp":
-            if self._light is None:
-                self._light = light_on(self.actor, self.track, self.pictures.pairs)
-            places = dict(zip(self.pictures.names, self.pictures.pairs, strict=True))
-            fields = FaceWarp(self.actor, self.track, emotion, self._light, places)
-            return open_editor("warp", fields=fields, **options)
+        if emotion.name in self._warps:
+            return open_editor(text, fields=self._warps[emotion.name], **options)
         if text.startswith(FOLDER):
             return open_editor(FOLDER + str(self._folder(emotion)), **options)
         if self._shared is None:
@@ -172,9 +180,10 @@ class EditMaker:
         chosen = self.chosen
         told = (chosen.text, chosen.strength, chosen.seed, sorted(chosen.options.items()), emotion.prompt)
         digest = hashlib.sha256(repr((told, emotion.negative_prompt, emotion.flush)).encode())
-        for name in self.pictures.names:
+        pictures = self.pictures[emotion.name]
+        for name in pictures.names:
             digest.update(str(name).encode())
-        for array in (self.pictures.captured, self.pictures.masks, emotion.offset.numpy()):
+        for array in (pictures.captured, pictures.masks, emotion.offset.numpy()):
             digest.update(np.ascontiguousarray(array).tobytes())
         gaussians = self.actor.renderer.puppet.gaussians
         for tensor in (self.actor.params.expr, gaussians.means, gaussians.sh, gaussians.logit_opacities):
@@ -197,7 +206,7 @@ def write_requests(
     folder = check_output_folder(folder, overwrite)
     written = []
     for emotion in emotions:
-        request = pictures.request(emotion, chosen.strength, chosen.seed)
+        request = pictures.request(emotion, chosen)
         written.append(write_exchange(folder / emotion.name, request, overwrite, report))
     return written
 

@@ -4,7 +4,8 @@
 else, and with it the person's identity, stays as captured. "soft", for frontal pictures, where a hard edge beside the
 mouth or an eye shows: the same with the lips widened and the whole eye socket. "none": the whole head mask. "auto"
 is soft from the front and hard from the side for editors that invent, none for `warp`, which moves no more than the
-emotion moves. Nothing outside the track's head mask is ever edited.
+emotion moves. Nothing outside the track's head mask is edited, but for the little that a warp of the whole head needs
+where the face itself comes to lie beyond its captured outline.
 """
 
 from __future__ import annotations

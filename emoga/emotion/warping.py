@@ -14,6 +14,7 @@ from emoga.emotion.acting import Actor, face_height
 from emoga.emotion.naming import NamedEmotion
 from emoga.emotion.shading import averages, blood, crease_depth, shading_ratio
 from emoga.guidance import PictureName, WarpFields
+from emoga.guidance.warp import FEATHER
 from emoga.head import Head, HeadParams
 from emoga.images import from_uint8
 from emoga.optimize.backdrop import backdrops
@@ -26,6 +27,8 @@ EXPOSURE = 0.06  # of the face's height: what is brighter or darker over this fa
 # Never shaded, flushed or creased.
 KEPT = ("eyeballs", "irises", "teeth", "tongue", "mouth_interior", "lashes", "scalp", "shoulders", "boundary")
 DARK = (0.30, 0.50)  # of the skin's brightness: hair, brows and beards below, skin above
+MOVES = 0.5  # pixels from which on a triangle counts as moving
+BODY = ("neck", "shoulders", "boundary", "scalp", "ears")
 # What lies behind an opening of the face, and how near to the opening's rim, as a share of the face's height, the
 # tracked rim may be wrong, so that a pixel shows the lid or lip in front instead.
 EYE, MOUTH = ("eyeballs", "irises"), ("mouth_interior", "teeth", "tongue")
@@ -56,6 +59,7 @@ class FaceWarp:
         self._surface = torch.cat([head.template.double(), torch.from_numpy(blood(head))[:, None]], 1)
         self._kept_faces = _faces_of(head, KEPT)
         self._eye_faces, self._mouth_faces = _faces_of(head, EYE), _faces_of(head, MOUTH)
+        self._body_faces = _faces_of(head, BODY)
         self._tooth_faces = _faces_of(head, ("teeth",))
         self._acted: dict[float, HeadParams] = {}
 
@@ -87,6 +91,23 @@ class FaceWarp:
             crease=self._creases(surface, now, acted, frame),
             keep=keep,
         )
+
+    @torch.no_grad()
+    def reach(self, name: PictureName, strength: float) -> np.ndarray:
+        """bool [H,W]: where parts of the face that move come to lie, and as far around as an edge is softened.
+
+        A jaw that drops leaves the head's captured outline; what lies there has to make room.
+        """
+        view, frame = self._places[name]
+        camera, actor = self.track.cameras[view], self.actor
+        before, after = actor.vertices(actor.params, frame), actor.vertices(self._acting(strength), frame)
+        pixels = [camera.project(vertices.double().numpy())[0] for vertices in (before, after)]
+        moves = np.linalg.norm(pixels[1] - pixels[0], axis=1)[actor.head.faces.numpy()].max(1) > MOVES
+        index = _seen(after, actor, camera).face_index[0].numpy()
+        face = (index >= 0) & (moves & ~self._body_faces)[np.maximum(index, 0)]
+        radius = round(2.2 * FEATHER * max(index.shape))
+        brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        return cv2.dilate(face.astype(np.uint8), brush).astype(bool)
 
     def _acting(self, strength: float) -> HeadParams:
         if strength not in self._acted:
