@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoga.capture import Track, load_track, open_capture, parse_hold_out
+from emoga.capture import Track, load_track, open_capture, parse_hold_out, parse_pictures
 from emoga.errors import InputError
 
 MEGA = 2**20
@@ -110,12 +110,16 @@ def plan_studio(
     frames: int,
     samples: int,
     hold_out: tuple[str, ...],
+    only: tuple[str, ...],
 ) -> Plan:
     """What `emoga studio` will do and take."""
     from emoga.studio.plans import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
 
     held_out = parse_hold_out(hold_out, views, frames)
-    trained = len(held_out.training_views(views)) * len(held_out.training_frames(frames))
+    only_views, only_frames = parse_pictures("--only", only, views, frames)
+    filmed_views, filmed_frames = only_views or range(views), only_frames or range(frames)
+    trained = len(set(filmed_views) - set(held_out.views)) * len(set(filmed_frames) - set(held_out.frames))
+    views, frames = len(filmed_views), len(filmed_frames)
     pictures = views * frames
     traced = size**2 * samples * (trained + HELD_OUT_FACTOR * (pictures - trained))
     cores = os.cpu_count() or 1
