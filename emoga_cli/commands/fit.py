@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga_cli.plans import plan_fit
 
-            session.plan(plan_fit(track, output, preset, media, iterations))
+            session.plan(plan_fit(track, output, preset, media, iterations, appearance))
             return
         import emoga
 
