@@ -106,6 +106,7 @@ LanguageModelOption = Annotated[
     str | None,
     typer.Option(
         "--language-model",
+        envvar="EMOGA_LANGUAGE_MODEL",
         help=f"Endpoint that reads the words, such as http://localhost:8080/v1; its key in {MODEL_KEY}.",
     ),
 ]
