@@ -127,7 +127,8 @@ def optimize_emotion(
     for emotion in named:
         _tell(emotion, editor, report)
     chosen = EditorChoice(editor, strength, edit_seed, editor_options or {})
-    pictures = EditedPictures.of(actor, track, choice, mask, parser, chosen.invents)
+    invents = chosen.invents or write_edits is not None
+    pictures = EditedPictures.of(actor, track, choice, mask, parser, invents)
     found = EmotionReport(
         editor, strength, edit_seed, "parser" if parser else mask, list(choice.views), list(choice.frames)
     )
