@@ -51,6 +51,12 @@ class EditorChoice:
         """Whether it may change what the emotion has nothing to do with."""
         return self.text != "warp"
 
+    def on(self, device: str) -> EditorChoice:
+        """The same on a device, if it computes with a model."""
+        if not self.invents or self.text.startswith(FOLDER):
+            return self
+        return replace(self, options={"device": device, **self.options})
+
 
 @dataclass(frozen=True, eq=False)
 class EditedPictures:

@@ -98,6 +98,7 @@ def optimize_emotion(
     keep_edits: str | Path | None = None,
     sheet: str | Path | None = None,
     learning: Learning | None = None,
+    device: str = "auto",
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -112,7 +113,7 @@ def optimize_emotion(
     the track held out; such pictures are never edited. views, frames: indices or "0,2,5-7", default a spread of
     them. mask: see `emoga.emotion.masks`; parser: a folder with a face parser's masks.
     write_edits: only write what tools outside need to make the edits, and end; keep_edits: a folder that
-    the edits made here are written to; sheet: a contact sheet (PNG). resume: edits and learning of an interrupted
+    the edits made here are written to; sheet: a contact sheet (PNG). device: where a model edits; learning is on the CPU. resume: edits and learning of an interrupted
     run are used again.
 
     Returns the avatar with its new emotions and a report. Raises InputError for bad input, MissingComponent for
@@ -126,7 +127,7 @@ def optimize_emotion(
     avatar, track, actor, named, choice = ready.avatar, ready.track, ready.actor, ready.emotions, ready.choice
     for emotion in named:
         _tell(emotion, editor, report)
-    chosen = EditorChoice(editor, strength, edit_seed, editor_options or {})
+    chosen = EditorChoice(editor, strength, edit_seed, editor_options or {}).on(device)
     invents = chosen.invents or write_edits is not None
     pictures = EditedPictures.of(actor, track, choice, mask, parser, invents)
     found = EmotionReport(
