@@ -113,8 +113,8 @@ def optimize_emotion(
     the track held out; such pictures are never edited. views, frames: indices or "0,2,5-7", default a spread of
     them. mask: see `emoga.emotion.masks`; parser: a folder with a face parser's masks.
     write_edits: only write what tools outside need to make the edits, and end; keep_edits: a folder that
-    the edits made here are written to; sheet: a contact sheet (PNG). device: where a model edits; learning is on the CPU. resume: edits and learning of an interrupted
-    run are used again.
+    the edits made here are written to; sheet: a contact sheet (PNG). device: where an editor that
+    is a model computes. resume: edits and learning of an interrupted run are used again.
 
     Returns the avatar with its new emotions and a report. Raises InputError for bad input, MissingComponent for
     an editor's weights or packages that are not here.
