@@ -44,7 +44,7 @@ def _lines(label: str, value: Any) -> list[str]:
 
 def _pairs(facts: dict[str, Any]) -> list[str]:
     return [
-        f"{name} " + (" ".join(_pairs(value)) if isinstance(value, dict) else _short(value))
+        f"{name} " + (" ".join(_pairs(value)) if isinstance(value, dict) and value else _short(value))
         for name, value in facts.items()
     ]
 
