@@ -16,6 +16,7 @@ MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+NETWORK_SECONDS = 0.35e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
 
 
@@ -57,7 +58,14 @@ def plan_track(
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
 
-def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, iterations: int | None) -> Plan:
+def plan_fit(
+    track_file: Path,
+    output: Path,
+    preset: str,
+    media: Path | None,
+    iterations: int | None,
+    appearance: str = "sh",
+) -> Plan:
     """What `emoga fit` will do and take."""
     from emoga.fitting.presets import for_one_camera
     from emoga.fitting.presets import preset as find_preset
@@ -75,8 +83,9 @@ def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, it
         "measure training and held-out pictures",
         f"write {output}",
     ]
+    network = chosen.gaussians * NETWORK_SECONDS if appearance == "color_mlp" else 0.0
     # A quarter of an iteration is independent of the picture's size.
-    seconds = 20 + iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
+    seconds = 20 + iterations * (0.07 * (0.25 + 0.75 * pixels / 512**2) + network) + 0.2 * pictures
     memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
     return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
 
