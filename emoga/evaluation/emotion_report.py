@@ -31,7 +31,8 @@ PROTOCOL = (
     "neutral",
     f"change outside: levels of 255 outside the dilated masks, over pixels that the avatar covers; valid from "
     f"{CHANGE_NEEDS:.0%} of the truth's change inside on",
-    "units: found again from pictures by an observer who knows the person, cameras and the neutral frame",
+    "units: found again from pictures by an observer who knows the person, cameras and the neutral frame; shape mm: "
+    "how far the persons so seen in the avatar's and in the truth's pictures are apart when the shape is free too",
     "networks see the frontal camera; FID, KID and CLIP white outside the head mask, the others a cut face",
 )  # fmt: skip
 

@@ -53,7 +53,20 @@ def tables(evaluation: EmotionEvaluation) -> list[tuple[str, Rows, list[str]]]:
 
 
 def _truth_rows(evaluation: EmotionEvaluation) -> Rows:
-    rows = [["emotion", "pictures", "method", "count", "PSNR dB", "SSIM", "mouth dB", "eyes dB", "reached"]]
+    rows = [
+        [
+            "emotion",
+            "pictures",
+            "method",
+            "count",
+            "PSNR dB",
+            "SSIM",
+            "mouth dB",
+            "eyes dB",
+            "reached",
+            "shape mm",
+        ]
+    ]
     for name, figures in evaluation.emotions.items():
         for split, methods in figures.likeness.items():
             for method, likeness in methods.items():
@@ -63,9 +76,10 @@ def _truth_rows(evaluation: EmotionEvaluation) -> Rows:
                 values = (likeness.psnr, likeness.ssim, likeness.mouth_psnr, likeness.eyes_psnr)
                 texts = [_text(value, 4 if place == 1 else 2) for place, value in enumerate(values)]
                 reached = _text(100 * share.share, 0) + " %" if share else ""
-                rows.append([name, split, method, str(likeness.pictures), *texts, reached])
+                shape = _text(figures.units.shape_mm, 2) if figures.units and method == "avatar" else ""
+                rows.append([name, split, method, str(likeness.pictures), *texts, reached, shape])
         if not figures.likeness:
-            rows.append([name, "", "avatar", "0", *[MISSING] * 5])
+            rows.append([name, "", "avatar", "0", *[MISSING] * 6])
     return rows
 
 

@@ -79,6 +79,12 @@ def register(app: typer.Typer) -> None:
             Literal["frontal", "all"], typer.Option("--network-views", help="What networks look at.")
         ] = "frontal",
         retrack: Annotated[bool, typer.Option(help="Find the units again in the pictures.")] = True,
+        landmark_model: Annotated[
+            Path | None,
+            typer.Option(
+                "--landmark-model", help="MediaPipe's .task file for that.  [default: optical flow]"
+            ),
+        ] = None,
         views: Annotated[
             str | None, typer.Option("--views", help="Views to look at: 0,3,8.  [default: some]")
         ] = None,
@@ -129,6 +135,7 @@ def register(app: typer.Typer) -> None:
             networks=networks,
             network_views=network_views,
             retrack=retrack,
+            landmark_model=landmark_model,
             media=media,
             views=parse_indices("--views", views),
             frames=parse_indices("--frames", frames),
