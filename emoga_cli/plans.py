@@ -9,13 +9,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoga.capture import Track, load_track, open_capture, parse_hold_out
+from emoga.capture import Track, load_track, open_capture, parse_hold_out, parse_pictures
 from emoga.errors import InputError
 
 MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+NETWORK_SECONDS = 0.35e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
 
 
@@ -57,7 +58,14 @@ def plan_track(
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
 
-def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, iterations: int | None) -> Plan:
+def plan_fit(
+    track_file: Path,
+    output: Path,
+    preset: str,
+    media: Path | None,
+    iterations: int | None,
+    appearance: str = "sh",
+) -> Plan:
     """What `emoga fit` will do and take."""
     from emoga.fitting.presets import for_one_camera
     from emoga.fitting.presets import preset as find_preset
@@ -75,8 +83,9 @@ def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, it
         "measure training and held-out pictures",
         f"write {output}",
     ]
+    network = chosen.gaussians * NETWORK_SECONDS if appearance == "color_mlp" else 0.0
     # A quarter of an iteration is independent of the picture's size.
-    seconds = 20 + iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
+    seconds = 20 + iterations * (0.07 * (0.25 + 0.75 * pixels / 512**2) + network) + 0.2 * pictures
     memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
     return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
 
@@ -110,12 +119,16 @@ def plan_studio(
     frames: int,
     samples: int,
     hold_out: tuple[str, ...],
+    only: tuple[str, ...],
 ) -> Plan:
     """What `emoga studio` will do and take."""
     from emoga.studio.plans import HELD_OUT_FACTOR, SAMPLES_PER_SECOND, SCENE_SECONDS
 
     held_out = parse_hold_out(hold_out, views, frames)
-    trained = len(held_out.training_views(views)) * len(held_out.training_frames(frames))
+    only_views, only_frames = parse_pictures("--only", only, views, frames)
+    filmed_views, filmed_frames = only_views or range(views), only_frames or range(frames)
+    trained = len(set(filmed_views) - set(held_out.views)) * len(set(filmed_frames) - set(held_out.frames))
+    views, frames = len(filmed_views), len(filmed_frames)
     pictures = views * frames
     traced = size**2 * samples * (trained + HELD_OUT_FACTOR * (pictures - trained))
     cores = os.cpu_count() or 1
