@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emoga.evaluation.emotion_figures import Agreement, Steps
-from emoga.evaluation.emotion_networks import METHODS, NetworkFigures
+from emoga.evaluation.emotion_networks import METHODS, NetworkFigures, canonical
 from emoga.evaluation.heat_map import Deformation
 from emoga.evaluation.report import without_nan
 from emoga.evaluation.retracking import Units
@@ -97,8 +97,6 @@ class EmotionEvaluation:
 
     def recognition(self) -> dict[str, dict[str, dict[str, float]]]:
         """Precision and recall by method and emotion, over the pictures of all emotions together."""
-        from emoga.evaluation.emotion_networks import canonical
-
         found: dict[str, dict[str, dict[str, float]]] = {}
         for method in METHODS:
             predicted, wanted = [], []
