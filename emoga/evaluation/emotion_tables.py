@@ -55,19 +55,9 @@ def tables(evaluation: EmotionEvaluation) -> list[tuple[str, Rows, list[str]]]:
 
 def _truth_rows(evaluation: EmotionEvaluation) -> Rows:
     rows = [
-        [
-            "emotion",
-            "pictures",
-            "method",
-            "count",
-            "PSNR dB",
-            "SSIM",
-            "mouth dB",
-            "eyes dB",
-            "reached",
-            "shape mm",
-        ]
-    ]
+        ["emotion", "pictures", "method", "count", "PSNR dB", "SSIM", "mouth dB", "eyes dB", "reached", "units r",
+         "shape mm"],
+    ]  # fmt: skip
     for name, figures in evaluation.emotions.items():
         for split, methods in figures.likeness.items():
             for method, likeness in methods.items():
