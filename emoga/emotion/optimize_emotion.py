@@ -152,7 +152,7 @@ def optimize_emotion(
         avatar, track, edits, learning or Learning(), seed=seed, checkpoint=checkpoint, resume=resume,
         report=report,
     )  # fmt: skip
-    found.learning = {**learnt.as_json(), "seconds": round(time.monotonic() - began, 2)}
+    found.learning = {**learnt.to_dict(), "seconds": round(time.monotonic() - began, 2)}
     result = replace(result, provenance={**result.provenance, **_provenance(named, found, seed)})
     report(Stage("compare", len(named)))
     found.emotions = [
