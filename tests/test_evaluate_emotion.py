@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -317,6 +318,24 @@ def test_what_does_not_fit_is_refused(stage, tmp_path):
             ["happy"],
             truth={"happy": stage.folder / "acted"},
         )
+
+
+def test_a_damaged_truth_is_refused(stage, tmp_path):
+    shutil.copytree(stage.folder / "acted", tmp_path / "acted")
+    index = tmp_path / "acted" / "capture.json"
+    good = json.loads(index.read_text())
+
+    def refused(words):
+        with pytest.raises(InputError, match=words):
+            evaluate_emotion(stage.avatar, stage.track, ["happy"], truth={"happy": tmp_path / "acted"})
+
+    for frames in (7, [1, 2], [1, 2, -3], "123"):
+        index.write_text(json.dumps({**good, "info": {"only_frames": frames}}))
+        refused("only_frames")
+    index.write_text(json.dumps(good))
+    with new_hdf5(tmp_path / "acted" / "truth_vertices.h5", "truth_vertices") as file:
+        write_array(file, "vertices", np.zeros((3, 10, 3), np.float32))
+    refused("3 frames and 10 vertices")
 
 
 def run(stage, tmp_path, monkeypatch, *words: str) -> int:

@@ -151,7 +151,9 @@ def _reasons(material: Material, found: EmotionFigures, retrack: bool) -> dict[s
         reasons["temporal change"] = "no view has two frames"
     if "avatar" not in found.agreement:
         reasons["agreement"] = "needs two views of a frame"
-    if found.outside is not None and not found.outside.valid:
+    if found.outside is not None and not found.outside.pixels:
+        reasons["change outside"] = "the masks leave nothing outside"
+    elif found.outside is not None and not found.outside.valid:
         reasons["change outside"] = (
             "not judged: without truth nobody knows how much should change inside"
             if truth is None
