@@ -3,17 +3,19 @@
     python benchmarks/fit.py --json benchmarks/results/fit.json
     python benchmarks/fit.py --quick --threads 2
     python benchmarks/fit.py TRACK.h5 [TRACK.h5 ...] --preset fast --hold-out views:3 --hold-out frames:last:20%
+    python benchmarks/fit.py TRACK.h5 --appearance sh --appearance color_mlp
 
 Without a track it is the painted head of `painted.py`, filmed on the spot from four sides: cheap to draw, so that
 its PSNR says whether a change broke the fit, not how well fitting does. `seconds` is the whole `emoga.fit`, reading
-and scoring included, `iterations_per_s` its loop alone, `peak_rss_mb` that of a process that did nothing else;
-`psnr` is of held-out views. The peer, in the same run, is the best of three guesses without an avatar: the mean
-training frame, the nearest training frame, and the nearest one warped by the tracked mesh.
+and scoring included, `iterations_per_s` its loop alone, `cpu_seconds` the time of all cores, `peak_rss_mb` that of a
+process that did nothing else; `psnr` is of held-out views. The peer, in the same run, is the best of three guesses
+without an avatar: the mean training frame, the nearest training frame, and the nearest one warped by the tracked mesh.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -30,7 +32,9 @@ QUICK = {"size": 96, "iterations": 60, "gaussians": 9000}
 SHOWN = (
     "case",
     "threads",
+    "appearance",
     "seconds",
+    "cpu_seconds",
     "iterations_per_s",
     "peak_rss_mb",
     "psnr",
@@ -68,20 +72,24 @@ def fit_once(options: argparse.Namespace) -> dict[str, Any]:
     from emoga_cli.session import peak_rss_mb
 
     (track,) = options.tracks
-    output = None if options.avatars is None else options.avatars / f"{track.stem}.ply"
+    (appearance,) = options.appearance
+    name = track.stem if appearance == "sh" else f"{track.stem}.{appearance}"
+    output = None if options.avatars is None else options.avatars / f"{name}.ply"
     clock = Clock()
     _, report = emoga.fit(
         track, output, preset=options.preset, hold_out=options.hold_out, iterations=options.iterations,
-        gaussians=options.gaussians, device="cpu", overwrite=True, report=clock,
+        gaussians=options.gaussians, appearance=appearance, device="cpu", overwrite=True, report=clock,
     )  # fmt: skip
     found = report.as_json()
     rate = report.iterations / max(clock.ended - clock.began, 1e-9)
     held_out = found["held_out"]
     views = held_out["views"] or held_out["frames"] or found["training"]
     return {
-        "case": f"fit/{track.stem}/{options.preset}",
+        "case": f"fit/{name}/{options.preset}",
         "threads": torch.get_num_threads(),
+        "appearance": appearance,
         "seconds": found.pop("seconds"),
+        "cpu_seconds": round(time.process_time(), 1),
         "iterations_per_s": round(rate, 2),
         "peak_rss_mb": peak_rss_mb(),
         "psnr": views["psnr"],
@@ -90,9 +98,10 @@ def fit_once(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def run_apart(track: Path, threads: int, options: argparse.Namespace) -> dict[str, Any]:
+def run_apart(track: Path, appearance: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """The row of one fit, made in a process of its own with so many threads."""
     line = [sys.executable, __file__, str(track), "--once", "--preset", options.preset]
+    line += ["--appearance", appearance]
     for name in ("iterations", "gaussians", "avatars"):
         if getattr(options, name) is not None:
             line += [f"--{name}", str(getattr(options, name))]
@@ -121,6 +130,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("tracks", nargs="*", type=Path)
     parser.add_argument("--preset", help="default for tracks, fast for the painted head, when not given")
+    parser.add_argument("--appearance", action="append", choices=("sh", "color_mlp"), help="sh, if not said")
     parser.add_argument("--hold-out", action="append")
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--gaussians", type=int)
@@ -155,10 +165,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         tracks = options.tracks or [painted_track(Path(temporary), size)]
-        for track in tracks:
-            for threads in options.threads or dict.fromkeys((every, 1)):
-                rows.append(run_apart(track.resolve(), threads, options))
-                print("  ".join(f"{name} {rows[-1][name]}" for name in SHOWN), flush=True)
+        threads = options.threads or dict.fromkeys((every, 1))
+        for track, appearance, count in itertools.product(tracks, options.appearance or ["sh"], threads):
+            rows.append(run_apart(track.resolve(), appearance, count, options))
+            print("  ".join(f"{name} {rows[-1][name]}" for name in SHOWN), flush=True)
     write_report(rows, every, options.json)
 
 

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "track": "emoga.tracking",
     "fit": "emoga.fitting",
+    "optimize_emotion": "emoga.emotion",
     "reenact": "emoga.reenactment",
     "export": "emoga.exporting",
     "evaluate": "emoga.evaluation",

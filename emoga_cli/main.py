@@ -26,6 +26,7 @@ from emoga_cli.commands import (
     export,
     fit,
     info,
+    optimize_emotion,
     reenact,
     studio,
     track,
@@ -56,7 +57,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (track, fit, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache):
+for module in (
+    track, fit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache,
+):  # fmt: skip
     module.register(app)
 
 
