@@ -18,8 +18,8 @@ BASE_MEMORY_MB = 700
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
 NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
-# Seconds of warp per picture, and of learning per iteration, at 512x512 on four cores.
-EDIT_SECONDS, LEARN_SECONDS = 0.7, 0.2
+# Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
+EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.15, 25
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def plan_optimize_emotion(
         steps.append(f"warp each of them into {names}")
     else:
         steps.append(f"{editor}: each of them into {names}; its own time comes on top")
-    seconds += LEARN_SECONDS * len(emotions) * iterations * (0.25 + 0.75 * pixels / 512**2)
+    learning = LEARN_START + LEARN_SECONDS * iterations * (0.25 + 0.75 * pixels / 512**2)
+    seconds += len(emotions) * learning
     steps += [f"learn each emotion in {iterations} iterations", f"write {output}"]
     return Plan(steps, _scaled(seconds), memory, 3 * count * pixels * len(emotions) / MEGA + 30)
 
