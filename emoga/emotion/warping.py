@@ -78,9 +78,8 @@ class FaceWarp:
         for inner, rim in ((self._eye_faces, EYE_RIM), (self._mouth_faces, MOUTH_RIM)):
             hidden |= _behind_rims(inner, flow, then, now, rim * height)
         covered = now.covered[0].numpy()
-        # At its outline the mesh is seen so aslant that nothing is certain; there the flow is carried on.
-        outline = hidden & ~cv2.erode(covered.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-        hidden &= ~outline
+        # At its outline the mesh is seen so aslant that a hidden pixel there says nothing of what lies beyond.
+        outline = hidden & (cv2.erode(covered.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
         flow[hidden] = 0
         flow = _beyond(flow, covered & ~outline, FADE * height)
         fill = self._fill(picture, acted, view, frame, then, EXPOSURE * height)
