@@ -23,14 +23,11 @@ from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.clothing import outside_head
-from emoga.fitting.coloring import Sighting, color_from_pictures
-from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates, for_one_camera
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
-from emoga.fitting.start import FLATNESS, start_gaussians
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
@@ -39,9 +36,12 @@ from emoga.head import Head, HeadParams, load_head
 from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
+from emoga.optimize.coloring import color_as_seen
+from emoga.optimize.first_gaussians import FLATNESS, start_gaussians
 from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
+from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render.gsplat_kernels import resolve_device
 
@@ -308,16 +308,10 @@ class TrainerStart:
             gaussians.log_scales[hidden, normal] += math.log(FLATNESS)
         gaussians.means[hair & ~(kept & seen), normal] = 0
 
-    @torch.no_grad()
     def color(self, gaussians: Gaussians) -> None:
         """Give Gaussians the colours of some training pictures."""
-        sightings = []
-        normal = 2 if self.rig.patches is not None else 1
-        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
-            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
-            normals = frames.rotation[gaussians.binding][:, :, normal]
-            sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
-        color_from_pictures(gaussians, self.head, self.pictures, sightings)
+        pairs = evenly(self.pictures.pairs, SIGHTINGS)
+        color_as_seen(gaussians, self.head, self.identity, self.rig, self.track.params, self.pictures, pairs)
 
     @torch.no_grad()
     def below_collar(self) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,10 @@ TOLERANT, STRICT = 15.0, 4.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets."""
+    """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets.
+
+    portrait_steps: pictures the portrait of a single video learns from, 0 to do without one.
+    """
 
     key_frames: int = 32
     shape_rounds: int = 8
@@ -42,13 +45,20 @@ class Effort:
     motion_rounds: int = 8
     alignment_rounds: int = 2
     warp_modes: int = 40
+    portrait_steps: int = 500
 
 
 EFFORTS = {
-    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24),
+    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24, portrait_steps=0),
     "default": Effort(),
     "best": Effort(
-        key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, alignment_rounds=4, warp_modes=60
+        key_frames=64,
+        shape_rounds=12,
+        passes=4,
+        motion_rounds=20,
+        alignment_rounds=4,
+        warp_modes=60,
+        portrait_steps=1000,
     ),
 }
 

@@ -26,6 +26,7 @@ from emoga.tracking.alignment import SKIN, WHOLE, align
 from emoga.tracking.appearance import fit_appearance
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.tracking.inputs import Clip, open_clip
+from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
@@ -172,6 +173,8 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
     outline = Outline.of(tracker, result.head_masks)
     state = tracker.with_form(state, params.static_offset)
     state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
+    result = replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
+    state = align_to_portrait(tracker, result, state)
     return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks), state
 
 
