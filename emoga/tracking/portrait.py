@@ -95,7 +95,7 @@ def learn_portrait(track: Track, head: Head, steps: int, report: Reporter) -> Po
         add_tether(portrait.splats.gaussians, visible, tether)
         share = math.exp(math.log(FINAL_SHARE) * progress)
         portrait.splats.update({name: rate * share for name, rate in RATES.items()}, visible)
-        report(Step(step + 1, {"loss": float(loss)}))
+        report(Step(step + 1, {"loss": float(loss.detach())}))
     return portrait
 
 
