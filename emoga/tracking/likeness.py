@@ -44,17 +44,17 @@ LEAST_FRAMES = 8  # training frames, below which a portrait would know little th
 
 
 def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
-    """The state with every frame's pose, expression kept, aligned to a portrait learnt from training frames.
+    """Align every frame's pose and gaze, expression kept, to a portrait learnt from the training frames of `track`.
 
-    track: what the state stands for, with masks. One camera only.
+    track: what the state stands for, with masks. One camera only. Of too few frames nothing is learnt, and the
+    state stays as it is.
     """
     steps, frames = tracker.effort.portrait_steps, tracker.clip.training_frames
     if steps == 0 or len(frames) < LEAST_FRAMES:
         return state
     portrait = learn_portrait(track, tracker.head, steps, tracker.report)
-    camera = _focused(tracker, state)
     points = points_by_area(tracker.head, REGIONS, POINTS)
-    look = _Look(tracker, points, portrait, camera)
+    look = _Look(tracker, points, portrait, _focused(tracker, state))
     trust = look.trust(state)
     tracker.report(Stage("align to its looks", 2))
     solved = 0

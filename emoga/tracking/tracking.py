@@ -36,6 +36,7 @@ from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
 
 HEAD_PASSES = 4
+PORTRAITS = 2
 
 
 def track(
@@ -166,16 +167,21 @@ STAGES = (_shape_stage, _motion_stage, _alignment_stage)
 def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Track, State]:
     """Bring skull, hair and ears to the outline of the training masks, then align the whole head.
 
-    One camera's landmarks say little about small turns, which hair and ears show well.
+    One camera's landmarks say little about small turns, which hair and ears show well. What they look like off
+    the mesh is learnt last, and again from poses that are better for it.
     """
     pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
     outline = Outline.of(tracker, result.head_masks)
     state = tracker.with_form(state, params.static_offset)
     state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
-    result = replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
-    state = align_to_portrait(tracker, result, state)
-    return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks), state
+
+    def tracked() -> Track:
+        return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
+
+    for _ in range(PORTRAITS):
+        state = align_to_portrait(tracker, tracked(), state)
+    return tracked(), state
 
 
 def _result(tracker: Tracker, state: State) -> Track:
