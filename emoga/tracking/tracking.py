@@ -66,8 +66,8 @@ def track(
     exclusive. fov: vertical field of view in degrees of an uncalibrated video, else estimated. Writes
     `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
 
-    Solving runs on the CPU in float64 whatever `device` says, and uses no random numbers, so `seed` changes
-    nothing. Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
+    Solving runs on the CPU in float64 whatever `device` says, and draws random numbers from fixed seeds only, so
+    `seed` changes nothing. Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
     """
     begun = time.monotonic()
     output = check_output(output, overwrite)
