@@ -67,7 +67,9 @@ def track(
     `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
 
     Solving runs on the CPU in float64 whatever `device` says, and draws random numbers from fixed seeds only, so
-    `seed` changes nothing. Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
+    `seed` changes nothing.
+
+    Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
     """
     begun = time.monotonic()
     output = check_output(output, overwrite)
