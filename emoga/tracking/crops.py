@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -48,16 +48,6 @@ def make_crops(
                 crop = crop - cv2.GaussianBlur(crop, (0, 0), detail)
             stack[c, t] = crop.transpose(2, 0, 1)
     return Crops(torch.from_numpy(stack), corner, step)
-
-
-def crops_like(crops: Crops, pictures: list[list[np.ndarray]], blur: float) -> Crops:
-    """The same crops of other pictures, [C][T] of float32 [H,W,3]."""
-    stack = np.zeros(crops.pixels.shape, np.float32)
-    for c, row in enumerate(pictures):
-        for t, picture in enumerate(row):
-            corner, scale = crops.corner[c, t].tolist(), float(crops.step[c, t])
-            stack[c, t] = _blurred(picture, corner, scale, blur, stack.shape[-1]).transpose(2, 0, 1)
-    return replace(crops, pixels=torch.from_numpy(stack))
 
 
 def _blurred(picture: np.ndarray, corner: list[float], scale: float, blur: float, size: int) -> np.ndarray:
@@ -145,3 +135,28 @@ def sampled(tracker: Tracker, points: SurfacePoints, state: State, crops: Crops)
     viewmats, Ks = tracker.seen_cameras()
     pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
     return crops.sample(pixels, slice(0, state.params.frames))[0]
+
+
+def sampled_from(
+    draw: Callable[[int], np.ndarray],
+    tracker: Tracker,
+    points: SurfacePoints,
+    state: State,
+    crops: Crops,
+    blur: float,
+) -> torch.Tensor:
+    """What other pictures of a single view show [1,T,N,3] where the points are, cropped and blurred like `crops`.
+
+    draw gives the picture float32 [H,W,3] of one of the T frames; none of them is kept.
+    """
+    viewmats, Ks = tracker.seen_cameras()
+    pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
+    found = []
+    for t in range(state.params.frames):
+        here = slice(t, t + 1)
+        corner, step = crops.corner[:, here], crops.step[:, here]
+        size = crops.pixels.shape[-1]
+        crop = _blurred(draw(t), corner[0, 0].tolist(), float(step), blur, size).transpose(2, 0, 1)
+        drawn = Crops(torch.from_numpy(np.ascontiguousarray(crop))[None, None], corner, step)
+        found.append(drawn.sample(pixels[:, here], slice(0, 1))[0])
+    return torch.cat(found, 1)

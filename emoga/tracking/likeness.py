@@ -13,14 +13,14 @@ import torch
 
 from emoga.camera import Camera
 from emoga.capture import Track
-from emoga.head import Head, HeadParams
+from emoga.head import Head
 from emoga.optimize.solving import solve
 from emoga.optimize.solving_photometric import Crops, PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 from emoga.progress import Stage, Step
 from emoga.tracking.alignment import away_from_lids
-from emoga.tracking.crops import crops_like, make_crops, sampled, shown
+from emoga.tracking.crops import make_crops, sampled, sampled_from, shown
 from emoga.tracking.portrait import Portrait, learn_portrait
 from emoga.tracking.stages import Tracker, training_first
 
@@ -32,9 +32,7 @@ REGIONS = (
 POINTS = 6000
 FACING = (0.15, 0.4)
 CROP, BLUR = 320, 1.0  # side and blur in crop pixels
-COLOR_SPREAD = (
-    0.02  # how far a colour strays from the portrait's where training pictures found no error at all
-)
+COLOR_SPREAD = 0.02  # how far a colour strays from the portrait's even where training pictures agree with it
 SHARED_COLOR = 0.4  # neighbouring points err together: each counts as this share of an independent one
 LANDMARK_SHARE = 0.3  # of their usual say: their own errors would move the head from where it is seen
 LEAST_SIGHTINGS = 1.0  # in full, of the frames looked at
@@ -54,7 +52,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
         return state
     portrait = learn_portrait(track, tracker.head, steps, tracker.report)
     points = points_by_area(tracker.head, REGIONS, POINTS)
-    look = _Look(tracker, points, portrait, _focused(tracker, state))
+    look = _Look(tracker, points, portrait, tracker.focused(tracker.clip.views[0], state))
     trust = look.trust(state)
     tracker.report(Stage("align to its looks", 2))
     solved = 0
@@ -120,18 +118,9 @@ class _Look:
         tracker, points = self.tracker, self.points
         crops = make_crops(tracker, points, state, frames, BLUR, size=CROP)
         share, _ = shown(tracker, points, state, crops, FACING)
-        params = self._params(state)
-        drawn = [self.portrait.picture(params, t, self.camera) for t in range(len(frames))]
-        expected = sampled(tracker, points, state, crops_like(crops, [drawn], BLUR))
-        return crops, share, expected
+        params = replace(state.params, static_offset=None).to(dtype=torch.float32)
 
-    def _params(self, state: State) -> HeadParams:
-        return replace(state.params, static_offset=None).to(dtype=torch.float32)
+        def draw(t: int) -> np.ndarray:
+            return self.portrait.picture(params, t, self.camera)
 
-
-def _focused(tracker: Tracker, state: State) -> Camera:
-    """The only camera with the focal length of the state."""
-    camera = tracker.cameras[tracker.clip.views[0]]
-    K = camera.K.copy()
-    K[[0, 1], [0, 1]] *= float(torch.exp(state.log_focal))
-    return replace(camera, K=K)
+        return crops, share, sampled_from(draw, tracker, points, state, crops, BLUR)

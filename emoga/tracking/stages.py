@@ -105,6 +105,13 @@ class Tracker:
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
 
+    def focused(self, view: int, state: State) -> Camera:
+        """A camera with the focal length of a state."""
+        camera, factor = self.cameras[view], float(torch.exp(state.log_focal))
+        K = camera.K.copy()
+        K[[0, 1], [0, 1]] *= factor
+        return replace(camera, K=K)
+
     def seen_cameras(self) -> tuple[torch.Tensor, torch.Tensor]:
         """viewmats [C,4,4] and Ks [C,3,3] of the views that may be looked at."""
         return self.viewmats[self.clip.views], self.Ks[self.clip.views]
