@@ -19,7 +19,7 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import silent
 from emoga.tracking.inputs import open_clip
-from emoga.tracking.likeness import LEAST_FRAMES, REGIONS, align_to_portrait, points_by_area
+from emoga.tracking.likeness import LEAST_FRAMES, REGIONS, Look, align_to_portrait, points_by_area
 from emoga.tracking.portrait import learn_portrait
 from emoga.tracking.stages import EFFORTS, Tracker
 
@@ -132,3 +132,16 @@ def test_points_are_as_dense_everywhere(head):
     inside = sum(set(points.ids[row].tolist()) <= scalp_vertices for row in points.corners)
     assert places.shape == (3000, 3)
     assert inside / 3000 == pytest.approx(float(area[scalp].sum() / total), rel=0.1)
+
+
+def test_what_nobody_saw_is_not_believed(head, filmed):
+    folder, track = filmed
+    tracker = tracker_of(folder, head, track, (f"frames:{LOST}",))
+    state, points = beside(tracker, track), points_by_area(head, REGIONS, 1000)
+    portrait = learn_portrait(track, head, 10, silent)
+    trust = Look(tracker, points, portrait, track.cameras[0]).trust(state)
+    places = points.on_mesh(head.template)
+    behind, front = places[:, 2] < -0.12, (places[:, 2] > 0) & (places[:, 0].abs() < 0.03)
+    assert behind.sum() > 50 and front.sum() > 50
+    assert (trust[behind] == 0).all()
+    assert (trust[front] > 0).double().mean() > 0.7

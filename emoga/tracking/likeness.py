@@ -52,7 +52,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
         return state
     portrait = learn_portrait(track, tracker.head, steps, tracker.report)
     points = points_by_area(tracker.head, REGIONS, POINTS)
-    look = _Look(tracker, points, portrait, tracker.focused(tracker.clip.views[0], state))
+    look = Look(tracker, points, portrait, tracker.focused(tracker.clip.views[0], state))
     trust = look.trust(state)
     tracker.report(Stage("align to its looks", 2))
     solved = 0
@@ -88,7 +88,7 @@ def points_by_area(head: Head, regions: tuple[str, ...], count: int) -> SurfaceP
 
 
 @dataclass
-class _Look:
+class Look:
     """Compares pictures with the portrait at points of the head."""
 
     tracker: Tracker

@@ -25,7 +25,7 @@ from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
-from emoga.optimize.training_pictures import TrainingPictures
+from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Reporter, Stage, Step
 from emoga.render import Rendering, rasterize
 
@@ -67,12 +67,24 @@ class Portrait:
         """float32 [H,W,3] in 0..1."""
         return self.draw(params, frame, camera).image[0].numpy()
 
+    @torch.enable_grad()
+    def improve(self, params: HeadParams, example: Example, tether: Tether, share: float) -> float:
+        """One step towards a picture at `share` of the full rates; the loss before it."""
+        rendering = self.draw(params, example.frame, example.camera, example.backdrop)
+        loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
+        loss.backward()
+        visible = rendering.statistics.visible[0]
+        add_tether(self.splats.gaussians, visible, tether)
+        self.splats.update({name: rate * share for name, rate in RATES.items()}, visible)
+        return float(loss.detach())
+
 
 @torch_on_one_thread()
 def learn_portrait(track: Track, head: Head, steps: int, report: Reporter) -> Portrait:
-    """Learn from the training frames of a single camera's track with masks, in `steps` of one picture each."""
+    """Learn from training frames of the only training view of a track with masks, `steps` of one picture each."""
+    (view,) = track.held_out.training_views(len(track.cameras))
     frames = track.held_out.training_frames(track.frame_count)
-    pictures = TrainingPictures(track, [0], frames, report)
+    pictures = TrainingPictures(track, [view], frames, report)
     head, params = head.to(dtype=torch.float32), track.params
     portrait = _start(track, head, params, pictures)
     tether = Tether(_reach(portrait, head))
@@ -82,20 +94,13 @@ def learn_portrait(track: Track, head: Head, steps: int, report: Reporter) -> Po
     for step in range(steps):
         if not order:
             order = list(generator.permutation(len(pictures.pairs)))
-        view, frame = pictures.pairs[order.pop()]
+        _, frame = pictures.pairs[order.pop()]
         progress = step / steps
         # Over one colour only, Gaussians of that colour would pass for transparent ones.
         backdrop = generator.random(3, np.float32)
         example = pictures.example(view, frame, progress < COARSE, head_only=True, backdrop=backdrop)
-        with torch.enable_grad():
-            rendering = portrait.draw(params, frame, example.camera, example.backdrop)
-            loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
-            loss.backward()
-        visible = rendering.statistics.visible[0]
-        add_tether(portrait.splats.gaussians, visible, tether)
-        share = math.exp(math.log(FINAL_SHARE) * progress)
-        portrait.splats.update({name: rate * share for name, rate in RATES.items()}, visible)
-        report(Step(step + 1, {"loss": float(loss.detach())}))
+        loss = portrait.improve(params, example, tether, math.exp(math.log(FINAL_SHARE) * progress))
+        report(Step(step + 1, {"loss": loss}))
     return portrait
 
 
@@ -107,7 +112,7 @@ def _start(track: Track, head: Head, params: HeadParams, pictures: TrainingPictu
     rest = HeadParams.zeros(head, 1)
     bind = pose_frames(identity, rig, rest, 0)[1].detach()
     splats = Splats.start(gaussians, len(head.faces))
-    return Portrait(identity, rig, bind, splats, pictures.backdrops[0])
+    return Portrait(identity, rig, bind, splats, pictures.backdrops[pictures.pairs[0][0]])
 
 
 def _reach(portrait: Portrait, head: Head) -> torch.Tensor:
