@@ -11,7 +11,8 @@ from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams, load_head
 from emoga.motion import Motion
 from emoga.motion.driving import Person, drive
-from emoga.motion.neutral import estimate_neutral, lip_gap
+from emoga.motion.lips import lip_gap
+from emoga.motion.neutral import estimate_neutral
 
 FPS = 25.0
 
@@ -73,6 +74,14 @@ def test_calibration_swaps_neutrals(head):
     plain = drive(motion_of(head, source), head, target, calibrate=False).expr
     assert torch.allclose(plain[:, head.unit("browOuterUpLeft")], torch.tensor(0.3))
     assert driven.min() >= 0 and driven.max() <= 1
+
+
+def test_ones_own_motion_is_played_as_it_was_fitted(head):
+    source = talk(head)
+    source.expr[:, head.unit("jawOpen")] += 0.03  # lips that a tracker saw a little apart, and a fit agreed
+    target = person(head)
+    source.shape = target.shape
+    assert torch.equal(drive(motion_of(head, source), head, target, calibrate=False).expr, source.expr)
 
 
 def test_closed_lips_stay_closed_under_an_emotion_while_speaking(head):

@@ -242,6 +242,33 @@ def test_resume_renders_identical_files(filmed):
     assert json.loads((filmed / "studio.json").read_text())["performer"] == 1
 
 
+def test_some_pictures_of_a_plan_are_those_of_the_whole(filmed, tmp_path):
+    plan = {"performer": 1, "size": SIZE, "views": VIEWS, "frames": FRAMES, "samples": 4, "workers": 1}
+    some = capture(tmp_path / "some", only=("views:1", "frames:1"), **plan)
+    opened, track = open_capture(some), load_track(some / "truth.track.h5")
+    assert (opened.names, opened.frame_count) == (["cam_01"], 1)
+    for kind in ("images", "masks", "head_masks"):
+        alone, among = (folder / kind / "cam_01" for folder in (some, filmed))
+        assert [file.name for file in alone.iterdir()] == ["000000.png"]
+        assert (alone / "000000.png").read_bytes() == (among / "000001.png").read_bytes()
+    whole = load_track(filmed / "truth.track.h5")
+    torch.testing.assert_close(track.params.expr[0], whole.params.expr[1], rtol=0, atol=0)
+    with (
+        open_hdf5(some / "truth_vertices.h5", "truth_vertices") as file,
+        open_hdf5(filmed / "truth_vertices.h5", "truth_vertices") as all_frames,
+    ):
+        np.testing.assert_array_equal(file["vertices"][0], all_frames["vertices"][1])
+    assert (track.held_out.views, track.held_out.frames) == ((0,), (0,))
+    with pytest.raises(InputError, match="another capture"):
+        capture(some, resume=True, **plan)
+
+
+def test_a_whole_plan_is_written_without_choices():
+    """Captures that were filmed before plans could choose are still the same captures."""
+    assert not {"only_views", "only_frames"} & plan_capture().record().keys()
+    assert plan_capture(only=("views:3,0",)).record()["only_views"] == (0, 3)
+
+
 def test_pictures_show_a_person_not_a_blank(filmed):
     picture = from_uint8(read_image_uint8(filmed / "images" / "cam_00" / "000000.png"))
     head = read_image_uint8(filmed / "head_masks" / "cam_00" / "000000.png", "L") > 200
@@ -259,6 +286,10 @@ def test_bad_choices_are_refused(tmp_path):
         plan_capture(emotion="joyful")
     with pytest.raises(InputError, match="out of range"):
         plan_capture(views=4, hold_out=("views:9",))
+    with pytest.raises(InputError, match="--only frames:30: 30 is out of range"):
+        plan_capture(frames=24, only=("frames:30",))
+    with pytest.raises(InputError, match="--only faces:1: write"):
+        plan_capture(only=("faces:1",))
     blocked = tmp_path / "file"
     blocked.write_text("x")
     pytest.importorskip("mitsuba")
@@ -269,4 +300,5 @@ def test_bad_choices_are_refused(tmp_path):
 def test_estimate_grows_with_the_work():
     plan = plan_capture(size=128, views=4, frames=8)
     assert plan.seconds(1) > plan.seconds(4) > 0
+    assert plan_capture(size=128, views=4, frames=8, only=("frames:0-3",)).seconds(4) < plan.seconds(4)
     assert replace(plan, samples=80).seconds(4) > 2 * plan.seconds(4) - 40

@@ -1,4 +1,4 @@
-"""Which views and frames are kept from training: `views:3,9`, `frames:last:20%`, `frames:0-4,17`."""
+"""Choices of views and frames, as of those kept from training: `views:3,9`, `frames:last:20%`, `frames:0-4,17`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emoga.errors import InputError
+
+FORMS = "write views:3,9 or frames:last:20% or frames:0-4,17"
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,33 @@ class HeldOut:
 
 def parse_hold_out(specifications: Sequence[str], view_count: int, frame_count: int) -> HeldOut:
     """Read `--hold-out` values. Raises InputError for unknown forms, indices out of range, or nothing left."""
+    views, frames = parse_pictures("--hold-out", specifications, view_count, frame_count)
+    if len(views) >= view_count or len(frames) >= frame_count:
+        raise InputError("--hold-out leaves nothing to train on; hold out less")
+    return HeldOut(views, frames)
+
+
+def parse_pictures(
+    option: str, specifications: Sequence[str], view_count: int, frame_count: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The views and the frames that the values of `option` name, sorted; empty where none name any.
+
+    Raises InputError for unknown forms and indices out of range.
+    """
     views: set[int] = set()
     frames: set[int] = set()
     for text in specifications:
         kind, _, rest = text.partition(":")
         if kind == "views":
-            views |= _indices(text, rest, view_count)
+            views |= _indices(f"{option} {text}", rest, view_count)
         elif kind == "frames":
-            frames |= _indices(text, rest, frame_count)
+            frames |= _indices(f"{option} {text}", rest, frame_count)
         else:
-            raise InputError(f"--hold-out {text}: write views:3,9 or frames:last:20% or frames:0-4,17")
-    if len(views) >= view_count or len(frames) >= frame_count:
-        raise InputError("--hold-out leaves nothing to train on; hold out less")
-    return HeldOut(tuple(sorted(views)), tuple(sorted(frames)))
+            raise InputError(f"{option} {text}: {FORMS}")
+    return tuple(sorted(views)), tuple(sorted(frames))
 
 
-def _indices(text: str, rest: str, count: int) -> set[int]:
+def _indices(written: str, rest: str, count: int) -> set[int]:
     try:
         if rest.startswith("last:"):
             amount = rest.removeprefix("last:")
@@ -59,10 +72,8 @@ def _indices(text: str, rest: str, count: int) -> set[int]:
             if not 0 <= low <= high:
                 raise ValueError
             if high >= count:
-                raise InputError(
-                    f"--hold-out {text}: {high} is out of range, there are {count} (0 to {count - 1})"
-                )
+                raise InputError(f"{written}: {high} is out of range, there are {count} (0 to {count - 1})")
             chosen |= set(range(low, high + 1))
         return chosen
     except (ValueError, OverflowError):
-        raise InputError(f"--hold-out {text}: write views:3,9 or frames:last:20% or frames:0-4,17") from None
+        raise InputError(f"{written}: {FORMS}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +44,16 @@ def run_plan(
     output = Path(output)
     if not _prepare(plan, output, overwrite, resume):
         return output
-    todo = [frame for frame in range(plan.frames) if is_missing(plan, output, frame)]
+    count = len(plan.filmed_frames)
+    todo = [index for index in range(count) if is_missing(plan, output, index)]
     if todo:
-        minutes = plan.seconds(workers) * len(todo) / plan.frames / 60
+        minutes = plan.seconds(workers) * len(todo) / count / 60
         report(
-            Note(
-                f"studio: {len(todo)} of {plan.frames} frames to film, about {minutes:.1f} minutes on idle cores"
-            )
+            Note(f"studio: {len(todo)} of {count} frames to film, about {minutes:.1f} minutes on idle cores")
         )
-        report(Stage("studio", plan.frames))
+        report(Stage("studio", count))
         for done, _ in enumerate(film(plan, output, todo, workers or usable_cores()), start=1):
-            report(Step(plan.frames - len(todo) + done))
+            report(Step(count - len(todo) + done))
     finish(plan, output)
     return output
 
@@ -65,7 +63,7 @@ def _prepare(plan: Plan, output: Path, overwrite: bool, resume: bool) -> bool:
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, the output must be a folder; choose another name")
     plan_file = output / "studio.json"
-    text = json.dumps(asdict(plan), indent=1)
+    text = json.dumps(plan.record(), indent=1)
     same = plan_file.is_file() and plan_file.read_text() == text
     if resume and same:
         return not (output / "capture.json").exists()
@@ -96,6 +94,11 @@ def finish(plan: Plan, output: Path) -> None:
     """Write landmarks and truth of a completely filmed plan, and the index last."""
     head, cameras = load_head(), plan.cameras()
     vertices, floor = _gather_parts(plan, output)
+    count = len(plan.filmed_frames)
+    held_out = HeldOut(
+        tuple(at for at, view in enumerate(plan.filmed_views) if view in plan.held_out_views),
+        tuple(at for at, frame in enumerate(plan.filmed_frames) if frame in plan.held_out_frames),
+    )
     _write_landmarks(plan, output, head, vertices, cameras)
     with (
         atomic_output(output / "truth_vertices.h5", overwrite=True) as temporary,
@@ -106,21 +109,21 @@ def finish(plan: Plan, output: Path) -> None:
     performer, performance = make_performer(plan.performer, plan.in_model), plan.performance()
     track = Track(
         head.name, head.version, head.checksum, performer.params(performance), cameras,
-        [output / "images" / camera.name for camera in cameras], np.arange(plan.frames), plan.fps,
+        [output / "images" / camera.name for camera in cameras], np.arange(count), plan.fps,
         _stack(plan, output, "masks"), _stack(plan, output, "head_masks"),
-        held_out=HeldOut(plan.held_out_views, plan.held_out_frames),
-        provenance={"command": "emoga studio", **asdict(plan)},
+        held_out=held_out,
+        provenance={"command": "emoga studio", **plan.record()},
     )  # fmt: skip
     save_track(track, output / "truth.track.h5", overwrite=True)
-    info = {"source": "emoga studio", "synthetic": True, "noise_floor_psnr": floor, **asdict(plan)}
-    write_capture_index(output, cameras, plan.frames, plan.fps, info)
+    info = {"source": "emoga studio", "synthetic": True, "noise_floor_psnr": floor, **plan.record()}
+    write_capture_index(output, cameras, count, plan.fps, info)
 
 
 def _gather_parts(plan: Plan, output: Path) -> tuple[np.ndarray, dict[str, float | None]]:
     """True vertices [T,V,3] float32, and the noise floor in dB of training and held-out pictures."""
     parts, noise = [], {"training": [], "held_out": []}
-    for frame in range(plan.frames):
-        with np.load(part_path(output, frame), allow_pickle=False) as archive:
+    for index, frame in enumerate(plan.filmed_frames):
+        with np.load(part_path(output, index), allow_pickle=False) as archive:
             parts.append(archive["vertices"])
             for view, variance in json.loads(str(archive["floor"])).items():
                 held = plan.samples_at(int(view), frame) > plan.samples
@@ -135,10 +138,11 @@ def _gather_parts(plan: Plan, output: Path) -> tuple[np.ndarray, dict[str, float
 def _stack(plan: Plan, output: Path, kind: str) -> np.ndarray:
     """Masks [C,T,H,W] uint8."""
 
-    def picture(view: int, frame: int) -> np.ndarray:
-        return read_image_uint8(picture_paths(output, view, frame)[kind], "L")
+    def picture(view: int, index: int) -> np.ndarray:
+        return read_image_uint8(picture_paths(output, view, index)[kind], "L")
 
-    return np.stack([[picture(view, frame) for frame in range(plan.frames)] for view in range(plan.views)])
+    frames = range(len(plan.filmed_frames))
+    return np.stack([[picture(view, index) for index in frames] for view in plan.filmed_views])
 
 
 def _write_landmarks(
@@ -153,7 +157,7 @@ def _write_landmarks(
     cosines = np.stack([facing(points, normals, camera) for camera in cameras])
     heights = np.median(np.linalg.norm(exact[:, :, FOREHEAD] - exact[:, :, CHIN], axis=-1), axis=1)
     noisy = detected_landmarks(exact, cosines, template, float(heights.max()), plan.seed)
-    valid = np.ones(plan.frames, bool)
+    valid = np.ones(len(vertices), bool)
     for folder, what, views in (
         ("landmarks_exact", "exact", exact),
         ("landmarks", "detector-like noise", noisy),

@@ -41,27 +41,29 @@ FLUSH = {
 }
 
 
-def picture_paths(output: Path, view: int, frame: int) -> dict[str, Path]:
-    """Files of one picture by kind."""
+def picture_paths(output: Path, view: int, index: int) -> dict[str, Path]:
+    """Files of one picture by kind; `view` of the whole rig, `index` among the filmed frames."""
     return {
-        kind: output / kind / f"cam_{view:02d}" / f"{frame:06d}.png"
+        kind: output / kind / f"cam_{view:02d}" / f"{index:06d}.png"
         for kind in ("images", "masks", "head_masks")
     }
 
 
-def part_path(output: Path, frame: int) -> Path:
+def part_path(output: Path, index: int) -> Path:
     """The file that marks a frame as filmed and holds its true vertices."""
-    return output / "parts" / f"{frame:06d}.npz"
+    return output / "parts" / f"{index:06d}.npz"
 
 
-def is_missing(plan: Plan, output: Path, frame: int) -> bool:
-    """Whether any file of a frame is not there yet."""
-    files = [path for view in range(plan.views) for path in picture_paths(output, view, frame).values()]
-    return not all(path.exists() for path in (*files, part_path(output, frame)))
+def is_missing(plan: Plan, output: Path, index: int) -> bool:
+    """Whether any file of a filmed frame is not there yet."""
+    files = [path for view in plan.filmed_views for path in picture_paths(output, view, index).values()]
+    return not all(path.exists() for path in (*files, part_path(output, index)))
 
 
 def film(plan: Plan, output: Path, frames: list[int], workers: int) -> Iterator[int]:
-    """Render frames, each yielded when done; several processes of one thread beat one of several threads.
+    """Render frames (indices of the filmed ones), each yielded when done.
+
+    Several processes of one thread beat one of several threads.
 
     Mitsuba's curves have been seen to crash a process on some ray; what is missing then is rendered again, with
     other rays.
@@ -128,16 +130,17 @@ def _die_with_parent() -> None:
 def film_frame(output: Path, index: int, attempt: int = 0) -> int:
     """Render every missing picture of one frame; the part file with the truth comes last."""
     plan, stage = _Worker.plan, _Worker.stage
+    now = plan.filmed_frames[index]
     one = _Worker.performance.select([index])
     vertices = _Worker.performer.vertices(one)[0]
     frame = stage.frame(vertices, one.expr[0].double().numpy(), bust_motion(one))
     floors = {}
-    for view, camera in enumerate(plan.cameras()):
+    for view, camera in zip(plan.filmed_views, plan.cameras(), strict=True):
         paths = picture_paths(output, view, index)
-        twice = (view, index) in plan.floor_pictures()
+        twice = (view, now) in plan.floor_pictures()
         if all(path.exists() for path in paths.values()) and not twice:
             continue
-        samples, seed = plan.samples_at(view, index), plan.seed_at(view, index) + attempt * NEXT_ATTEMPT
+        samples, seed = plan.samples_at(view, now), plan.seed_at(view, now) + attempt * NEXT_ATTEMPT
         picture = stage.take(frame, camera, samples, seed)
         if twice:
             floors[f"{view}"] = noise_variance(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from emoga.camera import Camera
-from emoga.capture import parse_hold_out
+from emoga.capture import parse_hold_out, parse_pictures
 from emoga.errors import InputError
 from emoga.head import load_head
 from emoga.studio.acting import Performance, perform
@@ -33,7 +34,11 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that determines a capture; two equal plans give the same files."""
+    """Everything that determines a capture; two equal plans give the same files.
+
+    Views and frames are counted in the whole rig and performance. only_views, only_frames: those that are
+    filmed, all when empty; their pictures are those of the whole plan.
+    """
 
     studio: int
     head: str
@@ -54,10 +59,31 @@ class Plan:
     texture: int
     held_out_views: tuple[int, ...]
     held_out_frames: tuple[int, ...]
+    only_views: tuple[int, ...] = ()
+    only_frames: tuple[int, ...] = ()
+
+    @property
+    def filmed_views(self) -> tuple[int, ...]:
+        """The views that are filmed, in the order of the capture's cameras."""
+        return self.only_views or tuple(range(self.views))
+
+    @property
+    def filmed_frames(self) -> tuple[int, ...]:
+        """The frames that are filmed, in the order of the capture's frames."""
+        return self.only_frames or tuple(range(self.frames))
 
     def cameras(self) -> list[Camera]:
-        """The cameras that film."""
-        return [single_camera(self.size)] if self.kind == "single" else rig_cameras(self.views, self.size)
+        """The cameras that film, under the names they have in the whole rig."""
+        rig = [single_camera(self.size)] if self.kind == "single" else rig_cameras(self.views, self.size)
+        return [rig[view] for view in self.filmed_views]
+
+    def record(self) -> dict[str, Any]:
+        """The plan as it is written into files; of a whole one, nothing is said about choices."""
+        written = asdict(self)
+        for name in ("only_views", "only_frames"):
+            if not written[name]:
+                del written[name]
+        return written
 
     def samples_at(self, view: int, frame: int) -> int:
         """Samples per pixel of one picture: held-out ones get four times as many."""
@@ -69,28 +95,32 @@ class Plan:
         return (self.seed * 7_919 + view * 613 + frame * 17) % 400_000
 
     def performance(self) -> Performance:
-        """What the performer does."""
-        return perform(
+        """What the performer does in the frames that are filmed."""
+        whole = perform(
             load_head(), self.frames, self.seed, self.fps, self.emotion, self.intensity, self.head_motion,
             self.duration,
         )  # fmt: skip
+        return whole.select(list(self.filmed_frames))
 
     def seconds(self, cores: int | None = None) -> float:
         """How long filming takes on so many idle cores (all, when None)."""
-        samples = sum(self.samples_at(v, f) for v in range(self.views) for f in range(self.frames))
-        samples += sum(self.samples_at(*at) for at in self.floor_pictures())
-        work = self.size**2 * samples / SAMPLES_PER_SECOND + self.frames * SCENE_SECONDS
-        return work / min(cores or usable_cores(), self.frames) + START_SECONDS
+        samples = sum(self.samples_at(*at) for at in self._pictures() + self.floor_pictures())
+        frames = len(self.filmed_frames)
+        work = self.size**2 * samples / SAMPLES_PER_SECOND + frames * SCENE_SECONDS
+        return work / min(cores or usable_cores(), frames) + START_SECONDS
 
     def floor_pictures(self) -> list[tuple[int, int]]:
         """The (view, frame) that are rendered twice: some that train and some that are held out."""
-        everything = [(view, frame) for view in range(self.views) for frame in range(self.frames)]
         chosen = []
         for held in (False, True):
-            kind = [at for at in everything if (self.samples_at(*at) > self.samples) == held]
+            kind = [at for at in self._pictures() if (self.samples_at(*at) > self.samples) == held]
             step = max(len(kind) // FLOOR_PICTURES, 1)
             chosen += kind[step // 2 :: step][:FLOOR_PICTURES]
         return chosen
+
+    def _pictures(self) -> list[tuple[int, int]]:
+        """(view, frame) of everything that is filmed."""
+        return [(view, frame) for view in self.filmed_views for frame in self.filmed_frames]
 
 
 def usable_cores() -> int:
@@ -117,11 +147,13 @@ def plan_rig(
     hold_out: tuple[str, ...] | None = None,
     duration: float | None = None,
     max_depth: int = 5,
+    only: tuple[str, ...] = (),
 ) -> Plan:
     """A performer (a seed) before a rig of cameras.
 
     duration: seconds the frames are spread over. hold_out: pictures that get four times the samples (two
-    views and the last quarter of the frames when None).
+    views and the last quarter of the frames when None). only: what of the rig and the performance is filmed,
+    written as hold_out is; everything when empty.
     Raises InputError for values out of range.
     """
     held = parse_hold_out(
@@ -132,7 +164,7 @@ def plan_rig(
         Plan(
             STUDIO_VERSION, load_head().checksum, "rig", performer, in_model, emotion, intensity, seed, size,
             cameras, frames, frames / duration, duration, 1.0, samples, max_depth, _texture_size(size), held.views,
-            held.frames,
+            held.frames, *parse_pictures("--only", only, cameras, frames),
         )
     )  # fmt: skip
 
@@ -150,6 +182,7 @@ def plan_single(
     fps: float = 25.0,
     head_motion: float = 1.7,
     max_depth: int = 5,
+    only: tuple[str, ...] = (),
 ) -> Plan:
     """A moving head before one camera on a tripod; arguments as `plan_rig`."""
     held = parse_hold_out(default_hold_out(1, frames) if hold_out is None else hold_out, 1, frames)
@@ -157,7 +190,7 @@ def plan_single(
         Plan(
             STUDIO_VERSION, load_head().checksum, "single", performer, in_model, emotion, intensity, seed, size, 1,
             frames, fps, frames / fps, head_motion, samples, max_depth, _texture_size(size), held.views,
-            held.frames,
+            held.frames, *parse_pictures("--only", only, 1, frames),
         )
     )  # fmt: skip
 

@@ -24,7 +24,15 @@ MotionOption = Annotated[
 ]
 EmotionOption = Annotated[
     str | None,
-    typer.Option("--emotion", help="happy:0.6,surprised:0.3, or over time happy@0s:0,happy@2s:1."),
+    typer.Option(
+        "--emotion", help="Intensities, mixed: happy:0.6,surprised:0.3; over time: happy@0s:0,happy@2s:1."
+    ),
+]
+AffectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--valence-arousal", help="Instead of names, a mood: 0.6,0.3, or over time 0,0@0s;0.8,0.5@2s."
+    ),
 ]
 OrbitOption = Annotated[
     str | None, typer.Option("--orbit", help="Swing the camera: degrees or degrees/seconds.")
@@ -60,6 +68,7 @@ def register(app: typer.Typer) -> None:
         output: OutputOption,
         motion: MotionOption = "own",
         emotion: EmotionOption = None,
+        valence_arousal: AffectOption = None,
         orbit: OrbitOption = None,
         camera: CameraOption = None,
         size: SizeOption = None,
@@ -78,6 +87,8 @@ def register(app: typer.Typer) -> None:
         """Draw an avatar doing what a motion and emotions say.
 
         Example: emoga reenact avatar.ply -o happy.mp4 --emotion happy:0.6,surprised:0.3
+
+        Example: emoga reenact avatar.ply -o mood.mp4 --valence-arousal -0.6,0.3
         """
         session.refuse_json_with_stream(output)
         if dry_run:
@@ -88,10 +99,11 @@ def register(app: typer.Typer) -> None:
         import emoga
 
         result = emoga.reenact(
-            avatar, output, motion=None if motion == "none" else motion, emotion=emotion, orbit=orbit,
-            camera=parse_camera(camera), size=parse_size(size), fps=fps, start=start, end=end,
-            background=parse_colour(background), calibrate=calibrate, pose=pose, audio_from=audio, mark=mark,
-            device=session.torch_device(), overwrite=overwrite, resume=resume, report=session.report,
+            avatar, output, motion=None if motion == "none" else motion, emotion=emotion,
+            valence_arousal=valence_arousal, orbit=orbit, camera=parse_camera(camera), size=parse_size(size),
+            fps=fps, start=start, end=end, background=parse_colour(background), calibrate=calibrate, pose=pose,
+            audio_from=audio, mark=mark, device=session.torch_device(), overwrite=overwrite, resume=resume,
+            report=session.report,
         )  # fmt: skip
         session.finish(asdict(result), "" if output == "-" else _text(output, result))
 

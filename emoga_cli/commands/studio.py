@@ -42,6 +42,10 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option("--hold-out", help="Pictures filmed for measuring: views:3,9 or frames:last:20%."),
         ] = None,
+        only: Annotated[
+            list[str] | None,
+            typer.Option("--only", help="Film only these of them: views:0,8 or frames:last:6."),
+        ] = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
@@ -56,7 +60,7 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga_cli.plans import plan_studio
 
-            session.plan(plan_studio(output, size, views, frames, samples, held_out))
+            session.plan(plan_studio(output, size, views, frames, samples, held_out, tuple(only or ())))
             return
         from emoga.studio import capture
 
@@ -73,6 +77,7 @@ def register(app: typer.Typer) -> None:
             samples=samples,
             seed=session.seed,
             hold_out=held_out,
+            only=tuple(only or ()),
             overwrite=overwrite,
             resume=resume,
             report=session.report,
