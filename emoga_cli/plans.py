@@ -16,6 +16,7 @@ MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+PORTRAIT_SECONDS = {"fast": 0, "default": 30, "best": 60}  # learning how a single video's head looks, twice
 NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
 # Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
@@ -56,6 +57,9 @@ def plan_track(
         f"write {output}" + (", overlay video and quality plot" if overlay else ""),
     ]
     seconds = TRACK_START[preset] + pictures * (TRACK_SECONDS[preset] + 0.15 * pixels / 512**2)
+    if views == 1 and PORTRAIT_SECONDS[preset]:
+        steps.insert(3, "learn what the head looks like, and align every frame's pose to that")
+        seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.4 * pictures
     disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
