@@ -28,7 +28,7 @@ BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broad
 FAINT = 0.02  # sRGB 0..1: contrast below which there is only noise
 # Points and channels that err alike, of all pictures together: an editor's faults are much the same in each, and
 # more pictures do not make them any smaller.
-CLUSTER = 5.0
+CLUSTER = 10.0
 AMPLIFYING = 3  # steps at the end that change strengths and the whole offset's size alone: priors shrink it
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
