@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from emoga.emotion.cleaning import cleaned
 from emoga.emotion.coloring import gaussian_colors
 from emoga.emotion.fields import Sizes
 from emoga.emotion.lesson import Body, Lesson
+from emoga.emotion.registration import LEVELS, Task, register, shared_bias
 from emoga.emotion.schedule import decay_at, phase_at
 from emoga.emotion.settings import Learning
 from emoga.emotion.texture import colors_of
@@ -31,6 +33,7 @@ TETHER = 0.01  # weight of an offset's square millimetres beside a picture's los
 SETTLING = (
     80  # updates of the colours from what was worked out on the skin alone, at the beginning of a cycle
 )
+FINER = ((192, 2),)  # levels of a registration that goes on from an offset
 REPORT_EVERY = 10
 
 
@@ -95,16 +98,33 @@ class Trainer:
     def _begin(self, cycle: int) -> None:
         """A new cycle: what the edits agree on is worked out anew under the present offsets."""
         learning = self.learning
-        for index, lesson in enumerate(self.lessons):
-            if learning.geometry and learning.registered:
-                lesson.find_motion(learning, first=self.cycle < 0)
-                if self.cycle < 0:
-                    self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
+        if learning.geometry and learning.registered:
+            self._register()
         self.cycle = cycle
         self.looked = [offset.clone() for offset in self.offsets]
         self.look()
         if learning.texture and learning.anchored:
             self._settle()
+
+    def _register(self) -> None:
+        """Work out what moves, from nothing in the first cycle; several emotions tell an editor's own faults."""
+        tasks = [lesson.task(self.learning) for lesson in self.lessons]
+        first = self.cycle < 0
+        if first:
+            self._find(tasks, LEVELS)
+        if len(tasks) > 1 and self.learning.debias and self.learning.weighting == "consensus":
+            for _ in range(2 if first else 1):
+                bias = shared_bias(tasks, [lesson.registered for lesson in self.lessons])
+                self._find([replace(task, bias=bias) for task in tasks], LEVELS[1:] if first else FINER)
+        elif not first:
+            self._find(tasks, FINER)
+        if first:
+            for index, lesson in enumerate(self.lessons):
+                self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
+
+    def _find(self, tasks: Sequence[Task], levels: Sequence[tuple[int, int]]) -> None:
+        for lesson, task in zip(self.lessons, tasks, strict=True):
+            lesson.registered = register(task, lesson.registered, levels)
 
     def look(self) -> None:
         """Lift the edits under the offsets of the cycle's beginning, and make the targets."""
