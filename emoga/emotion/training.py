@@ -20,10 +20,12 @@ from emoga.emotion.registration import LEVELS, Task, register, shared_bias
 from emoga.emotion.schedule import decay_at, phase_at
 from emoga.emotion.settings import Learning
 from emoga.emotion.texture import colors_of
+from emoga.geometry import axis_angle_to_matrix
 from emoga.images import from_uint8
 from emoga.optimize.adam import AdamState, adam_step
 from emoga.optimize.carry import Bindings, carry
 from emoga.optimize.emotion_colors import residual_sh
+from emoga.optimize.perceptual import Perceptual, draw_patches
 from emoga.optimize.ssim import dssim_l1_loss
 from emoga.progress import Reporter, Step
 from emoga.render import SH_C0, rasterize
@@ -76,6 +78,16 @@ class Trainer:
     losses: dict[int, float] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
     sizes: Sizes | None = None
+    perceptual: Perceptual | None = None
+
+    @cached_property
+    def frontal(self) -> int:
+        """The edited view that looks at the face most squarely, the only one whose patches are compared."""
+        views = sorted({view for lesson in self.lessons for view, _ in lesson.pairs})
+        axes = {view: self.body.cameras[view].w2c[2, :3] for view in views}
+        towards = self.body.frames.params.rotation.mean(0)[None].double()
+        face = axis_angle_to_matrix(towards)[0, :, 2].numpy()
+        return min(views, key=lambda view: float(axes[view] @ face))
 
     @property
     def total(self) -> int:
@@ -208,8 +220,13 @@ class Trainer:
         ).image  # fmt: skip
         wanted = torch.from_numpy(from_uint8(target.pictures[picture]))[None]
         weight = torch.from_numpy(target.weights[picture].astype(np.float32))[None]
+        loss = dssim_l1_loss(image, wanted, weight)
+        if self.perceptual is not None and view == self.frontal:
+            generator = np.random.default_rng([self.seed, self.iteration, picture])
+            patches = draw_patches((weight > 0.3).numpy(), generator)
+            loss = loss + self.learning.perceptual * self.perceptual(image, wanted, patches, weight)
         # The loss is a mean by weight: a picture that is hardly believed must also count less as a whole.
-        return target.believed[picture] * dssim_l1_loss(image, wanted, weight)
+        return target.believed[picture] * loss
 
     def _residual(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """What an emotion adds to SH [N,K,3], and the leaves whose gradients tell how to change it."""
