@@ -23,8 +23,8 @@ class Learning:
 
     iterations: steps of one picture, per emotion. geometry, texture: what may change. shared_offset: one
     expression offset for all frames of an emotion, else one for each (nothing plays those afterwards: the avatar
-    gets their mean). form: of the colour network. weighting: where edits are believed: "consensus" works it out,
-    "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
+    gets their mean). form: of the colour network; a fresh one is "residual". weighting: where edits are believed:
+    "consensus" works it out, "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
 
     warm_up: share of the iterations in which the offset alone is learnt; cycles: how often geometry alone and
     geometry with texture take turns after it. offset_rate x offset_multiplier: millimetres of motion per step;

@@ -59,7 +59,8 @@ class Trainer:
     """All that changes while emotions are learnt, and what a step needs to change it.
 
     offsets: [E] of each emotion, or [T,E] for each of its frames. looked: the offsets under which the edits were
-    looked at when the present cycle began. mlp, latents: None and empty without texture.
+    looked at when the present cycle began. mlp, latents: None and empty without texture. rows: each emotion's in
+    the network's embedding.
     """
 
     body: Body
@@ -72,6 +73,7 @@ class Trainer:
     latents: torch.Tensor
     offsets: list[torch.Tensor]
     states: dict[str, AdamState]
+    rows: list[int]
     iteration: int = 0
     cycle: int = -1
     looked: list[torch.Tensor] = field(default_factory=list)
@@ -233,7 +235,7 @@ class Trainer:
         leaves = {name: part.detach().requires_grad_() for name, part in self.mlp.weights().items()}
         leaves["latents"] = self.latents.detach().requires_grad_()
         network = ColorMLP(**{name: leaves[name] for name in self.mlp.weights()}, form=self.mlp.form)
-        mixture = torch.nn.functional.one_hot(torch.tensor(index + 1), self.mlp.rows)
+        mixture = torch.nn.functional.one_hot(torch.tensor(self.rows[index]), self.mlp.rows)
         return residual_sh(network, leaves["latents"], mixture), leaves
 
     def _anchor(self, residual: torch.Tensor, index: int) -> torch.Tensor:
