@@ -11,6 +11,7 @@ from emoga.head import load_head
 from emoga.images import to_uint8
 from emoga.optimize.metrics import binary_mask, masked_psnr
 from emoga.optimize.regions import visible_faces
+from emoga.optimize.surface_pictures import spread_outward
 
 MOST_PICTURES = 48
 
@@ -69,19 +70,9 @@ def mesh_flow(face_index: np.ndarray, there: np.ndarray, here: np.ndarray, faces
     if covered.any():
         corners = faces[face_index[covered]]
         displacement[covered] = (here[corners] - there[corners]).mean(1)
-        displacement = _spread(displacement, covered)
+        displacement = spread_outward(displacement, covered)
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
     return grid + displacement
-
-
-def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Give unknown pixels the value of the nearest known one, then soften."""
-    _, label = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    table = np.zeros((label.max() + 1, 2), np.float32)
-    table[label[known]] = values[known]
-    return cv2.GaussianBlur(table[label], (0, 0), 2.0)
 
 
 def _sample(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
