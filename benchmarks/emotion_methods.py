@@ -1,0 +1,72 @@
+"""What is compared: the edits of a case, and every way of learning from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from emoga.emotion.learning import Learning
+from emotion_figures import dilated, oracle_weights
+from emotion_films import Reel
+
+from emoga.emotion.edits import EmotionEdits
+from emoga.images import to_uint8
+from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits
+
+TRUTH = "truth"  # a pattern of its own: true pictures in place of edits
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to learn: from edits that failed in which pattern, with which choices, with weights of an oracle?"""
+
+    name: str
+    pattern: str = "spread"
+    choices: dict = field(default_factory=dict)
+    oracle: bool = False
+
+    def learning(self, common: dict) -> Learning:
+        """The choices as the optimisation takes them, on top of `common` ones."""
+        return Learning(**common, **self.choices)
+
+
+METHODS = (
+    Method("ours"),
+    Method("geometry only", choices={"texture": False}),
+    Method("ours, frontal failed", "frontal failed"),
+    Method("view weights, frontal failed", "frontal failed", {"weighting": "views"}),
+    Method("oracle weights, frontal failed", "frontal failed", {"weighting": "given"}, oracle=True),
+    Method("fed the truth", TRUTH),
+)
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A reel's edits as learning takes them, uint8 like the truth, and which failed [P] and why."""
+
+    record: EmotionEdits
+    failed: np.ndarray
+    report: dict
+
+
+def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
+    """Spoil a reel's emotion pictures in a pattern; the masks let the editor change the whole head."""
+    if pattern == TRUTH:
+        pictures, failed, report = reel.truth, np.zeros(len(reel.pairs), bool), {}
+    else:
+        spoilt: PseudoEdits = pseudo_edits(reel.emotion, reel.neutral, SEED, pattern)
+        pictures = to_uint8(spoilt.images).reshape(reel.truth.shape)
+        failed, report = spoilt.failed.reshape(-1), spoilt.report
+    views, frames = np.array(reel.pairs).T
+    heads = reel.masks | (reel.neutral.masks >= 0.5).reshape(reel.masks.shape)
+    masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
+    return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks), failed, report)
+
+
+def weights_for(method: Method, edits: Sequence[Edited], reels: Sequence[Reel]) -> list[np.ndarray] | None:
+    """The oracle's weights, one array per emotion; None where a method finds its own."""
+    if not method.oracle:
+        return None
+    return [oracle_weights(edit.record.edited, reel.truth) for edit, reel in zip(edits, reels, strict=True)]
