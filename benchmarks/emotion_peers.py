@@ -70,7 +70,7 @@ class UVMean:
         inside = (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
         shown = nearest[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
         weight = np.where(inside & (depth < shown + HIDDEN), cosine.clip(0), 0)
-        self._total += weight[:, None] * look_up(picture, at)
+        self._total += weight[:, None] * _sampled(picture, at)
         self._weight += weight
 
     def texture(self) -> tuple[np.ndarray, np.ndarray]:
@@ -139,6 +139,14 @@ def uv_change_pictures(
         values, share = mean.seen(vertices, camera)
         out.append(to_uint8(from_uint8(base) + values * share[..., None]))
     return np.stack(out)
+
+
+def _sampled(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Colours [N,3] at any number of pixels [N,2]; a list of more than 32,767 is too long for OpenCV."""
+    rows = -(-len(at) // TEXELS)
+    padded = np.zeros((rows * TEXELS, 2), at.dtype)
+    padded[: len(at)] = at
+    return look_up(picture, padded.reshape(rows, TEXELS, 2)).reshape(-1, 3)[: len(at)]
 
 
 def _seen(head: Head, vertices: np.ndarray, camera: Camera):
