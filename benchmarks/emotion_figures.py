@@ -15,6 +15,7 @@ from emoga.optimize.surface_pictures import surface_motion
 
 CHANGED = 10 / 255  # a blurred difference between true pictures beyond this is the emotion, not noise
 BLUR = 1.5  # pixels
+GAP = 0.02  # of the height: differences this near to each other belong to one changed region
 MARGIN = 0.03  # of the height: how far masks are dilated before anything counts as outside
 ORACLE_ERROR = 0.04  # error of an edit at which the oracle trusts it half
 
@@ -25,18 +26,21 @@ def psnrs(results: np.ndarray, truth: np.ndarray, masks: np.ndarray) -> np.ndarr
 
 
 def changed(truth: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Where the emotion shows: bool [P,H,W] from true uint8 pictures [P,H,W,3] with and without it."""
-    out = []
+    """Where the emotion shows: bool [P,H,W] from true uint8 pictures [P,H,W,3] with and without it.
+
+    What moved differs in stripes along its edges; the gaps between them belong to it.
+    """
+    disc, out = _disc(GAP * truth.shape[1]), []
     for a, b in zip(truth, before, strict=True):
         difference = cv2.GaussianBlur(from_uint8(a) - from_uint8(b), (0, 0), BLUR)
-        out.append(np.abs(difference).max(-1) > CHANGED)
+        differs = (np.abs(difference).max(-1) > CHANGED).astype(np.uint8)
+        out.append(cv2.morphologyEx(differs, cv2.MORPH_CLOSE, disc) > 0)
     return np.stack(out)
 
 
 def dilated(masks: np.ndarray) -> np.ndarray:
     """Masks [P,H,W] bool with a margin."""
-    reach = max(1, round(MARGIN * masks.shape[1]))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    disc = _disc(MARGIN * masks.shape[1])
     return np.stack([cv2.dilate(mask.astype(np.uint8), disc) > 0 for mask in masks])
 
 
@@ -81,3 +85,8 @@ def summarise(cases: list[dict[str, float]], better: str) -> dict[str, float | N
         return {"mean": None, "worst": None, "cases": 0}
     worst = values.min() if better == "high" else values.max()
     return {"mean": round(float(values.mean()), 3), "worst": round(float(worst), 3), "cases": len(values)}
+
+
+def _disc(radius: float) -> np.ndarray:
+    reach = max(1, round(radius))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
