@@ -19,8 +19,10 @@ from emoga.render import rasterize_mesh
 TEXELS = 512
 HIDDEN = 0.003  # metres behind the nearest surface from which a texel is out of sight
 ENOUGH = 0.05  # sum of cosines below which a texel counts as never seen
-# Where a mesh cannot stand for what the camera sees: hair stands off it, eyes turn under their lids.
-BESIDE = ("scalp", "eyeballs", "irises", "lashes", "teeth", "tongue", "mouth_interior")
+# Where a mesh cannot stand for what the camera sees: hair stands off it, eyes turn under their lids, cloth covers it.
+BESIDE = (
+    "scalp", "eyeballs", "irises", "lashes", "teeth", "tongue", "mouth_interior", "neck", "boundary", "shoulders",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

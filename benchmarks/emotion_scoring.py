@@ -108,11 +108,17 @@ def motion_figures(
     theirs = case.stacked(edits.record.edited)
     clean = views_temporal_error(theirs, *surface, usable=case.stacked(~edits.failed))
     found = flicker(ours, clean, reached.share)
+    quiet = views_temporal_error(
+        case.stacked(still.pictures(reel.pairs)), case.stacked(reel.before),
+        case.stacked((reel.neutral.masks >= 0.5).reshape(reel.masks.shape)), reel.neutral.vertices, faces,
+        reel.emotion.cameras,
+    )  # fmt: skip
     with_failed = flicker(ours, views_temporal_error(theirs, *surface), reached.share)
     return {
         "flicker": found.ratio,
         "flicker_valid": bool(found.valid),
         "flicker_with_failed_edits": with_failed.ratio,
+        "flicker_without_emotion": flicker(quiet, clean, 1.0).ratio,
         "displacement_share": reached.share,
         "displacement_cosine": reached.cosine,
         "displacement_mm": reached.result_mm,

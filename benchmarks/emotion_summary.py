@@ -18,7 +18,7 @@ NOTES = {
     "of those that were learnt from",
     "gain_over_edits_same_pictures_db": "psnr_on_edits of ours minus that of the edits: the same 80 pictures",
     "gain_over_uv_mean_db": "over the edits' mean colour per texel (visibility, cosine), on the mesh ours learnt, "
-    "over the person's own colours under our geometry; hair, eyes and mouth keep those",
+    "over the person's own colours under our geometry; hair, eyes, mouth and neck keep those",
     "gain_over_uv_mean_of_changes_db": "over the mean, per texel, of what edits differ by from the avatar's render",
     "gain_over_view_weights_db": "ours against the published view weights, both from edits that failed in frontal "
     "views",
@@ -27,6 +27,8 @@ NOTES = {
     "gap_to_fed_the_truth_db": "the same optimisation fed the true pictures minus ours: what the edits cost",
     "flicker": "temporal error over consecutive scored frames, motion-compensated, over that of edits of the same "
     "pictures made for this alone, without those that failed; valid at 90 % of the truth's displacement",
+    "flicker_without_emotion": "the neutral avatar against the neutral truth, over the same edits: what tracking and "
+    "fitting flicker by, whatever is learnt",
     "displacement_share": "slope of the learnt displacement of face vertices on the true one",
     "change_outside": "mean absolute change in levels of 255 where the truth does not change, margin 3 %",
     "identity_mm": "face vertices at rest, tracked from the avatar's emotion pictures, from tracking the true ones, "
@@ -68,6 +70,7 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         "gap_to_oracle_db": difference(f"oracle weights, {failed}", f"ours, {failed}"),
         "gap_to_fed_the_truth_db": difference("fed the truth", "ours"),
         "flicker": figure("flicker"),
+        "flicker_without_emotion": figure("flicker_without_emotion"),
         "change_outside": figure("change_outside"),
         "identity_mm": figure("identity_mm"),
     }

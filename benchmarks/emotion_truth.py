@@ -7,7 +7,8 @@
 Each performer is filmed neutral and acting every emotion over the same speech; the neutral film is tracked and
 fitted; the emotion pictures of 10 views x 8 frames are spoilt as diffusion editors spoil them, and learnt from.
 Scored on 2 views and 6 frames nothing was learnt from, PSNR in the head mask. A contact sheet per case is written
-beside the JSON. With --cache DIR films, tracks and avatars are kept, and found again.
+beside the JSON. With --cache DIR films, tracks and fits are kept and found again; avatars that learnt emotions are
+kept too, but only --resume trusts them: learning may have changed since.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ import emoga  # noqa: F401  before torch: it sets how torch's threads wait
 
 # isort: split
 import torch
-from emoga.emotion.learning import learn_emotions
 from emotion_ablations import ABLATIONS
 from emotion_figures import psnrs
 from emotion_films import SCORED_FRAMES, SCORED_VIEWS, Studio
 from emotion_identity import tracked_again
-from emotion_methods import METHODS, SEED, Edited, Method, edited, weights_for
+from emotion_methods import METHODS, SEED, Method, edited
+from emotion_person import Lessons, Person
 from emotion_playing import Playing
 from emotion_scoring import (
     Case,
@@ -51,44 +52,6 @@ from emoga.progress import Event, Note, Stage
 
 IDENTITIES, EMOTIONS = (1, 2, 3), ("happy", "sad", "angry", "surprised")
 QUICK_IDENTITIES, QUICK_EMOTIONS = (1,), ("happy", "angry")
-
-
-class Person:
-    """One performer with all that is learnt of several emotions at once."""
-
-    def __init__(
-        self, studio: Studio, performer: int, emotions: Sequence[str], common: dict[str, Any]
-    ) -> None:
-        self._studio, self._common = studio, common
-        self.avatar, self.track = studio.person()
-        self.cases = [
-            Case(
-                f"p{performer} {emotion}", emotion, self.avatar, self.track, studio.learnt_from(emotion),
-                studio.scored(emotion),
-            )
-            for emotion in emotions
-        ]  # fmt: skip
-        self._edits: dict[str, list[Edited]] = {}
-
-    def edits(self, pattern: str) -> list[Edited]:
-        """The edits of every case in one pattern of failure."""
-        if pattern not in self._edits:
-            self._edits[pattern] = [edited(case.learnt_from, case.emotion, pattern) for case in self.cases]
-        return self._edits[pattern]
-
-    def learn(self, method: Method) -> tuple[Avatar, float]:
-        """The avatar a method learns, all emotions in one run, and the seconds per emotion it took."""
-        edits = self.edits(method.pattern)
-        begun = time.perf_counter()
-        avatar, _ = learn_emotions(
-            self.avatar, self.track, [edit.record for edit in edits], method.learning(self._common), seed=SEED,
-            weights=weights_for(method, edits, [case.learnt_from for case in self.cases]), report=_say,
-        )  # fmt: skip
-        return avatar, (time.perf_counter() - begun) / len(self.cases)
-
-    def original(self, case: Case) -> Path:
-        """The film of the true emotion pictures that were edited."""
-        return self._studio.film_of_edits(case.emotion)
 
 
 def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], Avatar]:
@@ -178,9 +141,10 @@ def run(options: argparse.Namespace, cache: Path) -> None:
     sheets = None if options.json is None else options.json.with_suffix("")
     begun, rows = time.perf_counter(), []
     common = {} if options.iterations is None else {"iterations": options.iterations}
+    lessons = Lessons(cache / "learnt", options.resume, common)
     for performer in identities:
         studio = Studio(cache, performer, options.size, "fast" if options.quick else "default", _say)
-        person = Person(studio, performer, emotions, common)
+        person = Person(studio, performer, emotions, lessons, _say)
         rows += person_rows(person, options, sheets)
         write_report(
             rows, torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
@@ -215,6 +179,9 @@ def main() -> None:
     parser.add_argument("--emotions", nargs="+")
     parser.add_argument("--iterations", type=int, help="of the learning, for tries")
     parser.add_argument("--cache", type=Path, help="folder to keep films, tracks and avatars in")
+    parser.add_argument(
+        "--resume", action="store_true", help="score avatars that --cache holds; learn the others"
+    )
     options = parser.parse_args()
     options.size = options.size or (256 if options.quick or options.ablations else 512)
     if options.cache is not None:
