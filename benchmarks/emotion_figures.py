@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from emoga.camera import Camera
-from emoga.images import from_uint8
+from emoga.images import from_uint8, to_uint8
 from emoga.optimize.metrics import masked_psnr
 from emoga.optimize.metrics_emotion import TemporalError, temporal_error
 from emoga.optimize.surface_pictures import surface_motion
@@ -51,6 +51,12 @@ def oracle_weights(edits: np.ndarray, truth: np.ndarray) -> np.ndarray:
         error = np.abs(from_uint8(a) - from_uint8(b)).mean(-1)
         out.append(1 / (1 + (cv2.GaussianBlur(error, (0, 0), BLUR) / ORACLE_ERROR) ** 2))
     return np.stack(out).astype(np.float32)
+
+
+def noisy(pictures: np.ndarray, psnr: float) -> np.ndarray:
+    """uint8 pictures with Gaussian noise of so many dB."""
+    noise = np.random.default_rng(0).normal(0, 10 ** (-psnr / 20), pictures.shape)
+    return to_uint8(from_uint8(pictures) + noise)
 
 
 def views_temporal_error(

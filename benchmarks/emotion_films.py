@@ -17,7 +17,7 @@ import numpy as np
 
 import emoga
 from emoga.avatar import Avatar
-from emoga.capture import Track, load_track
+from emoga.capture import Track, load_track, open_capture
 from emoga.images import to_uint8
 from emoga.progress import Reporter, silent
 from emoga.studio import capture
@@ -32,12 +32,16 @@ HOLD_OUT = ("views:5,10", "frames:last:6")
 
 @dataclass(frozen=True)
 class Reel:
-    """The same pictures of a performer with and without the emotion; views, frames: their numbers in the track."""
+    """The same pictures of a performer with and without the emotion; views, frames: their numbers in the track.
+
+    noise_psnr: dB of the ray tracer's own noise in the emotion pictures.
+    """
 
     views: tuple[int, ...]
     frames: tuple[int, ...]
     neutral: Film
     emotion: Film
+    noise_psnr: float
 
     @functools.cached_property
     def truth(self) -> np.ndarray:
@@ -103,7 +107,9 @@ class Studio:
 
     def _reel(self, folder: Path, views: tuple[int, ...], frames: tuple[int, ...]) -> Reel:
         acted = load_film(folder, list(range(len(views))), list(range(len(frames))))
-        return Reel(views, frames, load_film(self._neutral(), list(views), list(frames)), acted)
+        floors = open_capture(folder).info["noise_floor_psnr"]
+        neutral = load_film(self._neutral(), list(views), list(frames))
+        return Reel(views, frames, neutral, acted, min(floor for floor in floors.values() if floor))
 
     def _made(self, suffix: str, make: Callable[[Path], object]) -> Path:
         path = self._folder / f"{self._name}.{suffix}"

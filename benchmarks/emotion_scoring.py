@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from emotion_figures import changed, dilated, psnrs, views_temporal_error
+from emotion_figures import changed, dilated, noisy, psnrs, views_temporal_error
 from emotion_films import Reel
 from emotion_methods import Edited
 from emotion_peers import uv_change_pictures, uv_mean_pictures
@@ -113,12 +113,14 @@ def motion_figures(
         case.stacked((reel.neutral.masks >= 0.5).reshape(reel.masks.shape)), reel.neutral.vertices, faces,
         reel.emotion.cameras,
     )  # fmt: skip
+    noise = views_temporal_error(case.stacked(noisy(reel.truth, reel.noise_psnr)), *surface)
     with_failed = flicker(ours, views_temporal_error(theirs, *surface), reached.share)
     return {
         "flicker": found.ratio,
         "flicker_valid": bool(found.valid),
         "flicker_with_failed_edits": with_failed.ratio,
         "flicker_without_emotion": flicker(quiet, clean, 1.0).ratio,
+        "flicker_of_noise": flicker(noise, clean, 1.0).ratio,
         "displacement_share": reached.share,
         "displacement_cosine": reached.cosine,
         "displacement_mm": reached.result_mm,

@@ -29,6 +29,8 @@ NOTES = {
     "pictures made for this alone, without those that failed; valid at 90 % of the truth's displacement",
     "flicker_without_emotion": "the neutral avatar against the neutral truth, over the same edits: what tracking and "
     "fitting flicker by, whatever is learnt",
+    "flicker_of_noise": "what a result without any error would get, for the truth itself is noisy by what its film "
+    "says; simulated as Gaussian",
     "displacement_share": "slope of the learnt displacement of face vertices on the true one",
     "change_outside": "mean absolute change in levels of 255 where the truth does not change, margin 3 %",
     "identity_mm": "face vertices at rest, tracked from the avatar's emotion pictures, from tracking the true ones, "
@@ -71,6 +73,7 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         "gap_to_fed_the_truth_db": difference("fed the truth", "ours"),
         "flicker": figure("flicker"),
         "flicker_without_emotion": figure("flicker_without_emotion"),
+        "flicker_of_noise": figure("flicker_of_noise"),
         "change_outside": figure("change_outside"),
         "identity_mm": figure("identity_mm"),
     }

@@ -97,6 +97,14 @@ def test_pictures_that_failed_are_left_out_of_flicker() -> None:
     assert views_temporal_error(pictures, *surface, usable=usable).mean == pytest.approx(0, abs=1e-6)
 
 
+def test_noise_is_as_loud_as_it_says() -> None:
+    from emotion_figures import noisy, psnrs
+
+    grey = np.full((2, SIZE, SIZE, 3), 120, np.uint8)
+    found = psnrs(noisy(grey, 35.0), grey, np.ones(grey.shape[:3], bool))
+    np.testing.assert_allclose(found, 35.0, atol=0.15)
+
+
 def test_a_uv_mean_shows_paint_where_it_was_seen() -> None:
     from emotion_peers import uv_change_pictures, uv_mean_pictures
 
