@@ -1,13 +1,14 @@
 """Time an avatar at play: whole `emoga reenact` commands, and the parts that make a frame.
 
     python benchmarks/playback.py --json benchmarks/results/playback.json
+    python benchmarks/playback.py --avatar fitted.ply
     python benchmarks/playback.py --quick
 
-The avatar is the open head's template with Gaussians spread over it as a fit starts, in many colours,
-talking in the studio's manner. A command counts from its start to its end, imports included, with compiled
-kernels in the cache. The parts are those of one frame on one thread, as `reenact` draws them. The named peer
-is the same frame with Gaussians carried in plain torch, as GaussianAvatars does it, before the same
-rasterizer; on CUDA that rasterizer is gsplat.
+With --avatar the commands play that one, at 512x512. Otherwise the avatar is the open head's template with
+Gaussians spread over it as a fit starts, in many colours. Either talks in the studio's manner. A command counts
+from its start to its end, imports included, with compiled kernels in the cache. The parts are those of one frame
+on one thread, as `reenact` draws them. The named peer is the same frame with Gaussians carried in plain torch, as
+GaussianAvatars does it, before the same rasterizer; on CUDA that rasterizer is gsplat.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ import numpy as np
 import torch
 from harness import median_ms, print_row, write_report
 
-from emoga.avatar import Avatar, save_avatar
+from emoga.avatar import Avatar, load_avatar, save_avatar
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import rig_of, to_world, turn_since_bind
 from emoga.camera import Camera, look_at, stack_cameras
@@ -58,13 +60,17 @@ def make_avatar(count: int, degree: int, frames: int) -> Avatar:
     generator = torch.Generator().manual_seed(0)
     gaussians.sh.normal_(0, 0.1, generator=generator)
     gaussians.sh[:, 0].uniform_(-1, 1, generator=generator)
-    acted = perform(head, frames, seed=0)
-    params = HeadParams(
-        shape, None, acted.expr, acted.rotation, acted.neck, acted.jaw, acted.eyes, acted.translation
-    )
     neutral = torch.zeros(len(head.expr_names))
-    motion = Motion(head.name, head.version, head.checksum, params, 25.0)
-    return Avatar(gaussians, head.name, head.version, head.checksum, shape, neutral, motion=motion)
+    return talking(Avatar(gaussians, head.name, head.version, head.checksum, shape, neutral), frames)
+
+
+def talking(avatar: Avatar, frames: int) -> Avatar:
+    """The avatar with some frames of talk as its motion."""
+    acted = perform(load_head(), frames, seed=0)
+    moving = (acted.expr, acted.rotation, acted.neck, acted.jaw, acted.eyes, acted.translation)
+    params = HeadParams(avatar.shape, avatar.static_offset, *moving)
+    motion = Motion(avatar.head_name, avatar.head_version, avatar.head_checksum, params, 25.0)
+    return replace(avatar, motion=motion)
 
 
 def portrait(size: int) -> Camera:
@@ -72,12 +78,13 @@ def portrait(size: int) -> Camera:
     return look_at((0, -0.02, 0.9), (0, -0.02, -0.05), 0.32, size, size)
 
 
-def commands(device: str, frames: int, repeats: int) -> Iterator[dict[str, Any]]:
+def commands(fitted: Avatar | None, device: str, frames: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Whole commands: the first frame alone, then all of them into mp4 and into y4m that nobody reads."""
+    made = [make_avatar(COUNT, degree, frames) for degree in DEGREES]
     with tempfile.TemporaryDirectory() as folder:
-        for degree in DEGREES:
+        for avatar in [talking(fitted, frames)] if fitted else made:
+            degree = avatar.gaussians.sh_degree
             path = Path(folder) / f"degree{degree}.h5"
-            avatar = make_avatar(COUNT, degree, frames)
             save_avatar(avatar, path)
             line = ["reenact", str(path), "--size", "512", "--device", device, "--quiet"]
             mp4 = ["-o", str(Path(folder) / "play.mp4"), "--overwrite"]
@@ -91,7 +98,7 @@ def commands(device: str, frames: int, repeats: int) -> Iterator[dict[str, Any]]
                 runs = sorted(run(line + output) for _ in range(repeats))
                 seconds, peak = runs[len(runs) // 2]
                 yield {
-                    "case": f"emoga reenact, SH {degree}, 512, {name}",
+                    "case": f"emoga reenact, {'fitted, ' if fitted else ''}SH {degree}, 512, {name}",
                     "threads": torch.get_num_threads(),
                     "median_ms": round(1e3 * seconds / count, 3),
                     "min_ms": round(1e3 * runs[0][0] / count, 3),
@@ -218,13 +225,15 @@ def _row(
     return {"case": case, "threads": torch.get_num_threads(), **times, **shared}
 
 
-def rows(quick: bool) -> Iterator[dict[str, Any]]:
+def rows(fitted: Avatar | None, quick: bool) -> Iterator[dict[str, Any]]:
     """Timed cases, one after the other."""
     frames, repeats = (QUICK_FRAMES, 10) if quick else (FRAMES, 50)
     threads = torch.get_num_threads()
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
-        yield from commands(device, frames, 1 if quick else 3)
+        yield from commands(fitted, device, frames, 1 if quick else 3)
+    if fitted:
+        return
     torch.set_num_threads(1)
     for degree in DEGREES:
         yield from parts(make_avatar(COUNT, degree, 5 * POSED_TOGETHER), degree, repeats)
@@ -237,10 +246,12 @@ def main() -> None:
     """Parse, run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write machine, versions and rows here")
+    parser.add_argument("--avatar", type=Path, help="a fitted avatar (default: Gaussians as a fit starts)")
     parser.add_argument("--quick", action="store_true", help="fewer frames and repeats")
     arguments = parser.parse_args()
     found = []
-    for row in rows(arguments.quick):
+    fitted = load_avatar(arguments.avatar) if arguments.avatar else None
+    for row in rows(fitted, arguments.quick):
         print_row(row)
         found.append(row)
     write_report(found, torch.get_num_threads(), arguments.json)

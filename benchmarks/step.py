@@ -1,11 +1,13 @@
 """Time the whole training step of `emoga fit`: picture, pose, carry, render, loss, backward, optimiser.
 
     python benchmarks/step.py --json benchmarks/results/step.json
+    python benchmarks/step.py --avatar fitted.ply
     python benchmarks/step.py --quick --threads 1
 
-The avatar is the open head with 80,000 Gaussians spread over it as a fit starts, colours of degree 3; its
-pictures are renders of another such avatar, 512x512, one a step. The trainer is the fit's own, in the middle of
-a fit that corrects motion as well. The parts are timed inside the same steps; `rest` is what none of them holds.
+The avatar is one that was fitted, or the open head with 80,000 Gaussians spread over it as a fit starts, colours
+of degree 3. Its pictures are renders of the same Gaussians in other colours, 512x512, one a step. The trainer is
+the fit's own, in the middle of a fit that corrects motion as well. The parts are timed inside the same steps;
+`rest` is what none of them holds.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ import numpy as np
 import torch
 from harness import print_row, processor, versions, write_report
 
-from emoga.avatar import Avatar
+from emoga.avatar import Avatar, load_avatar
 from emoga.avatar.posing import make_puppet
 from emoga.avatar.rig import rig_of
 from emoga.camera import look_at
@@ -82,12 +85,19 @@ def make_avatar(seed: int) -> Avatar:
     return Avatar(gaussians, head.name, head.version, head.checksum, shape, neutral)
 
 
+def recoloured(avatar: Avatar) -> Avatar:
+    """The avatar in colours that leave a fit something to learn."""
+    gaussians = avatar.gaussians
+    noise = torch.randn(gaussians.sh.shape, generator=torch.Generator().manual_seed(1))
+    return avatar.with_gaussians(replace(gaussians, sh=gaussians.sh + 0.2 * noise))
+
+
 def film(avatar: Avatar, folder: Path) -> Track:
     """The avatar talking before a few cameras: pictures under `folder`, as the track of them."""
     head = load_head()
     acted = perform(head, FRAMES, seed=0)
     motion = (acted.expr, acted.rotation, acted.neck, acted.jaw, acted.eyes, acted.translation)
-    params = HeadParams(avatar.shape, None, *motion)
+    params = HeadParams(avatar.shape, avatar.static_offset, *motion)
     target = (0, -0.02, -0.05)
     cameras = [
         look_at((0.9 * np.sin(a), -0.02, 0.9 * np.cos(a)), target, 0.32, SIZE, SIZE, name=f"cam{i}")
@@ -105,13 +115,13 @@ def film(avatar: Avatar, folder: Path) -> Track:
     return Track(*names, params, cameras, media, np.arange(FRAMES), 25.0, masks=masks, head_masks=masks)
 
 
-def make_trainer() -> Trainer:
-    """The fit's trainer in the middle of its work."""
+def make_trainer(avatar: Avatar) -> Trainer:
+    """The fit's trainer in the middle of its work on the avatar's Gaussians."""
     head, rates = load_head(), Rates()
     with tempfile.TemporaryDirectory() as folder:
-        track = film(make_avatar(1), Path(folder))
+        track = film(recoloured(avatar), Path(folder))
         pictures = TrainingPictures(track, list(range(VIEWS)), list(range(FRAMES)), silent, halves=False)
-    puppet = make_puppet(make_avatar(0))
+    puppet = make_puppet(avatar)
     turns = dict.fromkeys(("rotation", "neck", "jaw"), rates.turn)
     motion_rates = {"expr": rates.expr, "eyes": rates.eyes, "translation": rates.translation, **turns}
     motion = MotionRefinement(track.params, motion_rates)
@@ -161,7 +171,7 @@ class Stopwatch:
         self.steps[-1]["whole"] = 1e3 * (time.perf_counter() - started)
 
 
-def rows(trainer: Trainer, threads: int, repeats: int) -> Iterator[dict[str, Any]]:
+def rows(trainer: Trainer, case: str, threads: int, repeats: int) -> Iterator[dict[str, Any]]:
     """The whole step and its parts, as `emoga fit` runs them: torch on one thread, kernels on `threads`."""
     watch = Stopwatch()
     watch.watch()
@@ -176,7 +186,7 @@ def rows(trainer: Trainer, threads: int, repeats: int) -> Iterator[dict[str, Any
         step["rest"] = step["whole"] - sum(step[part] for part in parts)
     for part in ("whole", *parts, *(f"backward, {part}" for part in (*NODES, "loss")), "rest"):
         times = [step[part] for step in watch.steps]
-        row = {"case": f"step/80k/{SIZE}/{part}", "threads": threads, "gaussians": len(trainer.splats)}
+        row = {"case": f"step/{case}/{SIZE}/{part}", "threads": threads, "gaussians": len(trainer.splats)}
         yield row | {"median_ms": round(statistics.median(times), 3), "min_ms": round(min(times), 3)}
 
 
@@ -184,6 +194,7 @@ def main() -> None:
     """Parse, run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write machine, versions and rows here")
+    parser.add_argument("--avatar", type=Path, help="a fitted avatar (default: Gaussians as a fit starts)")
     parser.add_argument("--quick", action="store_true", help="few repeats")
     parser.add_argument("--threads", type=int, help="threads to use (default: torch's)")
     arguments = parser.parse_args()
@@ -192,7 +203,9 @@ def main() -> None:
     threads = torch.get_num_threads()
     print(f"{processor()} {versions()}")
     found = []
-    for row in rows(make_trainer(), threads, 20 if arguments.quick else 100):
+    avatar = load_avatar(arguments.avatar) if arguments.avatar else make_avatar(0)
+    case = "fitted" if arguments.avatar else "80k"
+    for row in rows(make_trainer(avatar), case, threads, 20 if arguments.quick else 100):
         print_row(row)
         found.append(row)
     write_report(found, threads, arguments.json)

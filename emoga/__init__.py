@@ -19,9 +19,11 @@ __version__ = "0.1.0"
 _PLACES = {
     "track": "emoga.tracking",
     "fit": "emoga.fitting",
+    "optimize_emotion": "emoga.emotion",
     "reenact": "emoga.reenactment",
     "export": "emoga.exporting",
     "evaluate": "emoga.evaluation",
+    "evaluate_emotion": "emoga.evaluation",
     "open_capture": "emoga.capture",
     "load_track": "emoga.capture",
     "save_track": "emoga.capture",

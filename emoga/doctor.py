@@ -6,18 +6,27 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from emoga.errors import EmogaError, MissingComponent
 from emoga.files import cache_dir
 
-OPTIONAL = {
-    "studio": ("mitsuba", "makes captures with known truth"),
-    "track": ("mediapipe", "finds face landmarks in your videos"),
-    "metrics": ("lpips", "computes LPIPS"),
-    "viewer": ("viser", "shows avatars in the browser"),
-    "diffusion": ("diffusers", "edits pictures by prompt"),
-}
+if TYPE_CHECKING:
+    from emoga.guidance.families import Family
+
+# Extra -> a package that it brings, and what for; one extra may bring several.
+OPTIONAL = (
+    ("studio", "mitsuba", "makes captures with known truth"),
+    ("track", "mediapipe", "finds face landmarks in your videos"),
+    ("metrics", "lpips", "computes LPIPS"),
+    ("metrics", "onnxruntime", "runs the recognisers and face networks that you name to eval emotion"),
+    ("viewer", "viser", "shows avatars in the browser"),
+    ("diffusion", "diffusers", "edits pictures by prompt"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,10 @@ def examine() -> list[Check]:
         _disk(),
         *_packages(),
         _cuda(),
-        *(_extra(extra, package, purpose) for extra, (package, purpose) in OPTIONAL.items()),
+        *(_extra(*optional) for optional in OPTIONAL),
         *_user_files(),
+        *_editors(),
+        _language_model(),
     ]
 
 
@@ -96,17 +107,77 @@ def _cuda() -> Check:
 
 def _extra(extra: str, package: str, purpose: str) -> Check:
     if importlib.util.find_spec(package) is None:
-        return Check(extra, False, f"{purpose}; pip install 'emoga[{extra}]'")
-    return Check(extra, True, f"{package} {metadata.version(package)}: {purpose}")
+        return Check(package, False, f"{purpose}; pip install 'emoga[{extra}]'")
+    return Check(package, True, f"{metadata.version(package)}: {purpose}")
 
 
 def _user_files() -> list[Check]:
+    from emoga.evaluation.perceptual import BACKBONE
+    from emoga.optimize.vgg import FILES
+
     weights = os.environ.get("EMOGA_WEIGHTS")
     return [
         Check(
             "weights",
             bool(weights and os.path.isdir(weights)),
             weights
-            or "EMOGA_WEIGHTS is not set; needed only for mediapipe, LPIPS and FLAME files you supply",
-        )
+            or "EMOGA_WEIGHTS is not set; needed only for mediapipe, networks and FLAME files you supply",
+        ),
+        _backbone("VGG weights", [name for names in FILES.values() for name in names], "patch losses"),
+        _backbone("LPIPS weights", [BACKBONE], "LPIPS"),
     ]
+
+
+def _backbone(name: str, files: Sequence[str], purpose: str) -> Check:
+    """A network of torchvision's model zoo, which may lie in one of several files."""
+    from torch import hub
+
+    from emoga.optimize.backbones import find_backbone
+
+    found = find_backbone(files)
+    if found is not None:
+        return Check(name, True, f"{found}: {purpose}")
+    folder = Path(os.environ.get("EMOGA_WEIGHTS") or Path(hub.get_dir()) / "checkpoints")
+    get = f"curl --create-dirs -o {folder / files[0]} https://download.pytorch.org/models/{files[0]}"
+    return Check(name, False, f"not here, for {purpose}; {get}")
+
+
+def _editors() -> list[Check]:
+    """What can edit pictures towards an emotion: the warp always, models with their packages and weights."""
+    from emoga.guidance.families import FAMILIES
+
+    warp = Check("editor warp", True, "built in: moves pictures by the tracked face, needs no weights")
+    outside = Check("editor images:DIR", True, "built in: takes pictures that another program edited")
+    return [warp, outside, *map(_family, FAMILIES.values())]
+
+
+def _family(family: Family) -> Check:
+    from emoga.guidance.checkpoint import examine, find_folder, usual_folder
+    from emoga.guidance.loading import PACKAGES, missing_packages
+
+    missing, found = [], ""
+    if missing_packages(PACKAGES):
+        missing.append("pip install 'emoga[diffusion]'")
+    missing += [f"pip install {name}" for name in missing_packages(family.packages)]
+    try:
+        folder = find_folder(family, None)
+    except MissingComponent:
+        missing.append(family.how_to_get(usual_folder(family)))
+    else:
+        try:
+            found = f"{folder}, {examine(folder, family).parameters / 1e9:.1f} billion parameters"
+        except EmogaError as error:
+            missing.append(str(error))
+    return Check(f"editor {family.name}", not missing, "; ".join(missing) or found)
+
+
+def _language_model() -> Check:
+    from emoga.guidance.wording_model import ADDRESS_VARIABLE
+
+    address = os.environ.get(ADDRESS_VARIABLE)
+    return Check(
+        "language model",
+        bool(address),
+        address
+        or f"none, built-in rules read descriptions of emotions; {ADDRESS_VARIABLE}=http://localhost:8080/v1 names one",
+    )

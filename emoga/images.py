@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def read_image_uint8(path: str | Path, mode: str = "RGB") -> np.ndarray:
                     f"{path}: {picture.width}x{picture.height} pixels is more than emoga accepts"
                 )
             return np.asarray(ImageOps.exif_transpose(picture).convert(mode))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable picture; expected PNG or JPEG") from error
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image file from its header alone, so that a huge picture costs nothing."""
+    path = require_file(path, "a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return picture.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable picture; expected PNG or JPEG") from error
 

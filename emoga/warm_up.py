@@ -31,7 +31,8 @@ def warm_up(report: Reporter = silent) -> None:
     report(Stage("compiling kernels"))
     with tempfile.TemporaryDirectory(prefix="emoga-warm-up-") as folder:
         track = _film(_grey_avatar(), Path(folder))
-        fit(track, None, preset="fast", iterations=ITERATIONS, gaussians=2000, device="cpu")
+        settings = {"preset": "fast", "iterations": ITERATIONS, "gaussians": 2000, "device": "cpu"}
+        fit(track, None, appearance="color_mlp", **settings)  # what plain SH need is needed here too
     _color_emotions(with_color_mlp(_grey_avatar(), ["happy"]))
     resolve_device("auto")
 

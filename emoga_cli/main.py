@@ -9,21 +9,47 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.completion
+import typer.core
 
 import emoga
 from emoga.errors import EmogaError
-from emoga_cli.commands import cache, demo, doctor, evaluate, export, fit, info, reenact, studio, track
+from emoga_cli.commands import (
+    cache,
+    demo,
+    doctor,
+    evaluate,
+    evaluate_emotion,
+    export,
+    fit,
+    info,
+    optimize_emotion,
+    reenact,
+    studio,
+    track,
+)
 from emoga_cli.session import forget_stdout
 
 EXIT_INTERRUPTED = 130
 COMPLETE_VARIABLE = "_EMOGA_COMPLETE"
 
+
+class Verbs(typer.core.TyperGroup):
+    """The verbs. `eval emotion` is `eval-emotion` in two words; a file called emotion is `./emotion`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the words begin with, and the words after it."""
+        if args[:2] == ["eval", "emotion"]:
+            args = ["eval-emotion", *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="emoga",
+    cls=Verbs,
     help="From video of a face to an animatable 3D Gaussian-splat head avatar.",
     epilog="stdout carries results, stderr progress. Exit codes: 0 done, 1 environment, 2 bad input or "
     "usage, 3 optional component missing, 4 quality gate failed, 130 interrupted.",
@@ -31,7 +57,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (track, fit, reenact, export, evaluate, studio, demo, info, doctor, cache):
+for module in (
+    track, fit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache,
+):  # fmt: skip
     module.register(app)
 
 

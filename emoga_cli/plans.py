@@ -16,7 +16,10 @@ MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+NETWORK_SECONDS = 0.35e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
+# Seconds of warp per picture, and of learning per iteration, at 512x512 on four cores.
+EDIT_SECONDS, LEARN_SECONDS = 0.7, 0.2
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,14 @@ def plan_track(
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
 
-def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, iterations: int | None) -> Plan:
+def plan_fit(
+    track_file: Path,
+    output: Path,
+    preset: str,
+    media: Path | None,
+    iterations: int | None,
+    appearance: str = "sh",
+) -> Plan:
     """What `emoga fit` will do and take."""
     from emoga.fitting.presets import for_one_camera
     from emoga.fitting.presets import preset as find_preset
@@ -75,10 +85,45 @@ def plan_fit(track_file: Path, output: Path, preset: str, media: Path | None, it
         "measure training and held-out pictures",
         f"write {output}",
     ]
+    network = chosen.gaussians * NETWORK_SECONDS if appearance == "color_mlp" else 0.0
     # A quarter of an iteration is independent of the picture's size.
-    seconds = 20 + iterations * 0.07 * (0.25 + 0.75 * pixels / 512**2) + 0.2 * pictures
+    seconds = 20 + iterations * (0.07 * (0.25 + 0.75 * pixels / 512**2) + network) + 0.2 * pictures
     memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
     return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
+
+
+def plan_optimize_emotion(
+    avatar_file: Path,
+    track_file: Path,
+    emotions: list[str],
+    output: Path,
+    editor: str,
+    media: Path | None,
+    views: str | None,
+    frames: str | None,
+    iterations: int | None,
+) -> Plan:
+    """What `emoga optimize-emotion` will do and take; iterations per emotion, None when nothing is learnt."""
+    from emoga.emotion.preparing import prepare
+
+    ready = prepare(avatar_file, track_file, emotions, media=media, views=views, frames=frames)
+    camera = ready.track.cameras[ready.choice.views[0]]
+    pixels, count = camera.width * camera.height, len(ready.choice.pairs)
+    names = ", ".join(emotion.name for emotion in ready.emotions)
+    steps = [f"read {count} pictures of {camera.width}x{camera.height} ({len(ready.choice.views)} cameras)"]
+    seconds = 5 + 0.02 * count
+    memory = BASE_MEMORY_MB + 40 * count * pixels * len(emotions) / MEGA
+    if iterations is None:
+        steps.append(f"write {output}: pictures, masks and prompts for {names}")
+        return Plan(steps, _scaled(seconds), memory, 2 * count * pixels * len(emotions) / MEGA)
+    if editor == "warp":
+        seconds += EDIT_SECONDS * len(emotions) * count * pixels / 512**2
+        steps.append(f"warp each of them into {names}")
+    else:
+        steps.append(f"{editor}: each of them into {names}; its own time comes on top")
+    seconds += LEARN_SECONDS * len(emotions) * iterations * (0.25 + 0.75 * pixels / 512**2)
+    steps += [f"learn each emotion in {iterations} iterations", f"write {output}"]
+    return Plan(steps, _scaled(seconds), memory, 3 * count * pixels * len(emotions) / MEGA + 30)
 
 
 def plan_reenact(

@@ -49,3 +49,16 @@ def parse_camera(text: str | None) -> Camera | None:
     if int(number) >= len(cameras):
         raise InputError(f"--camera {text}: the track has cameras 0 to {len(cameras) - 1}")
     return cameras[int(number)]
+
+
+def parse_indices(option: str, text: str | None) -> list[int] | None:
+    """`0,3,8` or `0-11,20` as numbers, each once and in order. Raises InputError for anything else."""
+    if text is None:
+        return None
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,7})(?:-(\d{1,7}))?\s*", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise InputError(f"{option} {text}: write 0,3,8 or 0-11,20")
+        chosen |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return sorted(chosen)

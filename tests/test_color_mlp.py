@@ -13,7 +13,7 @@ from avatar_samples import colored_avatar, sample_avatar
 from filmed import ring
 from mannequin import make_mannequin
 
-from emoga.avatar import Avatar, with_color_mlp
+from emoga.avatar import Avatar, with_color_mlp, with_emotion_rows
 from emoga.avatar.appearance import ColorMLP, blend_plainly, blend_weights, start_color_mlp
 from emoga.avatar.emotions import emotion_mixtures, parse_emotion
 from emoga.avatar.rig import world_at_bind
@@ -161,6 +161,39 @@ def test_conversion_keeps_what_there_was_and_names_rows() -> None:
             with_color_mlp(avatar, names)
     with pytest.raises(InputError, match="already"):
         with_color_mlp(converted, ["sad"])
+
+
+def test_further_emotions_leave_what_was_learnt_and_begin_without_effect() -> None:
+    avatar = colored_avatar(sample_avatar(), spread=0.2)
+    rows, mlp = avatar.appearance.rows, avatar.appearance
+    more = with_emotion_rows(avatar, ["wistful", "happy", "sly"])
+    assert {name: emotion.embedding for name, emotion in more.emotions.items() if name in ("wistful", "sly")} == {
+        "wistful": rows, "sly": rows + 1,
+    }  # fmt: skip
+    assert more.emotions["happy"].embedding == avatar.emotions["happy"].embedding > 0
+    assert not more.emotions["sly"].offset.any() and torch.equal(
+        more.gaussians.latents, avatar.gaussians.latents
+    )
+    assert more.appearance.form == mlp.form and avatar.appearance.rows == rows
+    for name, part in mlp.weights().items():
+        assert torch.equal(getattr(more.appearance, name)[: len(part)], part)
+    before, after = (EmotionColors(one.appearance, one.gaussians) for one in (avatar, more))
+    torch.testing.assert_close(before.residual(1), after.residual(1), atol=1e-5, rtol=0)
+    assert after.residual(rows).abs().max() < 1e-5 < 0.1 < after.residual(1).abs().max()
+    latents = more.gaussians.latents.clone().requires_grad_()
+    leaves = ColorMLP(
+        **{name: part.clone().requires_grad_() for name, part in more.appearance.weights().items()}
+    )
+    mixture = torch.zeros(rows + 2)
+    mixture[rows] = 1
+    residual_sh(leaves, latents, mixture).square().sum().add(
+        residual_sh(leaves, latents, mixture).sum()
+    ).backward()
+    assert leaves.embed_in.grad[rows].any() and not leaves.embed_in.grad[rows + 1].any()
+    fresh = with_emotion_rows(sample_avatar(), ["sad"])
+    assert fresh.emotions["sad"].embedding == 1 and not fresh.emotions["sad"].offset.any()
+    with pytest.raises(InputError, match="name each once"):
+        with_emotion_rows(avatar, ["neutral"])
 
 
 def test_mixtures_follow_the_curve_and_sum_to_one_at_most() -> None:

@@ -15,6 +15,7 @@ from emoga.errors import InputError, MissingComponent
 from emoga.render import cuda, gsplat_kernels, rasterize
 from emoga.render.cuda import rasterize_cuda
 from emoga.render.gsplat_kernels import load_gsplat, resolve_device, why_not_compilable
+from emoga.render.rendering import SplatScene
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def drawn(scene: Scene, leaves: dict[str, torch.Tensor], with_depth: bool = True):
     parts = [leaves[name] for name in ("means", "quats", "scales", "opacities", "colors", "viewmats")]
     size = (scene.width, scene.height)
-    return rasterize_cuda(*parts, scene.Ks.to(parts[0]), *size, leaves["background"], 0.01, with_depth)
+    return rasterize_cuda(
+        SplatScene(*parts, scene.Ks.to(parts[0]), *size, leaves["background"], 0.01, with_depth)
+    )
 
 
 def float_leaves(scene: Scene) -> dict[str, torch.Tensor]:
@@ -88,7 +91,8 @@ def test_a_batch_of_frames_is_one_call(stand_in, monkeypatch, packed: bool) -> N
     names = ("means", "quats", "scales", "opacities", "colors", "viewmats", "Ks")
     stacked = [torch.stack([getattr(scene, name).float() for scene in scenes]) for name in names]
     ground = torch.stack([scene.background.float() for scene in scenes])
-    many = rasterize_cuda(*stacked, scenes[0].width, scenes[0].height, ground, 0.01, True)
+    size = (scenes[0].width, scenes[0].height)
+    many = rasterize_cuda(SplatScene(*stacked, *size, ground, 0.01, True))
     assert len(calls) == 1
     for b, one in enumerate(each):
         for part in ("image", "alpha", "depth"):

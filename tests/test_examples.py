@@ -27,6 +27,7 @@ from emoga_cli.main import main
 RECIPES = Path(__file__).parent.parent / "examples"
 FRAMES = 6
 SMALL_FIT = "--iterations 12 --gaussians 9000 --sh-degree 0"
+SMALL_LESSON = "--frames 1,3 --iterations 8"
 # Filming a performer takes a minute on its own; `make demo` and the studio's own tests do it.
 SLOW_EXAMPLES = {"studio", "demo"}
 
@@ -81,6 +82,8 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash he
         "track capture -o new.h5",
         "track clips/clip.mp4 -o new.h5 --preset best --start 2 --no-overlay",
         "fit film.h5 -o new.ply --preset fast",
+        "optimize-emotion avatar.ply --track film.h5 --emotion happy -o new.ply --frames 1,3",
+        "optimize-emotion avatar.ply --track film.h5 --emotion happy --write-edits new --frames 1,3",
         "reenact avatar.ply -o new.mp4 --size 64",
         "reenact avatar.ply -o new.mp4 --motion motion.h5 --end 3",
         "studio -o new --size 128 --views 4",
@@ -136,6 +139,20 @@ def test_emotions(stock: Path, tmp_path: Path) -> None:
 
 
 @needs_bash
+def test_teach_emotions(stock: Path, tmp_path: Path) -> None:
+    recipe(
+        "teach_emotions.sh", stock / "avatar.ply", stock / "film.h5", tmp_path / "out", "happy",
+        "skeptical: one brow raised, lips pressed",
+        LEARN_OPTIONS=SMALL_LESSON, VIEW_OPTIONS="--size 48 --end 2",
+    )  # fmt: skip
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [emotion["name"] for emotion in report["emotions"]] == ["happy", "skeptical"]
+    assert set(load_avatar(tmp_path / "out" / "avatar.ply").emotions) == {"happy", "skeptical"}
+    for name in ("sheet.png", "happy.mp4", "skeptical.mp4"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+@needs_bash
 def test_drive_each_other(stock: Path, tmp_path: Path) -> None:
     one, track = stock / "avatar.ply", stock / "film.h5"
     recipe("drive_each_other.sh", one, track, one, track, tmp_path, VIEW_OPTIONS="--size 48 --end 3")
@@ -187,6 +204,5 @@ def test_the_example_in_the_help_runs(
     monkeypatch.setenv("EMOGA_CACHE", str(tmp_path / "cache"))
     for example in examples_in(PROGRAM.commands[name].help):
         words = shlex.split(example)[1:]
-        if name == "fit":
-            words += SMALL_FIT.split()
+        words += {"fit": SMALL_FIT, "optimize-emotion": SMALL_LESSON}.get(name, "").split()
         assert main(words) == 0

@@ -102,13 +102,20 @@ def dying_at(iteration: int):
     return die
 
 
-def test_a_killed_fit_resumes_to_the_same_bits(track, tmp_path):
-    whole, _ = fit(track, tmp_path / "whole.h5", preset=PRESET, device="cpu")
+@pytest.mark.parametrize("appearance", ["sh", "color_mlp"])
+def test_a_killed_fit_resumes_to_the_same_bits(track, tmp_path, appearance):
+    settings = {"preset": PRESET, "appearance": appearance, "device": "cpu"}
+    whole, _ = fit(track, tmp_path / "whole.h5", **settings)
     output = tmp_path / "cut.h5"
     with pytest.raises(Killed):
-        fit(track, output, preset=PRESET, report=dying_at(30), device="cpu")
+        fit(track, output, report=dying_at(30), **settings)
     assert checkpoint_path(output).exists() and not output.exists()
-    resumed, _ = fit(track, output, preset=PRESET, resume=True, device="cpu")
+    resumed, _ = fit(track, output, resume=True, **settings)
+    assert (whole.appearance is None) == (appearance == "sh")
+    if whole.appearance is not None:
+        assert torch.equal(whole.gaussians.latents, resumed.gaussians.latents)
+        for name, part in whole.appearance.weights().items():
+            assert torch.equal(part, getattr(resumed.appearance, name)), name
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh", "binding", "labels"):
         assert torch.equal(getattr(whole.gaussians, name), getattr(resumed.gaussians, name)), name
     assert torch.equal(whole.motion.params.expr, resumed.motion.params.expr)
@@ -133,6 +140,7 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(track, tmp_path
         ({"preset": "slow"}, "unknown preset"),
         ({"iterations": 0}, "iterations 0 is out of range"),
         ({"sh_degree": 4}, "sh_degree 4 is out of range"),
+        ({"appearance": "hash"}, "unknown appearance 'hash'; known: sh, color_mlp"),
         ({"rig": "rubber"}, "unknown rig"),
         ({"device": "tpu"}, "device"),
         ({"hold_out": ["frames:0-4"]}, "nothing to train on"),

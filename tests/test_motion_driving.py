@@ -11,7 +11,8 @@ from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams, load_head
 from emoga.motion import Motion
 from emoga.motion.driving import Person, drive
-from emoga.motion.neutral import estimate_neutral, lip_gap
+from emoga.motion.lips import lip_gap
+from emoga.motion.neutral import estimate_neutral
 
 FPS = 25.0
 

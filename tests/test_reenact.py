@@ -13,7 +13,7 @@ import torch
 from mannequin import make_mannequin
 from PIL import Image
 
-from emoga.avatar.emotions import emotion_offsets
+from emoga.avatar.emotions import emotion_offsets, emotion_weights
 from emoga.avatar.score import person_of
 from emoga.errors import InputError
 from emoga.head import HeadParams, load_head
@@ -64,11 +64,12 @@ def test_bad_emotion_texts(text):
 
 
 def test_mixtures_above_one_are_normalised(avatar, head):
-    time = torch.zeros(1)
-    mixed = emotion_offsets(avatar, head, parse_emotion("happy:1,sad:1"), time)[0]
-    assert torch.allclose(mixed, (head.emotion("happy") + head.emotion("sad")) / 2)
-    single = emotion_offsets(avatar, head, parse_emotion("happy:0.5"), time)[0]
-    assert torch.allclose(single, head.emotion("happy") / 2)
+    def offset(text):
+        curve = parse_emotion(text)
+        return (emotion_weights(curve, torch.zeros(1)) @ emotion_offsets(avatar, head, curve))[0]
+
+    assert torch.allclose(offset("happy:1,sad:1"), (head.emotion("happy") + head.emotion("sad")) / 2)
+    assert torch.allclose(offset("happy:0.5"), head.emotion("happy") / 2)
 
 
 def test_unknown_emotion_lists_the_known(avatar, tmp_path):

@@ -444,10 +444,11 @@ def test_cuda_without_gsplat_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     import sys
 
     from emoga.render.cuda import rasterize_cuda
+    from emoga.render.rendering import SplatScene
 
     monkeypatch.setitem(sys.modules, "gsplat", None)
     scene = _scene(3)
     tensors = [getattr(scene, n) for n in ("means", "quats", "scales", "opacities", "colors")]
     with pytest.raises(EmogaError, match="gsplat is not installed") as caught:
-        rasterize_cuda(*tensors, scene.viewmats, scene.Ks, 8, 8, scene.background, 0.01, False)
+        rasterize_cuda(SplatScene(*tensors, scene.viewmats, scene.Ks, 8, 8, scene.background))
     assert caught.value.exit_code == 3

@@ -2,7 +2,7 @@
 
 from emoga.avatar.appearance import ColorMLP
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
-from emoga.avatar.conversion import with_color_mlp
+from emoga.avatar.conversion import with_color_mlp, with_emotion_rows
 from emoga.avatar.files import avatar_bytes, inspect_avatar, load_avatar, save_avatar
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "load_avatar",
     "save_avatar",
     "with_color_mlp",
+    "with_emotion_rows",
 ]

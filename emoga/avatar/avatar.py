@@ -97,17 +97,3 @@ class Avatar:
     def with_gaussians(self, gaussians: Gaussians) -> Avatar:
         """The same avatar with other Gaussians."""
         return replace(self, gaussians=gaussians)
-
-    def emotion_offset(self, weights: dict[str, float]) -> torch.Tensor:
-        """Expression offset [E] of a mixture of the avatar's own emotions; weights above a sum of 1 are normalised.
-
-        Raises InputError for an emotion the avatar does not have, listing those it has.
-        """
-        total = max(1.0, sum(weights.values()))
-        offset = torch.zeros_like(self.neutral)
-        for name, weight in weights.items():
-            if name not in self.emotions:
-                known = ", ".join(sorted(self.emotions)) or "none"
-                raise InputError(f"emotion {name!r} is not in this avatar; it has: {known}")
-            offset = offset + weight / total * self.emotions[name].offset
-        return offset

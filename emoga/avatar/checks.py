@@ -8,7 +8,7 @@ from emoga.avatar.avatar import Avatar
 from emoga.avatar.rig import avatar_head
 from emoga.errors import InputError
 from emoga.head import Head
-from emoga.head.model import BONES
+from emoga.head.params import BONES
 
 
 def check_avatar(avatar: Avatar, source: str) -> Head:

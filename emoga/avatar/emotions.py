@@ -1,4 +1,4 @@
-"""Emotions over time from text: `happy`, `happy:0.6,surprised:0.3`, `happy@0s:0,happy@2s:1`."""
+"""Emotions over time from text: `happy`, `happy:0.6,surprised:0.3`, `happy@0s:0,happy@2s:1`; by name or by affect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from emoga.avatar.affect import AffectCurve, eased, parse_affect
 from emoga.avatar.avatar import Avatar
 from emoga.errors import InputError
 from emoga.head import Head
@@ -26,6 +27,11 @@ class EmotionCurve:
     keys: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The emotions it is made of."""
+        return tuple(self.keys)
+
+    @property
     def seconds(self) -> float:
         """Time of the last key."""
         return max((keys[-1][0] for keys in self.keys.values()), default=0.0)
@@ -33,6 +39,21 @@ class EmotionCurve:
     def weights(self, seconds: float) -> dict[str, float]:
         """Weight of every emotion at a time; between keys it eases in and out."""
         return {name: _eased(keys, seconds) for name, keys in self.keys.items()}
+
+
+Emotions = EmotionCurve | AffectCurve
+
+
+def read_emotions(avatar: Avatar, head: Head, emotion: Emotions | str | None, affect: str | None) -> Emotions:
+    """What an avatar is to show: emotions by name, or by valence and arousal.
+
+    Raises InputError for texts that are not understood, and when both are given.
+    """
+    if affect is None:
+        return parse_emotion(emotion) if emotion is None or isinstance(emotion, str) else emotion
+    if emotion is not None:
+        raise InputError("--emotion and --valence-arousal both say what the face shows; give one of them")
+    return parse_affect(affect, {*avatar.emotions, *head.presets})
 
 
 def parse_emotion(text: str | None) -> EmotionCurve:
@@ -51,31 +72,29 @@ def parse_emotion(text: str | None) -> EmotionCurve:
     return EmotionCurve({name: tuple(entries) for name, entries in keys.items()})
 
 
-def emotion_offsets(avatar: Avatar, head: Head, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
-    """Expression offsets [T,E] of the curve at times [T]; weights that sum to more than one are normalised.
+def emotion_offsets(avatar: Avatar, head: Head, curve: Emotions) -> torch.Tensor:
+    """Expression offsets [K,E] of the curve's names, in their order.
 
     A name means the avatar's own emotion if it has one, else the head's preset; `neutral` adds nothing.
     Raises InputError for an unknown name, listing the known ones.
     """
-    units = {name: _offset(avatar, head, name) for name in curve.keys}
-    offsets = torch.zeros(len(seconds), len(head.expr_names))
-    for frame, time in enumerate(seconds.tolist()):
-        for name, weight in _at_most_one(curve.weights(time)).items():
-            offsets[frame] += weight * units[name]
-    return offsets
+    return torch.stack([_offset(avatar, head, name) for name in curve.names])
 
 
-def emotion_mixtures(avatar: Avatar, curve: EmotionCurve, seconds: torch.Tensor) -> torch.Tensor:
+def emotion_weights(curve: Emotions, seconds: torch.Tensor) -> torch.Tensor:
+    """Weights [T,K] of the curve's names at times [T]; where they sum to more than one they are normalised."""
+    rows = [list(_at_most_one(curve.weights(time)).values()) for time in seconds.tolist()]
+    return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(curve.names))
+
+
+def emotion_mixtures(avatar: Avatar, curve: Emotions, seconds: torch.Tensor) -> torch.Tensor:
     """Weights [T,E] of the curve at times [T] over the rows of the avatar's ColorMLP, normalised like offsets.
 
     Emotions that have no row of their own, the head's presets among them, count for neutral.
     """
+    rows = [avatar.emotions[name].embedding if name in avatar.emotions else 0 for name in curve.names]
     mixtures = torch.zeros(len(seconds), avatar.appearance.rows)
-    for frame, time in enumerate(seconds.tolist()):
-        for name, weight in _at_most_one(curve.weights(time)).items():
-            row = avatar.emotions[name].embedding if name in avatar.emotions else 0
-            mixtures[frame, row] += weight
-    return mixtures
+    return mixtures.index_add(1, torch.tensor(rows), emotion_weights(curve, seconds))
 
 
 def _at_most_one(weights: dict[str, float]) -> dict[str, float]:
@@ -112,6 +131,5 @@ def _eased(keys: tuple[tuple[float, float], ...], seconds: float) -> float:
         return keys[0][1]
     for (before, low), (after, high) in itertools.pairwise(keys):
         if seconds <= after:
-            t = (seconds - before) / (after - before)
-            return low + (high - low) * (0.5 - 0.5 * math.cos(math.pi * t))
+            return low + (high - low) * eased((seconds - before) / (after - before))
     return keys[-1][1]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Avatar
-from emoga.avatar.emotions import EmotionCurve, emotion_mixtures, emotion_offsets
+from emoga.avatar.emotions import Emotions, emotion_mixtures, emotion_offsets, emotion_weights
 from emoga.errors import InputError
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
@@ -98,17 +98,17 @@ def write_score(
     avatar: Avatar,
     head: Head,
     motion: Motion,
-    curve: EmotionCurve,
+    curve: Emotions,
     *,
     calibrate: bool,
     pose: str,
     pose_reference: str,
 ) -> Score:
     """What the avatar does when `motion` drives it with the emotions of `curve` on top."""
-    offset = mixtures = None
-    if curve.keys:
+    offsets = weights = mixtures = None
+    if curve.names:
         seconds = torch.arange(motion.frame_count, dtype=torch.float64) / motion.fps
-        offset = emotion_offsets(avatar, head, curve, seconds)
+        offsets, weights = emotion_offsets(avatar, head, curve), emotion_weights(curve, seconds)
         if avatar.appearance is not None:
             mixtures = emotion_mixtures(avatar, curve, seconds)
     params = drive(
@@ -118,6 +118,7 @@ def write_score(
         calibrate=calibrate,
         pose=pose,
         reference=pose_reference,
-        offset=offset,
+        offset=offsets,
+        weights=weights,
     )
     return Score(params, motion.fps, mixtures)

@@ -1,6 +1,18 @@
-"""Measure avatars and tracks against pictures and landmarks."""
+"""Measure avatars, their emotions and tracks against pictures, landmarks and what networks say."""
 
+from emoga.evaluation.emotion import evaluate_emotion
+from emoga.evaluation.emotion_networks import NetworkFiles
+from emoga.evaluation.emotion_report import EmotionEvaluation, EmotionFigures
 from emoga.evaluation.evaluate import evaluate, evaluate_track
 from emoga.evaluation.report import EvaluationReport, TrackReport
 
-__all__ = ["EvaluationReport", "TrackReport", "evaluate", "evaluate_track"]
+__all__ = [
+    "EmotionEvaluation",
+    "EmotionFigures",
+    "EvaluationReport",
+    "NetworkFiles",
+    "TrackReport",
+    "evaluate",
+    "evaluate_emotion",
+    "evaluate_track",
+]

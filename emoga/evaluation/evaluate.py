@@ -15,12 +15,13 @@ from emoga.evaluation.perceptual import Distance, load_lpips
 from emoga.evaluation.report import HELD_OUT, EvaluationReport, TrackReport, write_json
 from emoga.evaluation.sheet import worst_sheet
 from emoga.files import check_output, write_bytes
-from emoga.head import HeadParams, load_head
+from emoga.head import load_head
 from emoga.images import write_png
 from emoga.kernels import torch_on_one_thread
 from emoga.motion.driving import check_same_head
 from emoga.motion.motion import motion_of_track
 from emoga.optimize.baseline import baseline_psnr
+from emoga.optimize.frame_params import frame_params
 from emoga.optimize.metrics import average
 from emoga.optimize.metrics_landmarks import LandmarkError, landmark_error, project_landmarks
 from emoga.optimize.picture import AvatarRenderer
@@ -38,8 +39,6 @@ from emoga.render.gsplat_kernels import resolve_device
 WORST = 6
 # Pictures of the training split that are measured: they cost time and are of the least interest.
 MOST_TRAINING = 64
-# How far, on average over frames, fitting may carry a head from where the track saw it: metres, radians.
-MOST_MOVED, MOST_TURNED = 0.05, 0.2
 
 
 def evaluate(
@@ -143,17 +142,6 @@ def _with_hold_out(track: Track, avatar: Avatar, hold_out: Sequence[str] | None)
     return replace(track, held_out=parse_hold_out(hold_out, len(track.cameras), track.frame_count))
 
 
-def _params(avatar: Avatar, track: Track) -> HeadParams:
-    """Fitting refines the motion it trains on: an avatar made from this track knows its frames better."""
-    own = avatar.motion
-    if own is None or own.frame_count != track.frame_count:
-        return track.params
-    # As long as this track, but made from another: no refinement moves a head that far.
-    moved = (own.params.translation - track.params.translation).norm(dim=-1).mean()
-    turned = (own.params.rotation - track.params.rotation).norm(dim=-1).mean()
-    return own.params if moved < MOST_MOVED and turned < MOST_TURNED else track.params
-
-
 def _measure(
     renderer: AvatarRenderer,
     avatar: Avatar,
@@ -170,7 +158,7 @@ def _measure(
     if not pairs:
         return scores, values, worst
     report(Stage(f"evaluate {name}", len(pairs)))
-    for comparison in compare_pictures(renderer, track, pairs, params=_params(avatar, track)):
+    for comparison in compare_pictures(renderer, track, pairs, params=frame_params(avatar, track)):
         scores.append(comparison.score)
         if distance is not None:
             values.append(distance(comparison.result, comparison.truth, comparison.mask))

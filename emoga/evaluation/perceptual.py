@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from emoga.optimize.backbones import find_backbone
 
 BACKBONE = "alexnet-owt-7be5be79.pth"
 ADVICE = f"put {BACKBONE} into --weights DIR or $EMOGA_WEIGHTS, or into the torch hub cache"
@@ -27,7 +28,7 @@ def load_lpips(weights: str | Path | None = None) -> tuple[Distance | None, str]
             None,
             f"lpips cannot be used ({type(error).__name__}); pip install 'emoga[metrics]'",
         )
-    path = _find_backbone(weights)
+    path = find_backbone((BACKBONE,), weights)
     if path is None:
         return None, f"the backbone's weights are not here; {ADVICE}"
     try:
@@ -44,12 +45,6 @@ def load_lpips(weights: str | Path | None = None) -> tuple[Distance | None, str]
         return float(network(*tensors))
 
     return distance, ""
-
-
-def _find_backbone(weights: str | Path | None) -> Path | None:
-    folders = [weights, os.environ.get("EMOGA_WEIGHTS"), Path(torch.hub.get_dir()) / "checkpoints"]
-    candidates = [Path(folder) / BACKBONE for folder in folders if folder]
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def _fill_backbone(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:

@@ -11,15 +11,16 @@ import h5py
 import numpy as np
 import torch
 
-from emoga.avatar import Gaussians
+from emoga.avatar import ColorMLP, Gaussians
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
 from emoga.files import atomic_output
+from emoga.fitting.network import ColorNetwork
 from emoga.fitting.presets import Preset
 from emoga.fitting.trainer import Trainer
 from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_text, write_text
 from emoga.optimize.adam import AdamState
-from emoga.optimize.splats import PARAMETERS, Splats
+from emoga.optimize.splats import Splats
 
 KIND = "fit checkpoint"
 
@@ -29,9 +30,12 @@ def checkpoint_path(output: str | Path) -> Path:
     return Path(f"{output}.checkpoint.h5")
 
 
-def fingerprint(track: Track, held_out: HeldOut, preset: Preset, rig: str, seed: int) -> str:
+def fingerprint(
+    track: Track, held_out: HeldOut, preset: Preset, rig: str, seed: int, perceptual: str | None
+) -> str:
     """A digest of all that decides how a fit runs; a checkpoint only fits the same."""
     settings = {"preset": asdict(preset), "held_out": asdict(held_out), "rig": rig, "seed": seed}
+    settings["perceptual"] = perceptual
     settings["head"], settings["media"] = track.head_checksum, [path.name for path in track.media]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, value in sorted(vars(track.params).items()):
@@ -54,7 +58,12 @@ def save_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
             _write(file, f"gaussians/{item.name}", getattr(splats.gaussians, item.name))
         _write(file, "slope", splats.slope)
         _write(file, "seen", splats.seen)
-        for group, states in (("adam", splats.states), ("motion_adam", motion.states)):
+        groups = {"adam": splats.states, "motion_adam": motion.states}
+        if trainer.network is not None:
+            groups["network_adam"] = trainer.network.states
+            for name, value in trainer.network.mlp.weights().items():
+                _write(file, f"network/{name}", value)
+        for group, states in groups.items():
             for name, state in states.items():
                 for part, value in zip(("mean", "square", "steps"), state.parts, strict=True):
                     _write(file, f"{group}/{name}/{part}", value)
@@ -78,14 +87,25 @@ def load_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
         count = arrays["means"].shape[0]
         if any(value.shape[0] != count for value in arrays.values()):
             raise InputError(f"{path}: damaged, its arrays differ in length; run without --resume")
-        splats = Splats.start(Gaussians(**arrays), trainer.splats.triangles)
+        trained = tuple(trainer.splats.states)
+        splats = Splats.start(Gaussians(**arrays), trainer.splats.triangles, trained)
         splats.slope, splats.seen = _read(file, "slope", device), _read(file, "seen", device)
-        splats.states = {name: _read_state(file, f"adam/{name}", device) for name in PARAMETERS}
+        splats.states = {name: _read_state(file, f"adam/{name}", device) for name in trained}
         motion = trainer.motion
         for name in motion.corrections:
             motion.corrections[name] = _read(file, f"corrections/{name}", device)
             motion.states[name] = _read_state(file, f"motion_adam/{name}", device)
+        if trainer.network is not None:
+            trainer.network = _read_network(file, trainer.network, device)
         trainer.splats, trainer.iteration = splats, int(file.attrs["iteration"])
+
+
+def _read_network(file: h5py.File, network: ColorNetwork, device: torch.device) -> ColorNetwork:
+    names = network.mlp.weights()
+    weights = {name: _read(file, f"network/{name}", device) for name in names}
+    restored = ColorNetwork.of(ColorMLP(**weights, form=network.mlp.form))
+    restored.states = {name: _read_state(file, f"network_adam/{name}", device) for name in names}
+    return restored
 
 
 def _write(file: h5py.File, name: str, value: torch.Tensor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,38 +14,38 @@ import emoga
 from emoga.avatar import Avatar, Gaussians, save_avatar
 from emoga.avatar.files import format_of
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.posing import MOTION, pose_frames
-from emoga.avatar.rig import bind_pose, rig_of, to_world
+from emoga.avatar.rig import bind_pose, rig_of
 from emoga.capture import HeldOut, Track, load_track, parse_hold_out
 from emoga.errors import InputError
 from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.clothing import outside_head
-from emoga.fitting.coloring import Sighting, color_from_pictures
+from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
+from emoga.fitting.network import TRAINED, start_network
+from emoga.fitting.patching import PatchTerm
 from emoga.fitting.pictures import TrainingPictures
-from emoga.fitting.presets import Preset, Rates, for_one_camera
+from emoga.fitting.presets import APPEARANCES, Appearance, Preset, Rates, for_one_camera
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
-from emoga.fitting.start import FLATNESS, start_gaussians
+from emoga.fitting.start import start_gaussians
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
-from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, HeadParams, load_head
 from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
 from emoga.optimize.outline import fit_outline
+from emoga.optimize.perceptual import load_perceptual, stack_note
 from emoga.optimize.scoring import evenly
-from emoga.optimize.splats import Splats
+from emoga.optimize.splats import PARAMETERS, Splats
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render.gsplat_kernels import resolve_device
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
-SIGHTINGS = 24
 
 
 @torch_on_one_thread()
@@ -60,6 +59,8 @@ def fit(
     iterations: int | None = None,
     gaussians: int | None = None,
     sh_degree: int | None = None,
+    appearance: Appearance | None = None,
+    weights: str | Path | None = None,
     refine_motion: bool | None = None,
     keep_shoulders: bool = False,
     rig: str = "smooth",
@@ -74,9 +75,11 @@ def fit(
     track: record or file; media: where its pictures lie now. preset: a name (a single camera gets a lesser
     one by that name) or one's own. hold_out: specifications as on the command line; by default what the
     track held out. iterations, gaussians (budget), sh_degree (0 to 3) override the
-    preset. refine_motion corrects pose and expression of the training frames along the way (when None, with
-    several cameras). keep_shoulders keeps the layer below the collar. resume continues from the checkpoint
-    beside the output. device: "auto" takes a GPU where everything it needs works.
+    preset. appearance: "sh", or "color_mlp" for colours from a network of latents and an emotion, which is
+    fitted with patches compared by VGG's features, where they are in the folder `weights` or a usual place, or
+    by bands of frequency. refine_motion corrects pose and expression of the training frames along the way
+    (when None, with several cameras). keep_shoulders keeps the layer below the collar. resume continues from
+    the checkpoint beside the output. device: "auto" takes a GPU where everything it needs works.
 
     Raises InputError for unusable tracks, heads, presets or outputs, MissingComponent when CUDA is asked for
     and not usable.
@@ -91,13 +94,14 @@ def fit(
     track = track if isinstance(track, Track) else load_track(track, media)
     if isinstance(preset, str) and len(track.cameras) == 1:
         known = for_one_camera(known)
-    chosen = _overridden(known, iterations, gaussians, sh_degree, refine_motion)
+    chosen = _overridden(known, iterations, gaussians, sh_degree, appearance, refine_motion)
     held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
-    session = prepare(track, held_out, chosen, rig, seed, report, device)
+    session = prepare(track, held_out, chosen, rig, seed, report, device, weights)
     checkpoint = None if output is None else checkpoint_path(output)
-    _train(session.trainer, checkpoint, fingerprint(track, held_out, chosen, rig, seed), resume, report)
+    identity = fingerprint(track, held_out, chosen, rig, seed, session.perceptual)
+    _train(session.trainer, checkpoint, identity, resume, report)
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
@@ -135,13 +139,16 @@ def _overridden(
     iterations: int | None,
     gaussians: int | None,
     sh_degree: int | None,
+    appearance: str | None,
     refine_motion: bool | None,
 ) -> Preset:
     asked = {"iterations": iterations, "gaussians": gaussians, "sh_degree": sh_degree}
     for name, (low, high) in {"iterations": (1, 10**7), "gaussians": (1, 10**7), "sh_degree": (0, 3)}.items():
         if asked[name] is not None and not low <= asked[name] <= high:
             raise InputError(f"{name} {asked[name]} is out of range; {low} to {high} are possible")
-    asked["refine_motion"] = refine_motion
+    if appearance is not None and appearance not in APPEARANCES:
+        raise InputError(f"unknown appearance {appearance!r}; known: {', '.join(APPEARANCES)}")
+    asked |= {"refine_motion": refine_motion, "appearance": appearance}
     return replace(chosen, **{name: value for name, value in asked.items() if value is not None})
 
 
@@ -161,10 +168,17 @@ class FitSession:
     rig: str
     trainer: Trainer
 
+    @property
+    def perceptual(self) -> str | None:
+        """By which features patches are compared, or None where they are not."""
+        return None if self.trainer.patches is None else self.trainer.patches.perceptual.name
+
     def avatar(self, keep_shoulders: bool) -> Avatar:
         """The avatar as it stands; what is below the collar goes unless it is to be kept."""
         trainer, track = self.trainer, self.track
-        gaussians = trainer.splats.gaussians.detach().to("cpu")
+        gaussians, mlp = trainer.splats.gaussians.detach().to("cpu"), None
+        if trainer.network is not None:
+            gaussians, mlp = trainer.network.finished(trainer.splats.gaussians)
         params = trainer.motion.refined().to("cpu")
         if not keep_shoulders:
             gaussians = gaussians.select(gaussians.binding >= 0)
@@ -185,6 +199,7 @@ class FitSession:
             params.static_offset,
             self.rig,
             motion=motion,
+            appearance=mlp,
         )
 
     def _neutral(self, params: HeadParams) -> torch.Tensor:
@@ -199,6 +214,7 @@ class FitSession:
         frames = self.held_out.training_frames(self.track.frame_count)
         with torch.no_grad():
             vertices = self.head.vertices(params.select(frames))
+        notes = [] if self.trainer.patches is None else [stack_note(self.trainer.patches.perceptual)]
         unseen = never_seen(self.head, vertices, self.track, self.trainer.pictures.pairs, frames)
         return FitReport(
             training=scores.training,
@@ -211,7 +227,9 @@ class FitSession:
             sh_degree=avatar.gaussians.sh_degree,
             preset=preset,
             seconds=0.0,
-            notes=unseen_notes(unseen),
+            appearance=self.trainer.preset.appearance,
+            perceptual=self.perceptual,
+            notes=[*notes, *unseen_notes(unseen)],
         )
 
 
@@ -223,8 +241,12 @@ def prepare(
     seed: int,
     report: Reporter,
     device: str = "cpu",
+    weights: str | Path | None = None,
 ) -> FitSession:
-    """Load the pictures and place the first Gaussians; the trainer then works on `device`."""
+    """Load the pictures and place the first Gaussians; the trainer then works on `device`.
+
+    weights: folder where VGG may lie, for an appearance that is fitted with patches.
+    """
     head = load_head(track.head_name)
     if head.checksum != track.head_checksum:
         raise InputError(
@@ -240,7 +262,7 @@ def prepare(
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
-    middle = TrainerStart(track, head, identity, rig, pictures, frames, _shown(track, head, pictures))
+    middle = FirstLook(track, head, identity, rig, pictures, frames, how_squarely(track, head, pictures))
     middle.settle(gaussians)
     middle.color(gaussians)
     label = head.region_names.index("shoulders")
@@ -252,81 +274,19 @@ def prepare(
     rates = Rates()
     motion = MotionRefinement(track.params, _motion_rates(rates))
     bind = _bind(track, head, rig_name)
-    splats = Splats.start(gaussians, len(head.faces))
+    network = patches = None
+    if preset.appearance == "color_mlp":
+        if preset.patch_every:
+            patches = PatchTerm(load_perceptual(weights, device), preset.patch_every, seed)
+        gaussians, network = start_network(gaussians, bind, seed)
+    splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
     turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None
-    trainer = Trainer(head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned)
+    trainer = Trainer(
+        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches
+    )
     if device != "cpu":
         trainer = trainer_on(device, trainer)
     return FitSession(track, held_out, head, rig_name, trainer)
-
-
-@torch.no_grad()
-def _shown(track: Track, head: Head, pictures: TrainingPictures) -> np.ndarray | None:
-    """How squarely a single camera shows each triangle [F]; several cameras need no such care."""
-    if len(track.cameras) > 1:
-        return None
-    chosen = evenly(pictures.pairs, SIGHTINGS)
-    vertices = head.vertices(track.params.select([frame for _, frame in chosen]))
-    return shown_squarely(head, [(posed, track.cameras[0]) for posed in vertices])
-
-
-@dataclass
-class TrainerStart:
-    """What the first pictures say about colours and shoulders."""
-
-    track: Track
-    head: Head
-    identity: object
-    rig: object
-    pictures: TrainingPictures
-    frames: list[int]
-    shown: np.ndarray | None
-
-    @torch.no_grad()
-    def settle(self, gaussians: Gaussians) -> None:
-        """Put hair back on the skin that starts outside an outline or beyond every picture.
-
-        What no picture shows gets no gradient, so it would hover there for good. For the same reason hair
-        that a single camera never shows lies flat: any thickness would stand out once the head turns.
-        """
-        kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
-        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
-            example = self.pictures.example(view, frame, half=True)
-            _, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
-            pixels, _ = example.camera.project(to_world(gaussians, frames).means.double().numpy())
-            column, row = torch.from_numpy(np.floor(pixels)).long().unbind(-1)
-            height, width = example.alpha.shape
-            within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            covered = example.alpha[row.clamp(0, height - 1), column.clamp(0, width - 1)] > 0.1
-            kept &= covered | ~within
-            seen |= within
-        hair = gaussians.labels == self.head.region_names.index("scalp")
-        normal = 2 if self.rig.patches is not None else 1
-        if self.shown is not None:
-            hidden = hair & torch.from_numpy(self.shown < GRAZING)[gaussians.binding]
-            kept &= ~hidden
-            gaussians.log_scales[hidden, normal] += math.log(FLATNESS)
-        gaussians.means[hair & ~(kept & seen), normal] = 0
-
-    @torch.no_grad()
-    def color(self, gaussians: Gaussians) -> None:
-        """Give Gaussians the colours of some training pictures."""
-        sightings = []
-        normal = 2 if self.rig.patches is not None else 1
-        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
-            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
-            normals = frames.rotation[gaussians.binding][:, :, normal]
-            sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
-        color_from_pictures(gaussians, self.head, self.pictures, sightings)
-
-    @torch.no_grad()
-    def below_collar(self) -> tuple[np.ndarray, np.ndarray]:
-        """A point [3] in the world about where clothing begins, and the root bone's places [T,3,4]."""
-        params = self.track.params
-        vertices = self.head.vertices(params.select(self.frames[:1]))[0]
-        bones = self.identity.bones(*(getattr(params, name) for name in MOTION))
-        shoulders = vertices[self.head.regions["shoulders"]].mean(0)
-        return shoulders.double().numpy(), bones[:, 0].double().numpy()
 
 
 def _bind(track: Track, head: Head, rig: str) -> TriangleFrames:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from emoga.errors import InputError
+
+Appearance = Literal["sh", "color_mlp"]
+APPEARANCES: tuple[Appearance, ...] = ("sh", "color_mlp")
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class Preset:
     refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
     iterations between checkpoints; refine_motion: correct pose and expression of training frames;
     turn_every: iterations between pictures turned to where the only camera never was, 0 for none.
+    appearance: "sh", or "color_mlp" for a network that gives the SH, fitted with patches in one of patch_every
+    iterations (0: none).
     """
 
     iterations: int
@@ -27,6 +33,8 @@ class Preset:
     checkpoint_every: int = 500
     refine_motion: bool = True
     turn_every: int = 0
+    appearance: Appearance = "sh"
+    patch_every: int = 1
 
 
 PRESETS = {
@@ -74,11 +82,14 @@ class Rates:
     logit_opacities: float = 0.05
     sh: float = 0.006
     sh_rest: float = 0.0006
+    latents: float = 0.001
+    network: float = 0.001
     expr: float = 0.001
     turn: float = 0.002
     eyes: float = 0.001
     translation: float = 0.0001
     color_decay: float = 0.15
+    network_decay: float = 0.01
     decay: float = 0.03
 
 

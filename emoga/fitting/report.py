@@ -38,6 +38,7 @@ class FitReport:
 
     held_out: "views" (held-out views, training frames), "frames" (training views, held-out frames) and
     "both"; baselines: PSNR of ways to predict held-out frames without an avatar, baseline_psnr their best.
+    perceptual: features by which patches were compared ("vgg19", "vgg16" or "band-pass"), None where they were not.
     never_seen: share of each part's triangles that no training picture showed.
     """
 
@@ -51,6 +52,8 @@ class FitReport:
     sh_degree: int
     preset: str
     seconds: float
+    appearance: str = "sh"
+    perceptual: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
+from emoga.fitting.network import ColorNetwork
+from emoga.fitting.patching import PatchTerm
 from emoga.fitting.pictures import Example, TrainingPictures
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
@@ -52,6 +54,8 @@ class Trainer:
     rates: Rates
     seed: int
     turned: TurnedPictures | None = None
+    network: ColorNetwork | None = None
+    patches: PatchTerm | None = None
     iteration: int = 0
     _tether_of: tuple[Splats, Tether] | None = None
 
@@ -73,6 +77,8 @@ class Trainer:
         params = self.motion.of_frame(example.frame, learning)
         rendering = self.render(example, self.pose(params))
         loss = self.loss(rendering, example)
+        if self.patches is not None and self.patches.due(self.iteration):
+            loss = loss + self.patches.loss(rendering, example, self.iteration)
         loss.backward()
         self.splats.observe(rendering.statistics.means2d_grad[0], rendering.statistics.visible[0])
         self._update(rendering, progress)
@@ -122,6 +128,8 @@ class Trainer:
         visible = rendering.statistics.visible[0]
         add_tether(self.splats.gaussians, visible, self._tether())
         self.splats.update(self._gaussian_rates(progress), visible)
+        if self.network is not None:
+            self.network.update(self.rates, progress)
 
     def _has_sink(self) -> bool:
         return bool(self._sink.any())
@@ -131,11 +139,16 @@ class Trainer:
         """bool [N]: Gaussians of the sink, bound to the root bone."""
         return self.splats.gaussians.binding == ROOT
 
+    def colored(self) -> Gaussians:
+        """The Gaussians with their colours, wherever these come from."""
+        gaussians = self.splats.gaussians
+        return gaussians if self.network is None else self.network.colored(gaussians)
+
     def render(self, example: Example, frames: TriangleFrames) -> Rendering:
         """The Gaussians carried by `frames`, over the picture's backdrop."""
         camera = example.camera
         position = torch.from_numpy(camera.position.astype(np.float32))
-        carried = carry(self.splats.gaussians, self.splats.bindings, frames, self.bind, position)
+        carried = carry(self.colored(), self.splats.bindings, frames, self.bind, position)
         opacities = carried.opacities
         if example.head_only:
             opacities = opacities * (~self._sink).float()
@@ -148,15 +161,20 @@ class Trainer:
     def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
         rates = self.rates
         geometry, color = decayed(1.0, rates.decay, progress), decayed(1.0, rates.color_decay, progress)
-        sh = torch.full_like(self.splats.gaussians.sh[0].detach(), rates.sh_rest * color)
-        sh[0] = rates.sh * color
         return {
+            **self._color_rates(color),
             "means": rates.means * geometry,
             "quats": rates.quats,
             "log_scales": rates.log_scales * decayed(1.0, 0.3, progress),
             "logit_opacities": rates.logit_opacities * decayed(1.0, 0.3, progress),
-            "sh": sh,
         }
+
+    def _color_rates(self, fading: float) -> dict[str, float | torch.Tensor]:
+        if self.network is not None:
+            return {"latents": self.rates.latents * fading}
+        sh = torch.full_like(self.splats.gaussians.sh[0].detach(), self.rates.sh_rest * fading)
+        sh[0] = self.rates.sh * fading
+        return {"sh": sh}
 
     def _tether(self) -> Tether:
         """How far each Gaussian may go, by region; worked out again when Gaussians came or went."""

@@ -63,7 +63,8 @@ class DeviceTrainer(Trainer):
         """The Gaussians carried by `frames` [1,F], over the picture's backdrop."""
         camera = example.camera
         viewmats, Ks, position = self._camera(example)
-        leaves = (getattr(self.splats.gaussians, name) for name in PARAMETERS)
+        colored = self.colored()
+        leaves = (getattr(colored, name) for name in PARAMETERS)
         posed = (getattr(frames, item.name) for item in fields(TriangleFrames))
         means, quats, scales, opacities, colors = self._carrier(frames)(position, *leaves, *posed)
         if example.head_only:
@@ -142,7 +143,12 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "bind": TriangleFrames(
             *(getattr(trainer.bind, item.name).to(device) for item in fields(TriangleFrames))
         ),
-        "splats": Splats.start(trainer.splats.gaussians.detach().to(device), trainer.splats.triangles),
+        "splats": Splats.start(
+            trainer.splats.gaussians.detach().to(device),
+            trainer.splats.triangles,
+            tuple(trainer.splats.states),
+        ),
+        "network": None if trainer.network is None else trainer.network.to(device),
         "motion": MotionRefinement(params.to(device), trainer.motion.rates),
         "pictures": DevicePictures(trainer.pictures, device),
         "_tether_of": None,

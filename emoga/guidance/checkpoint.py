@@ -68,8 +68,7 @@ def find_folder(family: Family, folder: Path | None, weights: str | Path | None 
 
     Raises MissingComponent naming the folder expected and the command that fills it.
     """
-    above = weights or os.environ.get("EMOGA_WEIGHTS")
-    expected = folder or Path(above or "weights") / family.name
+    expected = folder or usual_folder(family, weights)
     if expected.is_dir():
         return expected
     cached = None if folder else _cached(family.repository)
@@ -78,6 +77,11 @@ def find_folder(family: Family, folder: Path | None, weights: str | Path | None 
     raise MissingComponent(
         f"{expected}: the weights of {family.name} are not here; get them with: {family.how_to_get(expected)}"
     )
+
+
+def usual_folder(family: Family, weights: str | Path | None = None) -> Path:
+    """Where a family's weights are expected: `weights`/NAME or $EMOGA_WEIGHTS/NAME, else weights/NAME from here."""
+    return Path(weights or os.environ.get("EMOGA_WEIGHTS") or "weights") / family.name
 
 
 def examine(folder: Path, family: Family | None) -> ModelFolder:

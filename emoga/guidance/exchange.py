@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from emoga.errors import InputError
 from emoga.files import atomic_folder
 from emoga.guidance.editor import EditEstimate, EditRequest, PictureName
-from emoga.images import read_image_uint8, write_png
+from emoga.images import picture_size, read_image_uint8, write_png
 from emoga.progress import Reporter, silent, tracked
 
 # Names that no file system here or elsewhere reads as a path, a device or an option.
@@ -66,7 +64,7 @@ class FolderEditor:
             raise InputError(f"{path}: no such picture; the edit of camera {name.camera}, frame {name.frame}")
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{path}: is a link that leaves {self.folder}; copy the picture there")
-        found = _size_of(path)
+        found = picture_size(path)
         if found != (width, height):
             raise InputError(
                 f"{path}: is {found[0]}x{found[1]}, the captured picture is {width}x{height}; edits keep the size"
@@ -124,14 +122,3 @@ def write_exchange(
 def _write(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path, picture)
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone, so that a huge picture costs nothing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                return picture.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable picture; expected PNG") from error

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,20 +20,24 @@ from emoga.guidance.ultraedit import ultraedit_pipeline
 PACKAGES = ("diffusers", "transformers", "accelerate", "safetensors")
 
 
+def missing_packages(names: Iterable[str]) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
 def require_packages(family: Family | None) -> None:
     """Raise MissingComponent, saying what to install, when a package that the editor needs is not here."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = missing_packages(PACKAGES)
     if missing:
         raise MissingComponent(
             f"diffusion editors need {', '.join(missing)}; install with: pip install 'emoga[diffusion]'"
         )
     if family is None:
         return
-    for name in family.packages:
-        if importlib.util.find_spec(name) is None:
-            raise MissingComponent(
-                f"{family.name} needs {name}, built for the torch that is here; install with: pip install {name}"
-            )
+    for name in missing_packages(family.packages):
+        raise MissingComponent(
+            f"{family.name} needs {name}, built for the torch that is here; install with: pip install {name}"
+        )
 
 
 def load_pipeline(model: ModelFolder, dtype: str, family: Family | None) -> Any:

@@ -104,7 +104,7 @@ def warp_picture(picture: np.ndarray, fields: WarpFields, mask: np.ndarray | Non
     moved = soften(moved, border)
     gain = _gain(fields, picture.shape)
     if gain is not None:
-        moved = _to_srgb(_to_linear(moved) * gain)
+        moved = _to_srgb(to_linear(moved) * gain)
     if share is not None:
         moved = original + (moved - original) * _once_moved(share, faded)
     return to_uint8(moved)
@@ -169,7 +169,8 @@ def _check(picture: np.ndarray, fields: WarpFields) -> None:
         raise InputError("fill and fill_mask come together")
 
 
-def _to_linear(srgb: np.ndarray) -> np.ndarray:
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """Linear light of sRGB values in 0..1."""
     srgb = np.clip(srgb, 0, 1)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 

@@ -19,6 +19,8 @@ from typing import Any
 from emoga.errors import InputError, MissingComponent
 from emoga.guidance.wording import APPEARANCE, EMOTIONS, MAX_STRENGTH, MAX_TEXT, EmotionPlan, short_name
 
+# Environment variable that names the endpoint where no option does.
+ADDRESS_VARIABLE = "EMOGA_LANGUAGE_MODEL"
 MAX_ANSWER = 256 * 1024
 SECTIONS = ("emotions", "units", "appearance")
 INSTRUCTION = (

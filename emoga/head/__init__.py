@@ -2,8 +2,8 @@
 
 from emoga.head.embedding import LandmarkEmbedding
 from emoga.head.load import KNOWN, OPEN_HEAD, STUDIO_IDENTITIES, load_head, read_head
-from emoga.head.model import BONES, JOINTS, Head, Identity
-from emoga.head.params import HeadParams
+from emoga.head.model import Head, Identity
+from emoga.head.params import BONES, JOINTS, HeadParams
 
 __all__ = [
     "BONES", "JOINTS", "KNOWN", "OPEN_HEAD", "STUDIO_IDENTITIES", "Head", "HeadParams", "Identity",

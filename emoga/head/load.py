@@ -11,7 +11,9 @@ import torch
 from emoga.errors import InputError
 from emoga.files import sha256_of
 from emoga.head.embedding import LandmarkEmbedding
-from emoga.head.model import BONES, JOINTS, Head, Lids
+from emoga.head.lids import Lids
+from emoga.head.model import Head
+from emoga.head.params import BONES, JOINTS
 from emoga.head.presets import PRESETS
 from emoga.npz import read_npz
 

@@ -10,6 +10,8 @@ import torch
 if TYPE_CHECKING:
     from emoga.head.model import Head
 
+JOINTS = ("neck", "jaw", "left_eye", "right_eye")
+BONES = ("root", *JOINTS)
 PER_FRAME = ("expr", "rotation", "neck", "jaw", "eyes", "translation")
 
 

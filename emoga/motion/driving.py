@@ -1,4 +1,4 @@
-"""Drive one person's head with another's motion: relative to each one's neutral, lips kept shut."""
+"""Drive one person's head with another's motion: relative to each one's neutral, lips kept shut, emotions on top."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import torch
 
 from emoga.errors import InputError
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import Head, HeadParams, Identity
+from emoga.head import Head, HeadParams
+from emoga.motion.expressing import Performance, express, mix
+from emoga.motion.lips import Speech, bring_together, lips_of, listen
 from emoga.motion.motion import Motion
-from emoga.motion.neutral import estimate_neutral, lip_gap, resting_gap
+from emoga.motion.neutral import estimate_neutral
 
 POSES = ("relative", "absolute", "still")
-# Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
-SHUT, OPEN = 0.0005, 0.002
-SPEECH_SECONDS = 0.4
-LIP_PARTING_UNITS = (
-    "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
-)  # fmt: skip
 FOREHEAD, CHIN = 10, 152
 
 
@@ -41,14 +37,17 @@ def drive(
     pose: str = "relative",
     reference: str = "mean",
     offset: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
 ) -> HeadParams:
     """Parameters that make `person` do what the driver of `motion` does.
 
-    calibrate: subtract the driver's neutral and add the person's. pose: "relative" carries the driver's head
-    movement about his "mean" or "first" pose (`reference`) to the person's own mean pose; "absolute" takes
-    the poses as they are; "still" keeps the person's mean pose. offset [T,E] or [E] is added before
-    clamping, such as an emotion's. Frames in which the driver's lips are shut stay shut; an offset may
-    open them only where he is not speaking. Raises InputError when the motion is for another head.
+    calibrate: subtract the driver's neutral and add the person's; the person's own motion without that is
+    taken as it is. pose: "relative" carries the driver's head movement about his "mean" or "first" pose
+    (`reference`) to the person's own mean pose; "absolute" takes the poses as they are; "still" keeps the
+    person's mean pose. offset: what an emotion adds to the expression, [E] or [T,E], see `express`; or those
+    of K emotions [K,E], of which each frame gets weights [T,K], see `mix`. Frames in which the driver's lips
+    are shut stay shut; an emotion may open them only where he is not speaking.
+    Raises InputError when the motion is for another head.
     """
     check_same_head(motion, head)
     with torch.no_grad():
@@ -56,11 +55,13 @@ def drive(
         expr = source.expr
         if calibrate:
             expr = expr - estimate_neutral(head, source) + person.neutral
+        has_units = "jawOpen" in head.expr_names
+        if has_units and not (torch.equal(source.shape, person.shape) and not calibrate):
+            expr = _on_another_face(expr, head, person, _speech_of(motion, head), source.jaw)
         if offset is not None:
-            expr = expr + offset
-        if "jawOpen" in head.expr_names:
-            expr = _let_lids_close(expr.clamp(0, 1), head)
-            expr = _keep_lips_shut(expr, motion, head, person, offset)
+            lips = lips_of(head.identify(person.shape, person.static_offset))
+            performance = Performance(lips, person.neutral, expr, source.jaw, _speech_of(motion, head))
+            expr = express(performance, offset) if weights is None else mix(performance, offset, weights)
         rotation, neck, translation = _head_pose(source, head, person, pose, reference)
         return HeadParams(
             person.shape, person.static_offset, expr, rotation, neck, source.jaw, source.eyes, translation
@@ -81,66 +82,27 @@ def check_same_head(motion: Motion, head: Head) -> None:
         )
 
 
-def _keep_lips_shut(
-    expr: torch.Tensor, motion: Motion, head: Head, person: Person, offset: torch.Tensor | None
-) -> torch.Tensor:
-    """expr [T,E] with the mouth shut where the driver's is: by the jaw, then by what parts the lips."""
+def _speech_of(motion: Motion, head: Head) -> Speech:
+    """When the driver's own lips are shut, and when he speaks."""
     source = motion.params
-    driver = head.identify(source.shape, source.static_offset)
-    gap = lip_gap(driver, source.expr, source.jaw)
-    excess = gap - resting_gap(driver, gap)
-    shut = 1 - _smoothstep(excess, SHUT, OPEN)
-    frames = torch.nonzero(shut > 0)[:, 0]
+    lips = lips_of(head.identify(source.shape, source.static_offset))
+    return listen(lips, source.expr, source.jaw, motion.fps)
+
+
+def _on_another_face(
+    expr: torch.Tensor, head: Head, person: Person, speech: Speech, jaw: torch.Tensor
+) -> torch.Tensor:
+    """Another person's expr [T,E] as this one can show it: in range, lids and lips closing where his do."""
+    expr = expr.clamp(0, 1)
+    for side in ("Left", "Right"):  # widened eyes fade as they blink
+        expr[:, head.unit(f"eyeWide{side}")] *= 1 - expr[:, head.unit(f"eyeBlink{side}")]
+    frames = torch.nonzero(speech.shut > 0)[:, 0]
     if not len(frames):
         return expr
-    identity = head.identify(person.shape, person.static_offset)
-    jaw = source.jaw[frames]
-    resting = lip_gap(identity, person.neutral[None])
-    limit = resting.expand(len(frames))
-    if offset is not None:
-        opened = lip_gap(identity, _offset_alone(expr, offset, person)[frames], jaw)
-        speaking = _smoothstep(_sliding_maximum(excess, motion.fps * SPEECH_SECONDS), SHUT, OPEN)[frames]
-        limit = limit + (1 - speaking) * (opened - resting).clamp_min(0)
-    wanted = torch.lerp(lip_gap(identity, expr[frames], jaw), limit, shut[frames])
-    closed = _close(identity, expr[frames], jaw, wanted, [head.unit("jawOpen")])
-    closed = _close(identity, closed, jaw, wanted, [head.unit(name) for name in LIP_PARTING_UNITS])
+    lips = lips_of(head.identify(person.shape, person.static_offset))
+    limit = lips.gap(person.neutral[None]).expand(len(frames))
+    closed = bring_together(lips, expr[frames], jaw[frames], limit, speech.shut[frames])
     return expr.index_copy(0, frames, closed)
-
-
-def _let_lids_close(expr: torch.Tensor, head: Head) -> torch.Tensor:
-    """Fade widened eyes out of expr [T,E] as they blink: a surprised face still shuts its lids."""
-    expr = expr.clone()
-    for side in ("Left", "Right"):
-        expr[:, head.unit(f"eyeWide{side}")] *= 1 - expr[:, head.unit(f"eyeBlink{side}")]
-    return expr
-
-
-def _offset_alone(expr: torch.Tensor, offset: torch.Tensor, person: Person) -> torch.Tensor:
-    return (person.neutral + offset).expand_as(expr).clamp(0, 1)
-
-
-def _close(
-    identity: Identity, expr: torch.Tensor, jaw: torch.Tensor, wanted: torch.Tensor, units: list[int]
-) -> torch.Tensor:
-    """Scale some units of expr [T,E] down until the lip gap is at most `wanted` [T], if they can do it."""
-    without = expr.clone()
-    without[:, units] = 0
-    low, high = torch.zeros(len(expr)), torch.ones(len(expr))
-    gap_low, gap_high = lip_gap(identity, without, jaw), lip_gap(identity, expr, jaw)
-    too_open = gap_high > wanted + 1e-5
-    # The gap is nearly linear in the scale: a few secant steps kept inside the bracket are plenty.
-    for _ in range(3):
-        share = ((wanted - gap_low) / (gap_high - gap_low).clamp_min(1e-9)).clamp(0, 1)
-        middle = low + share * (high - low)
-        trial = expr.clone()
-        trial[:, units] *= middle[:, None]
-        gap = lip_gap(identity, trial, jaw)
-        above = gap > wanted
-        high, gap_high = torch.where(above, middle, high), torch.where(above, gap, gap_high)
-        low, gap_low = torch.where(above, low, middle), torch.where(above, gap_low, gap)
-    closed = expr.clone()
-    closed[:, units] *= torch.where(too_open, low, torch.ones_like(low))[:, None]
-    return closed
 
 
 def _head_pose(
@@ -187,14 +149,3 @@ def _face_height(head: Head, shape: torch.Tensor) -> torch.Tensor:
         return (rest.amax(0) - rest.amin(0))[1]
     points = head.landmarks["mediapipe478"].points(rest)
     return (points[FOREHEAD] - points[CHIN]).norm()
-
-
-def _smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    t = ((value - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _sliding_maximum(values: torch.Tensor, radius: float) -> torch.Tensor:
-    """Largest of values [T] within `radius` frames on either side."""
-    reach = max(1, round(radius))
-    return torch.nn.functional.max_pool1d(values[None, None], 2 * reach + 1, 1, reach)[0, 0]

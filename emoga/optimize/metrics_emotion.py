@@ -36,7 +36,7 @@ def displacement_reached(result: np.ndarray, truth: np.ndarray) -> Displacement:
     if result.shape != truth.shape or result.shape[-1] != 3:
         raise ValueError(f"displacements {result.shape} and {truth.shape} do not match")
     a, b = (np.asarray(part, np.float64).reshape(-1, 3) for part in (result, truth))
-    length_a, length_b = np.sqrt((a * a).sum()), np.sqrt((b * b).sum())
+    length_a, length_b = float(np.sqrt((a * a).sum())), float(np.sqrt((b * b).sum()))
     product = float((a * b).sum())
 
     def rms_mm(values: np.ndarray) -> float:
@@ -106,7 +106,7 @@ class Flicker:
 def flicker(result: TemporalError, edits: TemporalError, displacement: float) -> Flicker:
     """The ratio of two temporal errors against the truth, over the same pixels."""
     ratio = result.mean / edits.mean if edits.total else float("nan")
-    return Flicker(ratio, result.mean, edits.mean, displacement, displacement >= FLICKER_NEEDS)
+    return Flicker(ratio, result.mean, edits.mean, displacement, bool(displacement >= FLICKER_NEEDS))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def change_outside(
     if truth_change:
         effect = mean_change(emotional, neutral, region & inside) / truth_change
     mean, largest = (float(outside.mean()), float(outside.max())) if outside.size else (float("nan"),) * 2
-    return ChangeOutside(mean, largest, effect, effect >= CHANGE_NEEDS, len(outside))
+    return ChangeOutside(mean, largest, effect, bool(effect >= CHANGE_NEEDS), len(outside))
 
 
 def mean_change(pictures: np.ndarray, others: np.ndarray, where: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from emoga.optimize.metrics import Likeness, PictureLikeness, average, binary_ma
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.regions import EYES, MOUTH, region_mask, visible_faces
 from emoga.progress import Reporter, Stage, Step, silent
+
+Item = TypeVar("Item")
 
 SPLITS = ("training", "views", "frames", "both")
 PROTOCOL = (
@@ -57,11 +60,11 @@ def split_pictures(held_out: HeldOut, views: int, frames: int) -> dict[str, list
     return {name: [(v, f) for v in vs for f in fs] for name, (vs, fs) in pairs.items()}
 
 
-def evenly(pairs: Sequence[tuple[int, int]], most: int | None) -> list[tuple[int, int]]:
-    """At most `most` of the pairs, spread evenly over them."""
-    if most is None or len(pairs) <= most:
-        return list(pairs)
-    return [pairs[index] for index in np.linspace(0, len(pairs) - 1, most).round().astype(int)]
+def evenly(values: Sequence[Item], most: int | None) -> list[Item]:
+    """At most `most` of the values, spread evenly over them."""
+    if most is None or len(values) <= most:
+        return list(values)
+    return [values[index] for index in np.linspace(0, len(values) - 1, most).round().astype(int)]
 
 
 def head_mask(track: Track, view: int, frame: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -10,15 +11,22 @@ from emoga.avatar.avatar import Gaussians
 from emoga.optimize.adam import AdamState, adam_step
 from emoga.optimize.carry import Bindings, sort_bindings
 
-PARAMETERS = ("means", "quats", "log_scales", "logit_opacities", "sh")
+PARAMETERS = (
+    "means",
+    "quats",
+    "log_scales",
+    "logit_opacities",
+    "sh",
+)  # what is trained unless said otherwise
 
 
 @dataclass
 class Splats:
     """N trainable Gaussians, their optimiser state, and what density control has gathered about them.
 
-    triangles: faces of the head, needed to place bone bindings after them. slope [N]: sum of pixel-gradient
-    norms over the `seen` [N] pictures that showed a Gaussian since density control last ran.
+    states: of what is trained, by name. triangles: faces of the head, needed to place bone bindings after them.
+    slope [N]: sum of pixel-gradient norms over the `seen` [N] pictures that showed a Gaussian since density
+    control last ran.
     """
 
     gaussians: Gaussians
@@ -29,11 +37,11 @@ class Splats:
     _bindings: Bindings | None = None
 
     @classmethod
-    def start(cls, gaussians: Gaussians, triangles: int) -> Splats:
-        """Fresh optimiser state for Gaussians, which become leaves that record gradients."""
-        states = {name: AdamState.zeros_like(getattr(gaussians, name)) for name in PARAMETERS}
+    def start(cls, gaussians: Gaussians, triangles: int, trained: Sequence[str] = PARAMETERS) -> Splats:
+        """Fresh optimiser state for Gaussians, whose `trained` arrays become leaves that record gradients."""
+        states = {name: AdamState.zeros_like(getattr(gaussians, name)) for name in trained}
         zeros = gaussians.means.new_zeros(len(gaussians))
-        return cls(_leaves(gaussians), states, triangles, zeros, zeros.clone())
+        return cls(_leaves(gaussians, trained), states, triangles, zeros, zeros.clone())
 
     def __len__(self) -> int:
         return len(self.gaussians)
@@ -49,7 +57,7 @@ class Splats:
         """Some of the Gaussians with all that belongs to them."""
         return replace(
             self,
-            gaussians=_leaves(self.gaussians.select(rows)),
+            gaussians=_leaves(self.gaussians.select(rows), self.states),
             states={name: state.select(rows) for name, state in self.states.items()},
             slope=self.slope[rows],
             seen=self.seen[rows],
@@ -65,7 +73,7 @@ class Splats:
         zeros = self.slope.new_zeros(len(born))
         return replace(
             self,
-            gaussians=_leaves(Gaussians(**joined)),
+            gaussians=_leaves(Gaussians(**joined), self.states),
             states={name: state.extended(len(born)) for name, state in self.states.items()},
             slope=torch.cat([self.slope, zeros]),
             seen=torch.cat([self.seen, zeros]),
@@ -91,6 +99,6 @@ class Splats:
                 value.grad = None
 
 
-def _leaves(gaussians: Gaussians) -> Gaussians:
-    changed = {name: getattr(gaussians, name).detach().clone().requires_grad_() for name in PARAMETERS}
+def _leaves(gaussians: Gaussians, names: Iterable[str]) -> Gaussians:
+    changed = {name: getattr(gaussians, name).detach().clone().requires_grad_() for name in names}
     return replace(gaussians, **changed)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from emoga.avatar import Avatar, load_avatar
-from emoga.avatar.emotions import EmotionCurve, parse_emotion
+from emoga.avatar.emotions import Emotions, read_emotions
 from emoga.avatar.rig import avatar_head
 from emoga.avatar.score import (
     STILL_SECONDS,
@@ -69,7 +69,8 @@ def reenact(
     output: str | Path,
     *,
     motion: Motion | str | Path | None = "own",
-    emotion: EmotionCurve | str | None = None,
+    emotion: Emotions | str | None = None,
+    valence_arousal: str | None = None,
     orbit: Orbit | str | None = None,
     camera: Camera | None = None,
     size: tuple[int, int] | None = None,
@@ -92,7 +93,8 @@ def reenact(
 
     avatar: the record or its file. output: .mp4, .y4m, "-" (y4m on stdout), or a folder of PNG pictures.
     motion: "own", a record, anything `read_motion` reads, or None for the neutral face held still.
-    emotion: weights over named emotions, also over time, see `parse_emotion`. orbit: see `parse_orbit`.
+    emotion: weights over named emotions, also over time, see `parse_emotion`; or valence_arousal: a place
+    between them, "0.6,0.3" or over time "0,0@0s;0.8,0.5@2s", see `affect_weights`. orbit: see `parse_orbit`.
     camera: default is a portrait of the head; size (width, height): default the camera's, else 512x512.
     start, end: frames of the motion. background: sRGB 0..1, default white in videos and transparent in
     PNG pictures. calibrate: subtract the driver's neutral face and add the avatar's own. pose: "auto" is
@@ -109,7 +111,7 @@ def reenact(
         avatar = load_avatar(avatar)
     head = avatar_head(avatar)
     orbit = parse_orbit(orbit) if isinstance(orbit, str) else orbit
-    curve = emotion if isinstance(emotion, EmotionCurve) else parse_emotion(emotion)
+    curve = read_emotions(avatar, head, emotion, valence_arousal)
     own = motion == "own" if isinstance(motion, str) else motion is avatar.motion and motion is not None
     source = _source(avatar, head, motion, own, max(curve.seconds, orbit.seconds if orbit else 0), fps)
     source = resampled(cut(source, start, end), fps)

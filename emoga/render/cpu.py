@@ -10,7 +10,7 @@ import torch
 from emoga.errors import InputError
 from emoga.render.buffers import Lease, pool
 from emoga.render.packed import pack_camera
-from emoga.render.rendering import Rendering, Statistics
+from emoga.render.rendering import Rendering, SplatScene, Statistics
 from emoga.render.views import Frame, View, draw_view, prepare_view, view_gradients
 
 
@@ -108,29 +108,15 @@ class _Rasterize(torch.autograd.Function):
         return None, *(torch.from_numpy(a) for a in arrays)
 
 
-def rasterize_cpu(
-    means: torch.Tensor,
-    quats: torch.Tensor,
-    scales: torch.Tensor,
-    opacities: torch.Tensor,
-    colors: torch.Tensor,
-    viewmats: torch.Tensor,
-    Ks: torch.Tensor,
-    width: int,
-    height: int,
-    background: torch.Tensor,
-    near: float,
-    with_depth: bool,
-) -> Rendering:
+def rasterize_cpu(scene: SplatScene) -> Rendering:
     """See `emoga.render.rasterize`; float32, other dtypes are converted there and back."""
-    frame = Frame(width, height, near, with_depth)
-    statistics = Statistics(torch.from_numpy(_zeros((viewmats.shape[0], means.shape[0]))))
-    inputs = tuple(
-        t.float().contiguous() for t in (means, quats, scales, opacities, colors, viewmats, background)
-    )
-    job = _Job(frame, _camera_vectors(inputs[5], Ks, frame), statistics)
+    frame = Frame(scene.width, scene.height, scene.near, scene.with_depth)
+    statistics = Statistics(torch.from_numpy(_zeros((scene.viewmats.shape[0], scene.means.shape[0]))))
+    gaussians = (scene.means, scene.quats, scene.scales, scene.opacities, scene.colors)
+    inputs = tuple(part.float().contiguous() for part in (*gaussians, scene.viewmats, scene.background))
+    job = _Job(frame, _camera_vectors(inputs[5], scene.Ks, frame), statistics)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
         outputs = _Rasterize.apply(job, *inputs)
     else:
         outputs = _draw(job, *inputs[:5], inputs[6], keep=False)
-    return Rendering(*(t if t is None else t.to(means.dtype) for t in outputs), statistics)
+    return Rendering(*(t if t is None else t.to(scene.means.dtype) for t in outputs), statistics)

@@ -8,27 +8,14 @@ from typing import Any
 import torch
 
 from emoga.render.gsplat_kernels import load_gsplat
-from emoga.render.rendering import Rendering, Statistics
+from emoga.render.rendering import Rendering, SplatScene, Statistics
 
 # (Gaussian, camera) pairs above which gsplat keeps only what cameras see: slower by an indirection, but what
 # it keeps per pair, about 100 bytes, would otherwise fill the memory of a small card.
 PACK_ABOVE = 8_000_000
 
 
-def rasterize_cuda(
-    means: torch.Tensor,
-    quats: torch.Tensor,
-    scales: torch.Tensor,
-    opacities: torch.Tensor,
-    colors: torch.Tensor,
-    viewmats: torch.Tensor,
-    Ks: torch.Tensor,
-    width: int,
-    height: int,
-    background: torch.Tensor,
-    near: float,
-    with_depth: bool,
-) -> Rendering:
+def rasterize_cuda(scene: SplatScene) -> Rendering:
     """See `emoga.render.rasterize`; float32, other dtypes are converted there and back.
 
     Any number of batch dimensions may come first, the same in front of every argument: means [...,N,3],
@@ -37,10 +24,11 @@ def rasterize_cuda(
 
     Raises MissingComponent when gsplat is not installed or cannot load its kernels.
     """
-    geometry, opacities, finite = _finite_only(means, quats, scales, opacities)
+    means, viewmats = scene.means, scene.viewmats
+    geometry, opacities, finite = _finite_only(means, scene.quats, scene.scales, scene.opacities)
     # Depth as a fourth channel of its own: gsplat's depth modes would spread it over the background.
-    channels, ground = colors.float(), background.float()
-    if with_depth:
+    channels, ground = scene.colors.float(), scene.background.float()
+    if scene.with_depth:
         axis = viewmats[..., 2, :].float()
         depths = geometry[0][..., None, :, :] @ axis[..., :3, None] + axis[..., 3, None, None]
         channels = torch.cat([channels, depths], -1)
@@ -51,16 +39,16 @@ def rasterize_cuda(
     pictures, alphas, meta = load_gsplat().rasterization(
         *(part.contiguous() for part in (*geometry, opacities, channels)),
         viewmats.float().contiguous(),
-        Ks.float().contiguous(),
-        width,
-        height,
-        near_plane=near,
+        scene.Ks.float().contiguous(),
+        scene.width,
+        scene.height,
+        near_plane=scene.near,
         packed=packed,
         backgrounds=ground.contiguous(),
     )
     shape = (*viewmats.shape[:-2], means.shape[-2])
     statistics = _statistics(meta, shape, packed)
-    depth = pictures[..., 3:].to(means.dtype) if with_depth else None
+    depth = pictures[..., 3:].to(means.dtype) if scene.with_depth else None
     return Rendering(pictures[..., :3].to(means.dtype), alphas.to(means.dtype), depth, statistics)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 
 from emoga.errors import InputError
-from emoga.render.rendering import Rendering
+from emoga.render.rendering import Rendering, SplatScene
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 
@@ -64,20 +65,12 @@ def rasterize(
             raise InputError(f"rasterize: {name} has shape {tuple(tensor.shape)}, expected {expected_shapes}")
     if width < 1 or height < 1 or not near > 0:
         raise InputError(f"rasterize: width {width}, height {height} and near {near} must be positive")
-    return _backend(backend, means.device)(
-        means,
-        quats,
-        scales,
-        opacities,
-        colors.expand(cameras, count, 3),
-        viewmats,
-        Ks,
-        width,
-        height,
-        background.to(means.device).expand(cameras, 3),
-        near,
+    ground = background.to(means.device).expand(cameras, 3)
+    scene = SplatScene(
+        means, quats, scales, opacities, colors.expand(cameras, count, 3), viewmats, Ks, width, height, ground, near,
         with_depth,
-    )
+    )  # fmt: skip
+    return _backend(backend, means.device)(scene)
 
 
 def rasterize_frames(
@@ -113,20 +106,12 @@ def rasterize_frames(
         return torch.stack([one.image for one in drawn]), torch.stack([one.alpha for one in drawn])
     if background is None:
         background = means.new_zeros(3)
-    rendering = _backend(backend, means.device)(
-        means,
-        quats,
-        scales,
-        opacities,
-        colors.expand(frames, cameras, -1, 3),
-        viewmats,
-        Ks,
-        width,
-        height,
-        background.to(means.device).expand(frames, cameras, 3),
+    ground = background.to(means.device).expand(frames, cameras, 3)
+    scene = SplatScene(
+        means, quats, scales, opacities, colors.expand(frames, cameras, -1, 3), viewmats, Ks, width, height, ground,
         near,
-        False,
-    )
+    )  # fmt: skip
+    rendering = _backend(backend, means.device)(scene)
     return rendering.image, rendering.alpha
 
 
@@ -136,7 +121,7 @@ def _named(name: Backend, device: torch.device) -> str:
     return name
 
 
-def _backend(name: Backend, device: torch.device):
+def _backend(name: Backend, device: torch.device) -> Callable[[SplatScene], Rendering]:
     """The backend's function; imported here so that each is loaded only when used."""
     name = _named(name, device)
     if name == "reference":

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from emoga.geometry import quat_to_matrix
-from emoga.render.rendering import Rendering, Statistics
+from emoga.render.rendering import Rendering, SplatScene, Statistics
 
 DILATION = 0.3
 MAX_ALPHA = 0.999
@@ -60,39 +60,30 @@ def blending_weights(
     return alphas * before[:, :-1], before[:, -1]
 
 
-def rasterize_reference(
-    means: torch.Tensor,
-    quats: torch.Tensor,
-    scales: torch.Tensor,
-    opacities: torch.Tensor,
-    colors: torch.Tensor,
-    viewmats: torch.Tensor,
-    Ks: torch.Tensor,
-    width: int,
-    height: int,
-    background: torch.Tensor,
-    near: float,
-    with_depth: bool,
-) -> Rendering:
+def rasterize_reference(scene: SplatScene) -> Rendering:
     """See `emoga.render.rasterize`."""
+    means, opacities, viewmats = scene.means, scene.opacities, scene.viewmats
+    width, height = scene.width, scene.height
     images, alphas, depths = [], [], []
     statistics = Statistics(torch.zeros(viewmats.shape[0], means.shape[0], device=means.device))
     for c in range(viewmats.shape[0]):
         camera_z = means @ viewmats[c, 2, :3] + viewmats[c, 2, 3]
-        in_front = (camera_z > near) & (opacities > MIN_ALPHA)
+        in_front = (camera_z > scene.near) & (opacities > MIN_ALPHA)
         # Gaussians behind the camera are moved away before projecting: no infinities in the gradient.
         safe = torch.where(in_front[:, None], means, means - (camera_z - 1)[:, None] * viewmats[c, 2, :3])
-        centre, covariance, z = project_reference(safe, quats, scales, viewmats[c], Ks[c], width, height)
+        centre, covariance, z = project_reference(
+            safe, scene.quats, scene.scales, viewmats[c], scene.Ks[c], width, height
+        )
         if centre.requires_grad:
             centre.register_hook(partial(statistics.keep_pixel_gradient, c))
         order = torch.argsort(torch.where(in_front, z, torch.inf), stable=True)[: int(in_front.sum())]
         weights, rest = blending_weights(centre[order], covariance[order], opacities[order], width, height)
-        images.append(weights @ colors[c][order] + rest[:, None] * background[c])
+        images.append(weights @ scene.colors[c][order] + rest[:, None] * scene.background[c])
         alphas.append(1 - rest)
         depths.append(weights @ z[order])
         statistics.radii[c] = _visible_reach(centre, covariance, opacities, width, height) * in_front
     shape = (len(images), height, width, -1)
-    depth = torch.stack(depths).reshape(shape) if with_depth else None
+    depth = torch.stack(depths).reshape(shape) if scene.with_depth else None
     return Rendering(
         torch.stack(images).reshape(shape), torch.stack(alphas).reshape(shape), depth, statistics
     )

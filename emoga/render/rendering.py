@@ -1,10 +1,31 @@
-"""What a render returns."""
+"""What the back ends take, and what a render returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+
+
+@dataclass(frozen=True)
+class SplatScene:
+    """Arguments of `rasterize`, checked and filled in: colors [C,N,3] and background [C,3] for every camera.
+
+    A back end that draws many frames at once takes the same with leading dimensions.
+    """
+
+    means: torch.Tensor
+    quats: torch.Tensor
+    scales: torch.Tensor
+    opacities: torch.Tensor
+    colors: torch.Tensor
+    viewmats: torch.Tensor
+    Ks: torch.Tensor
+    width: int
+    height: int
+    background: torch.Tensor
+    near: float = 0.01
+    with_depth: bool = False
 
 
 @dataclass

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from emoga.head import Head, HeadParams, load_head
-from emoga.head.model import BONES, JOINTS, Identity
+from emoga.head.model import Identity
+from emoga.head.params import BONES, JOINTS
 from emoga.studio.acting import Performance
 from emoga.studio.anatomy import Anatomy
 from emoga.studio.appearance import Appearance

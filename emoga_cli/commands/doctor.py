@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
             compile_kernels(session.report)
         found = examine()
-        lines = [f"{'ok ' if check.usable else '-- '} {check.name:22} {check.detail}" for check in found]
+        width = max(len(check.name) for check in found)
+        lines = [f"{'ok ' if check.usable else '-- '} {check.name:{width}} {check.detail}" for check in found]
         result = {"checks": [vars(check) for check in found]}
         session.finish(result, "\n".join(lines))

@@ -43,6 +43,19 @@ def register(app: typer.Typer) -> None:
         sh_degree: Annotated[
             int | None, typer.Option("--sh-degree", min=0, max=3, help="Detail of view-dependent colour.")
         ] = None,
+        appearance: Annotated[
+            Literal["sh", "color_mlp"],
+            typer.Option(
+                "--appearance",
+                help="Colours as SH, or from a network that emotions can change, fitted with patches.",
+            ),
+        ] = "sh",
+        weights: Annotated[
+            Path | None,
+            typer.Option(
+                "--weights", envvar="EMOGA_WEIGHTS", help="Folder with VGG weights, to compare patches by."
+            ),
+        ] = None,
         refine_motion: Annotated[
             bool | None,
             typer.Option(
@@ -68,7 +81,7 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga_cli.plans import plan_fit
 
-            session.plan(plan_fit(track, output, preset, media, iterations))
+            session.plan(plan_fit(track, output, preset, media, iterations, appearance))
             return
         import emoga
 
@@ -81,6 +94,8 @@ def register(app: typer.Typer) -> None:
             iterations=iterations,
             gaussians=gaussians,
             sh_degree=sh_degree,
+            appearance=appearance,
+            weights=weights,
             refine_motion=refine_motion,
             rig=rig,
             keep_shoulders=keep_shoulders,

@@ -26,6 +26,12 @@ EmotionOption = Annotated[
     str | None,
     typer.Option("--emotion", help="happy:0.6,surprised:0.3, or over time happy@0s:0,happy@2s:1."),
 ]
+AffectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--valence-arousal", help="Instead of names, a mood: 0.6,0.3, or over time 0,0@0s;0.8,0.5@2s."
+    ),
+]
 OrbitOption = Annotated[
     str | None, typer.Option("--orbit", help="Swing the camera: degrees or degrees/seconds.")
 ]
@@ -60,6 +66,7 @@ def register(app: typer.Typer) -> None:
         output: OutputOption,
         motion: MotionOption = "own",
         emotion: EmotionOption = None,
+        valence_arousal: AffectOption = None,
         orbit: OrbitOption = None,
         camera: CameraOption = None,
         size: SizeOption = None,
@@ -88,10 +95,11 @@ def register(app: typer.Typer) -> None:
         import emoga
 
         result = emoga.reenact(
-            avatar, output, motion=None if motion == "none" else motion, emotion=emotion, orbit=orbit,
-            camera=parse_camera(camera), size=parse_size(size), fps=fps, start=start, end=end,
-            background=parse_colour(background), calibrate=calibrate, pose=pose, audio_from=audio, mark=mark,
-            device=session.torch_device(), overwrite=overwrite, resume=resume, report=session.report,
+            avatar, output, motion=None if motion == "none" else motion, emotion=emotion,
+            valence_arousal=valence_arousal, orbit=orbit, camera=parse_camera(camera), size=parse_size(size),
+            fps=fps, start=start, end=end, background=parse_colour(background), calibrate=calibrate, pose=pose,
+            audio_from=audio, mark=mark, device=session.torch_device(), overwrite=overwrite, resume=resume,
+            report=session.report,
         )  # fmt: skip
         session.finish(asdict(result), "" if output == "-" else _text(output, result))
 

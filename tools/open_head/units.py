@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 
 from emoga.head.gaze import UNITS
-from emoga.head.model import POCKET_DEPTH
+from emoga.head.lids import POCKET_DEPTH
 from tools.open_head.assemble import Assembly, neighbours
 from tools.open_head.source import Source
 

@@ -1,0 +1,91 @@
+"""What the first pictures say about the first Gaussians: their colours, which are hair, where shoulders begin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emoga.avatar import Gaussians
+from emoga.avatar.posing import MOTION, pose_frames
+from emoga.avatar.rig import Rig, to_world
+from emoga.capture import Track
+from emoga.fitting.coloring import Sighting, color_from_pictures
+from emoga.fitting.pictures import TrainingPictures
+from emoga.fitting.start import FLATNESS
+from emoga.fitting.visibility import GRAZING, shown_squarely
+from emoga.head import Head, Identity
+from emoga.optimize.scoring import evenly
+
+SIGHTINGS = 24  # pictures looked at
+
+
+@torch.no_grad()
+def how_squarely(track: Track, head: Head, pictures: TrainingPictures) -> np.ndarray | None:
+    """How squarely a single camera shows each triangle [F]; several cameras need no such care."""
+    if len(track.cameras) > 1:
+        return None
+    chosen = evenly(pictures.pairs, SIGHTINGS)
+    vertices = head.vertices(track.params.select([frame for _, frame in chosen]))
+    return shown_squarely(head, [(posed, track.cameras[0]) for posed in vertices])
+
+
+@dataclass
+class FirstLook:
+    """What the first pictures say about colours and shoulders."""
+
+    track: Track
+    head: Head
+    identity: Identity
+    rig: Rig
+    pictures: TrainingPictures
+    frames: list[int]
+    shown: np.ndarray | None
+
+    @torch.no_grad()
+    def settle(self, gaussians: Gaussians) -> None:
+        """Put hair back on the skin that starts outside an outline or beyond every picture.
+
+        What no picture shows gets no gradient, so it would hover there for good. For the same reason hair
+        that a single camera never shows lies flat: any thickness would stand out once the head turns.
+        """
+        kept, seen = (torch.full((len(gaussians),), value) for value in (True, False))
+        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
+            example = self.pictures.example(view, frame, half=True)
+            _, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
+            pixels, _ = example.camera.project(to_world(gaussians, frames).means.double().numpy())
+            column, row = torch.from_numpy(np.floor(pixels)).long().unbind(-1)
+            height, width = example.alpha.shape
+            within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            covered = example.alpha[row.clamp(0, height - 1), column.clamp(0, width - 1)] > 0.1
+            kept &= covered | ~within
+            seen |= within
+        hair = gaussians.labels == self.head.region_names.index("scalp")
+        normal = 2 if self.rig.patches is not None else 1
+        if self.shown is not None:
+            hidden = hair & torch.from_numpy(self.shown < GRAZING)[gaussians.binding]
+            kept &= ~hidden
+            gaussians.log_scales[hidden, normal] += math.log(FLATNESS)
+        gaussians.means[hair & ~(kept & seen), normal] = 0
+
+    @torch.no_grad()
+    def color(self, gaussians: Gaussians) -> None:
+        """Give Gaussians the colours of some training pictures."""
+        sightings = []
+        normal = 2 if self.rig.patches is not None else 1
+        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
+            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
+            normals = frames.rotation[gaussians.binding][:, :, normal]
+            sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
+        color_from_pictures(gaussians, self.head, self.pictures, sightings)
+
+    @torch.no_grad()
+    def below_collar(self) -> tuple[np.ndarray, np.ndarray]:
+        """A point [3] in the world about where clothing begins, and the root bone's places [T,3,4]."""
+        params = self.track.params
+        vertices = self.head.vertices(params.select(self.frames[:1]))[0]
+        bones = self.identity.bones(*(getattr(params, name) for name in MOTION))
+        shoulders = vertices[self.head.regions["shoulders"]].mean(0)
+        return shoulders.double().numpy(), bones[:, 0].double().numpy()

@@ -1,0 +1,142 @@
+"""Lips: how far apart they are, when a performance uses them for speech, and how they are brought together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from emoga.head import Identity
+from emoga.head.embedding import LandmarkEmbedding
+
+# Facing points of the inner lips: upper, lower.
+INNER_LIPS = {
+    "mediapipe478": ((13, 14), (82, 87), (312, 317)),
+    "ibug68": ((62, 66), (61, 67), (63, 65)),
+}
+TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
+# Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
+SHUT, OPEN = 0.0005, 0.002
+SPEECH_SECONDS = 0.4
+PARTING_UNITS = (
+    "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lips:
+    """One person's inner lips, quick to pose: the corners of their triangles alone, and the points on them."""
+
+    corners: Identity
+    points: LandmarkEmbedding
+
+    def gap(self, expr: torch.Tensor, jaw: torch.Tensor | None = None) -> torch.Tensor:
+        """Vertical distance [T] metres between the lips, for expr [T,E] and jaw [T,3]; < 0: crossed."""
+        heights = self.points.points(self.corners.pose(expr, jaw=jaw))[..., 1]
+        count = heights.shape[1] // 2
+        return (heights[:, :count] - heights[:, count:]).mean(-1)
+
+
+def lips_of(identity: Identity) -> Lips:
+    """The lips of a person whose head has landmarks."""
+    head = identity.head
+    scheme = next(name for name in INNER_LIPS if name in head.landmarks)
+    upper, lower = torch.tensor(INNER_LIPS[scheme]).unbind(1)
+    points = head.landmarks[scheme].select(torch.cat([upper, lower]))
+    corners = torch.arange(points.corners.numel()).reshape(-1, 3)
+    return Lips(identity.part(points.corners.reshape(-1)), replace(points, corners=corners))
+
+
+def lip_gap(identity: Identity, expr: torch.Tensor, jaw: torch.Tensor | None = None) -> torch.Tensor:
+    """Vertical distance [T] metres between the inner lips, for expr [T,E] and jaw [T,3]; < 0: crossed."""
+    return lips_of(identity).gap(expr, jaw)
+
+
+def resting_gap(lips: Lips, gap: torch.Tensor) -> torch.Tensor:
+    """The lip gap [] of a person's closed mouth, from the gaps [T] of his frames.
+
+    Closed is what the lips are at their closest, as trackers err; but a mouth that is never closed is told
+    by the person's face at rest.
+    """
+    at_rest = lips.gap(gap.new_zeros(1, len(lips.corners.head.expr_names)))[0]
+    return torch.minimum(torch.quantile(gap, 0.1), at_rest + TRACKING_SLACK)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """How T frames use the lips: shut [T], 1 where they touch, 0 where apart; speaking [T], 1 within words."""
+
+    shut: torch.Tensor
+    speaking: torch.Tensor
+
+    def select(self, frames: torch.Tensor | slice | list[int]) -> Speech:
+        """Some of the frames."""
+        return Speech(self.shut[frames], self.speaking[frames])
+
+
+@torch.no_grad()
+def listen(lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, fps: float) -> Speech:
+    """The speech of a whole motion of the person with these lips: expr [T,E], jaw [T,3]."""
+    gap = lips.gap(expr, jaw)
+    excess = gap - resting_gap(lips, gap)
+    nearby = _sliding_maximum(excess, fps * SPEECH_SECONDS)
+    return Speech(1 - _smoothstep(excess, SHUT, OPEN), _smoothstep(nearby, SHUT, OPEN))
+
+
+def bring_together(
+    lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, limit: torch.Tensor, shut: torch.Tensor
+) -> torch.Tensor:
+    """expr [T,E] with the lips no further apart than `limit` [T] metres where `shut` [T] is 1, as they were at 0.
+
+    By the jaw as far as it goes, then by what parts the lips. Units are scaled down; gradients pass through the
+    scaling and take the scales for given.
+    """
+    head = lips.corners.head
+    wanted = torch.lerp(lips.gap(expr.detach(), jaw), limit, shut)
+    closed = _close(lips, expr, jaw, wanted, [head.unit("jawOpen")])
+    return _close(lips, closed, jaw, wanted, [head.unit(name) for name in PARTING_UNITS])
+
+
+def _close(
+    lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, wanted: torch.Tensor, units: list[int]
+) -> torch.Tensor:
+    """Scale some units of expr [T,E] down until the lip gap is at most `wanted` [T], if they can do it."""
+    columns = torch.tensor(units, device=expr.device)
+    scale = _closing_scale(lips, expr.detach(), jaw, wanted, columns)
+    return expr.index_copy(1, columns, expr.index_select(1, columns) * scale[:, None])
+
+
+@torch.no_grad()
+def _closing_scale(
+    lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, wanted: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """Factors [T] in 0..1 for the columns of expr [T,E]; 1 where the lips are near enough already."""
+
+    def gap_at(scale: torch.Tensor) -> torch.Tensor:
+        trial = expr.clone()
+        trial[:, columns] *= scale[:, None]
+        return lips.gap(trial, jaw)
+
+    low, high = expr.new_zeros(len(expr)), expr.new_ones(len(expr))
+    gap_low, gap_high = gap_at(low), lips.gap(expr, jaw)
+    too_open = gap_high > wanted + 1e-5
+    # The gap is nearly linear in the scale: a few secant steps kept inside the bracket are plenty.
+    for _ in range(3):
+        share = ((wanted - gap_low) / (gap_high - gap_low).clamp_min(1e-9)).clamp(0, 1)
+        middle = low + share * (high - low)
+        gap = gap_at(middle)
+        above = gap > wanted
+        high, gap_high = torch.where(above, middle, high), torch.where(above, gap, gap_high)
+        low, gap_low = torch.where(above, low, middle), torch.where(above, gap_low, gap)
+    return torch.where(too_open, low, torch.ones_like(low))
+
+
+def _smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    t = ((value - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _sliding_maximum(values: torch.Tensor, radius: float) -> torch.Tensor:
+    """Largest of values [T] within `radius` frames on either side."""
+    reach = max(1, round(radius))
+    return torch.nn.functional.max_pool1d(values[None, None], 2 * reach + 1, 1, reach)[0, 0]

@@ -1,0 +1,179 @@
+"""Emotions on top of a performance: nothing at zero, in range, monotone, speech and blinks kept, gradients alive."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from emoga.head import HeadParams, load_head
+from emoga.motion.expressing import express, mix, own_performance
+
+FPS = 25.0
+STEPS = torch.linspace(0, 1, 21)
+
+
+@pytest.fixture(scope="module")
+def head():
+    return load_head("open")
+
+
+@pytest.fixture(scope="module")
+def identity(head):
+    return head.identify(0.6 * torch.randn(len(head.shape_names), generator=torch.Generator().manual_seed(4)))
+
+
+def talking(head, frames=40):
+    """Speech with shut lips in between, blinks, a silent stretch at the end; units beyond neutral here and there."""
+    generator = torch.Generator().manual_seed(2)
+    params = HeadParams.zeros(head, frames)
+    time = torch.arange(frames) / FPS
+    params.expr[:, head.unit("jawOpen")] = 0.5 * torch.sin(12 * time).clamp_min(0) * (time < 0.9)
+    params.expr[:, head.unit("mouthClose")] = 0.3 * torch.sin(20 * time).clamp_min(0)
+    params.expr[:, head.unit("browInnerUp")] = 0.7 * torch.rand(frames, generator=generator)
+    params.expr[:, head.unit("mouthSmileLeft")] = 0.6 * torch.rand(frames, generator=generator)
+    params.expr[::9, head.unit("eyeBlinkLeft")] = 1
+    params.expr[:, head.unit("eyeWideLeft")] = 0.2
+    params.jaw[:, 1] = 0.02 * torch.sin(3 * time)
+    return params
+
+
+@pytest.fixture(scope="module")
+def performance(head, identity):
+    neutral = torch.zeros(len(head.expr_names))
+    neutral[head.unit("mouthSmileLeft")] = 0.1
+    return own_performance(identity, neutral, talking(head), FPS)
+
+
+def learned(head, seed):
+    """An offset as learning may leave it: every unit pushed up or down, none further than a unit reaches."""
+    generator = torch.Generator().manual_seed(seed)
+    strong = torch.rand(len(head.expr_names), generator=generator) < 0.4
+    return (2 * torch.rand(len(strong), generator=generator) - 1) * strong
+
+
+def offsets_of(head):
+    presets = {name: head.emotion(name) for name in head.presets}
+    return presets | {f"learned {seed}": learned(head, seed) for seed in range(6)}
+
+
+def test_an_offset_of_zero_changes_no_bit(head, performance):
+    nothing = torch.zeros(len(head.expr_names))
+    assert torch.equal(express(performance, nothing), performance.expr)
+    both = torch.stack([head.emotion("happy"), head.emotion("surprised")])
+    assert torch.equal(mix(performance, both, torch.zeros(len(performance.expr), 2)), performance.expr)
+
+
+def test_what_begins_slowly_begins_at_the_performance(head, performance):
+    for offset in offsets_of(head).values():
+        slightly = mix(performance, offset[None], torch.full((len(performance.expr), 1), 1e-4))
+        before, after = (
+            performance.lips.corners.pose(expr, jaw=performance.jaw) for expr in (performance.expr, slightly)
+        )
+        assert (after - before).norm(dim=-1).max() < 1e-5, (
+            "a ten-thousandth of an emotion moves lips by microns"
+        )
+
+
+def test_every_intensity_and_mixture_is_in_range(head, performance):
+    frames = len(performance.expr)
+    offsets = offsets_of(head)
+    for first, second in itertools.combinations(offsets, 2):
+        pair = torch.stack([offsets[first], offsets[second]])
+        for share in (0.0, 0.3, 1.0):
+            weights = torch.tensor([share, 1 - share]).expand(frames, 2)
+            mixed = mix(performance, pair, weights)
+            assert mixed.min() >= -1e-6 and mixed.max() <= 1 + 1e-6, (first, second, share)
+
+
+def test_full_weight_is_what_training_saw(head, identity, performance):
+    for offset in offsets_of(head).values():
+        trained = express(performance, offset)
+        played = mix(performance, offset[None], torch.ones(len(trained), 1))
+        seen, shown = (identity.pose(expr, jaw=performance.jaw) for expr in (trained, played))
+        assert (seen - shown).norm(dim=-1).max() < 1e-6
+
+
+def test_gradients_inside_are_exact_and_borders_call_back(head, performance):
+    offset = (0.1 * learned(head, 1)).requires_grad_()
+    expr = performance.expr
+    free = ((expr + offset) > 0.001) & ((expr + offset) < 0.999)
+    unit = head.unit("browInnerUp")
+    express(performance, offset)[:, unit].sum().backward()
+    assert offset.grad[unit] == free[:, unit].sum() > 20
+
+    far = torch.full((len(head.expr_names),), -3.0, requires_grad=True)
+    unit = head.unit("mouthFrownLeft")
+    (-express(performance, far)[:, unit].sum()).backward()
+    assert far.grad[unit] == -len(expr), "wanted higher: the way back in is open"
+    far.grad = None
+    express(performance, far)[:, unit].sum().backward()
+    assert far.grad[unit] == 0, "wanted lower still: nothing to gain"
+    high = torch.full_like(far, 3.0).requires_grad_()
+    express(performance, high)[:, unit].sum().backward()
+    assert high.grad[unit] == len(expr)
+
+
+def test_an_offset_from_nowhere_can_be_learned_back(head, performance):
+    """Descent through the clamp finds an emotion although it starts with most units at their lower border."""
+    wanted = express(performance, head.emotion("angry"))
+    offset = torch.full((len(head.expr_names),), -0.2, requires_grad=True)
+    descent = torch.optim.Adam([offset], lr=0.05)
+    for _ in range(120):
+        descent.zero_grad()
+        error = (express(performance, offset) - wanted).square().sum()
+        error.backward()
+        descent.step()
+    assert error < 0.02
+
+
+def test_lips_shut_in_speech_stay_shut_under_all_intensities(head, identity, performance):
+    shut = (performance.speech.shut == 1) & (performance.speech.speaking == 1)
+    assert shut.sum() > 5
+    before = performance.lips.gap(performance.expr, performance.jaw)
+    for name in head.presets:
+        for weight in (0.25, 0.5, 1.0):
+            weights = torch.full((len(performance.expr), 1), weight)
+            expr = mix(performance, head.emotion(name)[None], weights)
+            opened = performance.lips.gap(expr, performance.jaw) - before
+            assert opened[shut].max() < 0.0004, (name, weight)
+
+
+def backtracking(values):
+    """How far each column of values [W,...] goes back, in all, on its way from first to last."""
+    onwards = torch.sign(values[-1] - values[0])
+    return (-onwards * values.diff(dim=0)).clamp_min(0).sum(0)
+
+
+CORNERS_AND_BROWS = [61, 291, 55, 52, 105, 46, 285, 282, 334, 276]  # of mediapipe478
+
+
+@pytest.mark.parametrize("at", ["rest", "speech"])
+def test_corners_and_brows_move_one_way_with_intensity(head, identity, performance, at):
+    frames = [0, 2, 5, 9, 12, 17, 18, 30] if at == "speech" else [0]
+    part = performance.select(frames)
+    if at == "rest":
+        part = own_performance(identity, performance.neutral, HeadParams.zeros(head, 30), FPS).select(frames)
+    points = head.landmarks["mediapipe478"].select(torch.tensor(CORNERS_AND_BROWS))
+    for name, offset in offsets_of(head).items():
+        places = torch.stack(
+            [
+                points.points(
+                    identity.pose(mix(part, offset[None], step.expand(len(frames), 1)), jaw=part.jaw)
+                )
+                for step in STEPS
+            ]
+        )
+        assert backtracking(places).max() < 1e-4, f"{name}: back by more than 0.1 mm"
+
+
+def test_clamping_the_sum_instead_would_turn_corners_round(head, identity):
+    """The rule that was there before fails the test above: this one can."""
+    base = torch.zeros(len(head.expr_names))
+    base[head.unit("mouthSmileLeft")] = 0.7
+    offset = torch.zeros_like(base)
+    offset[[head.unit("mouthSmileLeft"), head.unit("mouthFrownLeft")]] = torch.tensor([1.0, 0.9])
+    points = head.landmarks["mediapipe478"].select(torch.tensor([61, 291]))
+    summed = points.points(identity.pose((base + STEPS[:, None] * offset).clamp(0, 1)))
+    assert backtracking(summed).max() > 1e-3
