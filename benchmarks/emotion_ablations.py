@@ -13,5 +13,7 @@ ABLATIONS = (
     Method("absolute form", choices={"form": "absolute"}),
     Method("even weights", choices={"weighting": "even"}),
     Method("view weights", choices={"weighting": "views"}),
+    Method("hard masks", masks="hard"),
+    Method("soft masks", masks="soft"),
     *(Method(f"without {name}", choices={name: False}) for name in REGULARISERS),
 )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from emotion_playing import Playing
 
 import emoga
 from emoga.camera import Camera
 from emoga.capture import Track, open_capture, save_landmarks, write_capture_index
+from emoga.evaluation.emotion_play import Play
 from emoga.geometry import similarity_align, vertex_normals
 from emoga.head import Head
 from emoga.images import write_png
@@ -40,36 +40,35 @@ def track_folder(folder: Path, output: Path) -> Track:
 
 
 def write_played(
-    playing: Playing, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...], fps: float,
+    playing: Play, head: Head, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...], fps: float,
     folder: Path,
 ) -> None:  # fmt: skip
     """What `playing` shows in some views and frames as a capture folder, with landmarks as a detector gives them."""
     chosen = [cameras[view] for view in views]
     for view, camera in zip(views, chosen, strict=True):
         for index, frame in enumerate(frames):
-            image, alpha = playing.matte(view, frame)
+            image, covered = playing.picture((view, frame)), playing.coverage((view, frame))
             name = f"{camera.name}/{index:06d}.png"
             write_png(folder / "images" / name, image)
             for kind in ("masks", "head_masks"):
-                write_png(folder / kind / name, alpha)
-    _write_landmarks(playing, chosen, frames, fps, folder)
+                write_png(folder / kind / name, np.where(covered, 255, 0).astype(np.uint8))
+    _write_landmarks(playing, head, chosen, frames, fps, folder)
     write_capture_index(folder, chosen, len(frames), fps, {"source": "benchmarks/emotion_truth.py"})
 
 
 def tracked_again(
-    playing: Playing, truth: Path, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...],
+    playing: Play, head: Head, truth: Path, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...],
     folder: Path,
 ) -> dict[str, float]:  # fmt: skip
     """`shape_difference` between tracking an avatar's emotion pictures and tracking the film `truth` of them."""
-    write_played(playing, cameras, views, frames, open_capture(truth).fps, folder / "played")
+    write_played(playing, head, cameras, views, frames, open_capture(truth).fps, folder / "played")
     played = track_folder(folder / "played", folder / "played.track.h5")
-    return shape_difference(playing.head, played, track_folder(truth, folder / "truth.track.h5"))
+    return shape_difference(head, played, track_folder(truth, folder / "truth.track.h5"))
 
 
 def _write_landmarks(
-    playing: Playing, cameras: list[Camera], frames: tuple[int, ...], fps: float, folder: Path
+    playing: Play, head: Head, cameras: list[Camera], frames: tuple[int, ...], fps: float, folder: Path
 ) -> None:
-    head = playing.head
     embedding = head.landmarks["mediapipe478"]
     posed = torch.from_numpy(np.stack([playing.vertices(frame) for frame in frames]))
     points, template = embedding.points(posed).numpy(), embedding.points(head.template.double()).numpy()

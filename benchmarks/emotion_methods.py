@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from emoga.emotion.learning import Learning
 from emotion_figures import dilated, oracle_weights
 from emotion_films import Reel
 
+from emoga.avatar import Avatar
+from emoga.capture import Track
+from emoga.emotion.acting import Actor
 from emoga.emotion.edits import EmotionEdits
+from emoga.emotion.masks import MaskKind, picture_masks
 from emoga.images import to_uint8
 from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits
 
@@ -20,12 +24,17 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn: from edits that failed in which pattern, with which choices, with weights of an oracle?"""
+    """One way to learn: from edits that failed in which pattern, with which choices.
+
+    oracle: with weights from the edits' true error. masks: of the editor, "hard" or "soft"; None lets it change the
+    whole head.
+    """
 
     name: str
     pattern: str = "spread"
     choices: dict = field(default_factory=dict)
     oracle: bool = False
+    masks: MaskKind | None = None
 
     def learning(self, common: dict) -> Learning:
         """The choices as the optimisation takes them, on top of `common` ones."""
@@ -63,6 +72,19 @@ def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
     heads = reel.masks | (reel.neutral.masks >= 0.5).reshape(reel.masks.shape)
     masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
     return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks), failed, report)
+
+
+def masked(edits: Sequence[Edited], kind: MaskKind | None, avatar: Avatar, track: Track) -> list[Edited]:
+    """The edits as an editor leaves them that may change nothing outside its masks."""
+    if kind is None:
+        return list(edits)
+    actor, out = Actor(avatar, track), []
+    for edit in edits:
+        record = edit.record
+        masks = picture_masks(actor, track, record.pairs, kind, invents=True)
+        pasted = np.where(masks[..., None] >= 128, record.edited, record.captured)
+        out.append(replace(edit, record=replace(record, edited=pasted, masks=masks)))
+    return out
 
 
 def weights_for(method: Method, edits: Sequence[Edited], reels: Sequence[Reel]) -> list[np.ndarray] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from emoga.emotion.learning import learn_emotions
 from emotion_films import Studio
-from emotion_methods import SEED, Edited, Method, edited, weights_for
+from emotion_methods import SEED, Edited, Method, edited, masked, weights_for
 from emotion_scoring import Case
 
 import emoga
@@ -71,7 +71,8 @@ class Person:
         return self._studio.film_of_edits(case.emotion)
 
     def _learnt(self, method: Method) -> Avatar:
-        edits, begun = self.edits(method.pattern), time.perf_counter()
+        edits = masked(self.edits(method.pattern), method.masks, self.avatar, self.track)
+        begun = time.perf_counter()
         avatar, _ = learn_emotions(
             self.avatar, self.track, [edit.record for edit in edits], method.learning(self._lessons.common),
             seed=SEED, weights=weights_for(method, edits, [case.learnt_from for case in self.cases]),

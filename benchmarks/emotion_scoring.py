@@ -10,10 +10,12 @@ from emotion_figures import changed, dilated, noisy, psnrs, views_temporal_error
 from emotion_films import Reel
 from emotion_methods import Edited
 from emotion_peers import uv_change_pictures, uv_mean_pictures
-from emotion_playing import Playing
+from emotion_playing import pictures_of
 
 from emoga.avatar import Avatar
 from emoga.capture import Track
+from emoga.evaluation.emotion_play import Play
+from emoga.head import Head
 from emoga.optimize.metrics_emotion import change_outside, displacement_reached, flicker, mean_change
 
 
@@ -68,24 +70,24 @@ def edits_row(case: Case, edits: Edited, method: str) -> dict[str, Any]:
 
 
 def learnt_row(
-    case: Case, method: str, playing: Playing, pictures: np.ndarray, seconds: float
+    case: Case, method: str, playing: Play, pictures: np.ndarray, seconds: float
 ) -> dict[str, Any]:
     """A learnt avatar on the scored pictures, and on the very pictures that were edited."""
     reel = case.learnt_from
-    own = psnrs(playing.pictures(reel.pairs), reel.truth, reel.masks)
+    own = psnrs(pictures_of(playing, reel.pairs), reel.truth, reel.masks)
     return picture_row(
         case, method, pictures, psnr_on_edits=float(own.mean()), seconds_to_learn=round(seconds, 1)
     )
 
 
-def peer_pictures(case: Case, edits: Edited, geometry: Playing) -> dict[str, np.ndarray]:
+def peer_pictures(case: Case, head: Head, edits: Edited, geometry: Play) -> dict[str, np.ndarray]:
     """Scored pictures [P,H,W,3] of both kinds of UV mean, on the learnt mesh over `geometry`'s renders."""
     train, scored, cameras = case.learnt_from, case.scored, case.track.cameras
-    drawn, renders = geometry.pictures(scored.pairs), geometry.pictures(train.pairs)
+    drawn, renders = pictures_of(geometry, scored.pairs), pictures_of(geometry, train.pairs)
     meshes = {frame: geometry.vertices(frame) for frame in {*train.frames, *scored.frames}}
     posed, wanted = ([meshes[frame] for _, frame in reel.pairs] for reel in (train, scored))
     at, to = ([cameras[view] for view, _ in reel.pairs] for reel in (train, scored))
-    head, pictures = geometry.head, edits.record.edited
+    pictures = edits.record.edited
     return {
         "uv mean": uv_mean_pictures(head, pictures, posed, at, drawn, wanted, to),
         "uv mean of changes": uv_change_pictures(head, pictures, renders, posed, at, drawn, wanted, to),
@@ -93,15 +95,15 @@ def peer_pictures(case: Case, edits: Edited, geometry: Playing) -> dict[str, np.
 
 
 def motion_figures(
-    case: Case, pictures: np.ndarray, edits: Edited, playing: Playing, still: Playing
+    case: Case, head: Head, pictures: np.ndarray, edits: Edited, playing: Play, still: Play
 ) -> dict[str, Any]:
     """Flicker and displacement. edits: of the scored pictures, made for this alone; still: without emotion."""
     reel = case.scored
-    face = playing.head.regions["face"].numpy()
+    face = head.regions["face"].numpy()
     moved = np.stack([playing.vertices(frame) - still.vertices(frame) for frame in reel.frames])[:, face]
     true = (reel.emotion.vertices - reel.neutral.vertices)[:, face]
     reached = displacement_reached(moved, true)
-    faces = playing.head.faces.numpy()
+    faces = head.faces.numpy()
     truth, masks = case.stacked(reel.truth), case.stacked(reel.masks)
     surface = (truth, masks, reel.emotion.vertices, faces, reel.emotion.cameras)
     ours = views_temporal_error(case.stacked(pictures), *surface)
@@ -109,7 +111,7 @@ def motion_figures(
     clean = views_temporal_error(theirs, *surface, usable=case.stacked(~edits.failed))
     found = flicker(ours, clean, reached.share)
     quiet = views_temporal_error(
-        case.stacked(still.pictures(reel.pairs)), case.stacked(reel.before),
+        case.stacked(pictures_of(still, reel.pairs)), case.stacked(reel.before),
         case.stacked((reel.neutral.masks >= 0.5).reshape(reel.masks.shape)), reel.neutral.vertices, faces,
         reel.emotion.cameras,
     )  # fmt: skip
@@ -129,10 +131,10 @@ def motion_figures(
     }
 
 
-def outside_figures(case: Case, pictures: np.ndarray, still: Playing) -> dict[str, Any]:
+def outside_figures(case: Case, pictures: np.ndarray, still: Play) -> dict[str, Any]:
     """Change, in levels of 255, where the truth does not change, dilated; pictures and `still` share the pose."""
     reel = case.scored
-    before = still.pictures(reel.pairs)
+    before = pictures_of(still, reel.pairs)
     inside = dilated(changed(reel.truth, reel.before))
     true_change = mean_change(reel.truth, reel.before, inside)
     found = change_outside(pictures, before, inside, truth_change=true_change)

@@ -32,7 +32,7 @@ from emotion_films import SCORED_FRAMES, SCORED_VIEWS, Studio
 from emotion_identity import tracked_again
 from emotion_methods import METHODS, SEED, Method, edited
 from emotion_person import Lessons, Person
-from emotion_playing import Playing
+from emotion_playing import pictures_of, played
 from emotion_scoring import (
     Case,
     edits_row,
@@ -47,6 +47,7 @@ from emotion_summary import NOTES, summary_of
 from harness import write_report
 
 from emoga.avatar import Avatar
+from emoga.head import load_head
 from emoga.images import write_png
 from emoga.progress import Event, Note, Stage
 
@@ -59,8 +60,8 @@ def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], A
     avatar, seconds = person.learn(method)
     rows = []
     for case in person.cases:
-        playing = Playing(avatar, person.track, case.emotion)
-        rows.append(learnt_row(case, method.name, playing, playing.pictures(case.scored.pairs), seconds))
+        playing = played(avatar, person.track, case.emotion)
+        rows.append(learnt_row(case, method.name, playing, pictures_of(playing, case.scored.pairs), seconds))
         _print(rows[-1])
     return rows, avatar
 
@@ -73,34 +74,35 @@ def case_rows(
     edits = person.edits("spread")[index]
     for pattern in ("spread", "frontal failed"):
         yield edits_row(case, person.edits(pattern)[index], f"edits, {pattern}")
-    playing, still = Playing(ours, track, case.emotion), Playing(ours, track, None)
-    pictures, pairs = playing.pictures(case.scored.pairs), case.scored.pairs
+    head = load_head(track.head_name)
+    playing, still = played(ours, track, case.emotion), played(ours, track, None)
+    pictures, pairs = pictures_of(playing, case.scored.pairs), case.scored.pairs
     # The learnt mesh under the person's own colours, for both: the peer is given our geometry.
-    bare = Playing(replace(ours, appearance=None), track, case.emotion)
-    peers = peer_pictures(case, edits, bare)
-    peers["preset driven"] = Playing(person.avatar, track, case.emotion).pictures(pairs)
-    peers["neutral"] = still.pictures(pairs)
+    bare = played(replace(ours, appearance=None), track, case.emotion)
+    peers = peer_pictures(case, head, edits, bare)
+    peers["preset driven"] = pictures_of(played(person.avatar, track, case.emotion), pairs)
+    peers["neutral"] = pictures_of(still, pairs)
     for name, drawn in peers.items():
         yield picture_row(case, name, drawn)
     unseen = edited(case.scored, case.emotion, "spread")
     figures = {
         "case": case.name,
         "method": "figures",
-        **motion_figures(case, pictures, unseen, playing, still),
+        **motion_figures(case, head, pictures, unseen, playing, still),
         **outside_figures(case, pictures, still),
     }
     if identity:
         with tempfile.TemporaryDirectory() as folder:
             reel = case.learnt_from
             figures |= tracked_again(
-                playing, person.original(case), track.cameras, reel.views, reel.frames, Path(folder)
+                playing, head, person.original(case), track.cameras, reel.views, reel.frames, Path(folder)
             )
     yield figures
     if sheets is not None:
         columns = {
             "ours": pictures,
             "an edit": unseen.record.edited,
-            "geometry only": Playing(geometry, track, case.emotion).pictures(pairs),
+            "geometry only": pictures_of(played(geometry, track, case.emotion), pairs),
             "uv mean": peers["uv mean"],
             "preset driven": peers["preset driven"],
             "neutral": peers["neutral"],
