@@ -58,6 +58,11 @@ class Reel:
         """bool [P,H,W]: head mask of the true emotion pictures."""
         return _stack(self.emotion.masks >= 0.5)
 
+    @functools.cached_property
+    def neutral_masks(self) -> np.ndarray:
+        """bool [P,H,W]: head mask of the pictures without the emotion."""
+        return _stack(self.neutral.masks >= 0.5)
+
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """(view, frame) of every picture."""

@@ -69,7 +69,7 @@ def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
         pictures = to_uint8(spoilt.images).reshape(reel.truth.shape)
         failed, report = spoilt.failed.reshape(-1), spoilt.report
     views, frames = np.array(reel.pairs).T
-    heads = reel.masks | (reel.neutral.masks >= 0.5).reshape(reel.masks.shape)
+    heads = reel.masks | reel.neutral_masks
     masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
     return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks), failed, report)
 

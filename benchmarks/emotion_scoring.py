@@ -110,10 +110,10 @@ def motion_figures(
     theirs = case.stacked(edits.record.edited)
     clean = views_temporal_error(theirs, *surface, usable=case.stacked(~edits.failed))
     found = flicker(ours, clean, reached.share)
+    calm = pictures_of(still, reel.pairs)
     quiet = views_temporal_error(
-        case.stacked(pictures_of(still, reel.pairs)), case.stacked(reel.before),
-        case.stacked((reel.neutral.masks >= 0.5).reshape(reel.masks.shape)), reel.neutral.vertices, faces,
-        reel.emotion.cameras,
+        case.stacked(calm), case.stacked(reel.before), case.stacked(reel.neutral_masks), reel.neutral.vertices,
+        faces, reel.emotion.cameras,
     )  # fmt: skip
     noise = views_temporal_error(case.stacked(noisy(reel.truth, reel.noise_psnr)), *surface)
     with_failed = flicker(ours, views_temporal_error(theirs, *surface), reached.share)
@@ -123,6 +123,7 @@ def motion_figures(
         "flicker_with_failed_edits": with_failed.ratio,
         "flicker_without_emotion": flicker(quiet, clean, 1.0).ratio,
         "flicker_of_noise": flicker(noise, clean, 1.0).ratio,
+        "psnr_without_emotion": float(psnrs(calm, reel.before, reel.neutral_masks).mean()),
         "displacement_share": reached.share,
         "displacement_cosine": reached.cosine,
         "displacement_mm": reached.result_mm,

@@ -11,6 +11,8 @@ Rows = dict[str, dict[str, Any]]  # of one case, by method
 NOTES = {
     "psnr": "dB, 8-bit sRGB, in the true head mask, per picture, then averaged, over the scored pictures: 2 views "
     "x 6 frames that neither the avatar nor the emotion was learnt from",
+    "psnr_without_emotion": "the neutral avatar against the neutral truth of the scored pictures: no emotion can be "
+    "expected to be much better than the person it is learnt by",
     "psnr_edited": "the same where the true pictures with and without the emotion differ by more than 10 of 255",
     "psnr_on_edits": "the same over the 10 views x 8 frames that were edited and learnt from; edits that failed "
     "count",
@@ -66,6 +68,7 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         "gain_over_preset_db": difference("ours", "preset driven"),
         "gain_over_view_weights_db": difference(f"ours, {failed}", f"view weights, {failed}"),
         "displacement_share": figure("displacement_share"),
+        "psnr_without_emotion": figure("psnr_without_emotion"),
         "psnr": [found["ours"]["psnr"] for found in cases.values() if "ours" in found],
     }
     low = {
