@@ -8,9 +8,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from emoga.avatar import Avatar, inspect_avatar
 from emoga.avatar.files import is_hdf5
+from emoga.avatar.rig import avatar_head
 from emoga.capture import load_track, open_capture
 from emoga.capture.capture import INDEX
 from emoga.capture.media import VideoPictures
@@ -19,7 +21,11 @@ from emoga.hdf5 import kind_of
 from emoga.images import IMAGE_SUFFIXES, read_image_uint8
 from emoga.motion import Motion, load_motion, read_motion
 from emoga.npz import read_npz
+from emoga.optimize.emotion_colors import residual_sh
+from emoga.render.sh import SH_C0
 from emoga.video import VIDEO_SUFFIXES
+
+LARGEST_UNITS = 6
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,35 @@ def _avatar(path: Path, container: str) -> tuple[str, dict[str, Any]]:
         "head": f"{avatar.head_name} {avatar.head_version}",
         "rig": avatar.rig,
         **_appearance_facts(avatar),
-        "emotions": sorted(avatar.emotions),
+        "emotions": {name: _emotion_facts(avatar, name) for name in sorted(avatar.emotions)},
         "own_motion": _frames(avatar.motion),
         "provenance": avatar.provenance,
     }
+
+
+def _emotion_facts(avatar: Avatar, name: str) -> dict[str, Any]:
+    """Its row, the units it moves most, and how far on average it shifts a splat's base colour, in 1/255."""
+    emotion = avatar.emotions[name]
+    try:
+        units = avatar_head(avatar).expr_names
+    except InputError:  # a head that is not here: units by number
+        units = tuple(f"unit {number}" for number in range(len(emotion.offset)))
+    largest = sorted(zip(emotion.offset.tolist(), units, strict=False), key=lambda entry: -abs(entry[0]))
+    return {
+        "row": emotion.embedding,
+        "units": {unit: round(weight, 3) for weight, unit in largest[:LARGEST_UNITS] if weight},
+        "colours_255": round(_colour_change(avatar, emotion.embedding), 2),
+    }
+
+
+def _colour_change(avatar: Avatar, row: int) -> float:
+    mlp = avatar.appearance
+    if mlp is None or not 0 < row < mlp.rows:
+        return 0.0
+    mixture = torch.nn.functional.one_hot(torch.tensor(row), mlp.rows)
+    with torch.no_grad():
+        change = residual_sh(mlp, avatar.gaussians.latents, mixture)[:, 0]
+    return float(255 * SH_C0 * change.abs().mean())
 
 
 def _appearance_facts(avatar: Avatar) -> dict[str, Any]:

@@ -16,7 +16,7 @@ MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
-NETWORK_SECONDS = 0.35e-6  # per Gaussian and iteration: the colour network and the patches
+NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
 # Seconds of warp per picture, and of learning per iteration, at 512x512 on four cores.
 EDIT_SECONDS, LEARN_SECONDS = 0.7, 0.2

@@ -21,6 +21,7 @@ from emoga.describe import describe
 from emoga.errors import InputError
 from emoga.head import HeadParams, load_head
 from emoga.optimize.picture import AvatarRenderer
+from emoga_cli.main import main
 
 
 @pytest.fixture
@@ -150,3 +151,21 @@ def test_info_names_the_appearance_and_its_emotions(avatar: Avatar, tmp_path: Pa
         facts = describe(tmp_path / name).facts
         assert facts["appearance"] == ("sh" if name == "plain.ply" else "color_mlp, residual")
         assert facts.get("appearance_emotions") == (None if name == "plain.ply" else ["angry", "happy"])
+
+
+def test_info_tells_what_each_emotion_moves_and_colours(avatar: Avatar, tmp_path: Path, capsys) -> None:
+    save_avatar(avatar, tmp_path / "colored.ply")
+    emotions = describe(tmp_path / "colored.ply").facts["emotions"]
+    assert list(emotions) == ["angry", "happy", "ärgerlich"]
+    assert [emotions[name]["row"] for name in emotions] == [avatar.emotions[n].embedding for n in emotions]
+    assert len(emotions["happy"]["units"]) == 6
+    assert emotions["happy"]["units"]["mouthSmileLeft"] == max(emotions["happy"]["units"].values()) == 0.75
+    assert emotions["happy"]["colours_255"] > 1 and emotions["ärgerlich"]["colours_255"] == 0
+    assert main(["info", str(tmp_path / "colored.ply")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("mouthSmileLeft 0.75" in line and "row" in line for line in lines) == 1
+    save_avatar(replace(avatar, head_checksum="0" * 64), tmp_path / "of_another_head.h5")
+    units = describe(tmp_path / "of_another_head.h5").facts["emotions"]["happy"]["units"]
+    assert set(units) == {
+        f"unit {number}" for number in avatar.emotions["happy"].offset.abs().topk(6).indices
+    }

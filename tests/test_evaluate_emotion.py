@@ -191,6 +191,14 @@ def test_arrays_serve_as_edits_and_a_track_as_truth(stage):
     assert found.displacement.share == pytest.approx(1, abs=1e-3)
 
 
+def test_a_folder_of_folders_serves_as_edits(stage, tmp_path):
+    (tmp_path / "happy").symlink_to(stage.folder / "edits")
+    found = evaluate_emotion(stage.avatar, stage.track, ["happy"], edits=tmp_path, retrack=False)
+    assert "edits" in found.emotions["happy"].agreement
+    with pytest.raises(InputError, match=r"sad: no such folder"):
+        evaluate_emotion(stage.avatar, stage.track, ["happy", "sad"], edits=tmp_path, retrack=False)
+
+
 def test_networks_fill_the_thesis_tables(stage, tmp_path):
     found = evaluate_emotion(
         stage.avatar, stage.track, ["happy", "angry"],
@@ -214,6 +222,7 @@ def test_networks_fill_the_thesis_tables(stage, tmp_path):
     second = next(rows for title, (rows, _) in report.items() if "5.2" in title)
     assert [row[0] for row in second[2:]] == ["Geometry", "Diffusion", "EMOGA"]
     # The recogniser says angry of everything: half of its claims are right, and it misses none.
+    assert any("sad, surprised: not evaluated" in note for _, notes in report.values() for note in notes)
     assert second[4][1:5] == ["0.50", "1.00", "0.00", "0.00"] and second[4][5:] == ["–"] * 4
 
 
@@ -248,6 +257,28 @@ def stage_motion(stage) -> Motion:
     params = replace(motion.params, expr=motion.params.expr.clone())
     params.expr[:, stage.player.head.unit("jawOpen")] = 0.3
     return replace(motion, params=params)
+
+
+def test_an_emotion_that_the_recogniser_does_not_know_is_named(stage, tmp_path):
+    files = replace(scripted(tmp_path), features=None, arcface=None, vggface=None)
+    found = evaluate_emotion(stage.avatar, stage.track, ["fear"], networks=files, retrack=False)
+    assert found.recognition() == {"avatar": {}}
+    notes = "".join(note for _, _, notes in tables(found) for note in notes)
+    assert "fear: not among the recogniser's labels (happy, angry, neutral)" in notes
+    with pytest.raises(InputError, match="gives 3 scores, 2 labels"):
+        short = replace(files, labels=("happy", "fear"))
+        evaluate_emotion(stage.avatar, stage.track, ["fear"], networks=short, retrack=False)
+
+
+def test_pictures_beyond_what_is_kept_are_drawn_again(stage, monkeypatch):
+    monkeypatch.setattr("emoga.evaluation.emotion_play.KEPT_BYTES", 3 * 96 * 96 * 3)
+    play = stage.player.play("happy")
+    first = play.picture((0, 0))
+    for frame in range(FRAMES):
+        for view in range(VIEWS):
+            play.picture((view, frame))
+    assert len(play._drawn) <= 4
+    np.testing.assert_array_equal(play.picture((0, 0)), first)
 
 
 def test_what_does_not_fit_is_refused(stage, tmp_path):

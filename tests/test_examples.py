@@ -153,6 +153,14 @@ def test_teach_emotions(stock: Path, tmp_path: Path) -> None:
 
 
 @needs_bash
+def test_moods(stock: Path, tmp_path: Path) -> None:
+    recipe("moods.sh", stock / "avatar.ply", tmp_path, VIEW_OPTIONS="--size 32 --fps 2")
+    videos = {path.stem: path.read_bytes() for path in tmp_path.iterdir()}
+    assert videos.keys() == {"rising", "mixed", "changing", "moods"}
+    assert all(videos.values()) and len(set(videos.values())) == 4
+
+
+@needs_bash
 def test_drive_each_other(stock: Path, tmp_path: Path) -> None:
     one, track = stock / "avatar.ply", stock / "film.h5"
     recipe("drive_each_other.sh", one, track, one, track, tmp_path, VIEW_OPTIONS="--size 48 --end 3")

@@ -25,6 +25,7 @@ from emoga.optimize.emotion_colors import sh_in_training
 from emoga.optimize.perceptual import BAND_PASS
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.splats import PARAMETERS
+from emoga.optimize.vgg import FILES, vgg_shapes
 from emoga.progress import silent
 from emoga_cli.main import app
 
@@ -173,3 +174,15 @@ def test_the_command_line_fits_it_and_reports_the_features(track, tmp_path: Path
     said = json.loads(result.stdout)
     assert said["perceptual"] == BAND_PASS and said["appearance"] == "color_mlp"
     assert load_avatar(tmp_path / "a.ply").appearance is not None
+
+
+def test_vgg_is_used_where_it_is_a_patch_in_a_step(track, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.randn(shape, generator=generator) * (0.03 if len(shape) > 1 else 0.1)
+        for name, shape in vgg_shapes("vgg16").items()
+    }
+    torch.save(state, tmp_path / FILES["vgg16"][0])
+    short = replace(SETTINGS, iterations=2)
+    _, report = fit(track, None, preset=short, weights=tmp_path, device="cpu")
+    assert report.perceptual == "vgg16" and "1 in a step" in report.notes[0]

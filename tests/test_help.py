@@ -53,8 +53,10 @@ def parse(example: str) -> None:
     PROGRAM.commands[words[1]].make_context(words[1], words[2:])
 
 
-def test_the_readme_shows_every_command_and_its_lines_parse() -> None:
+def test_the_readme_shows_every_command_and_its_lines_and_those_of_docs_parse() -> None:
     lines = examples_in((ROOT / "README.md").read_text(encoding="utf-8"))
+    for page in (ROOT / "docs").glob("*.md"):
+        lines += examples_in(page.read_text(encoding="utf-8"))
     for line in lines:
         parse(line)
     assert {line.split()[1] for line in lines} >= set(COMMANDS)

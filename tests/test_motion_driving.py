@@ -76,6 +76,14 @@ def test_calibration_swaps_neutrals(head):
     assert driven.min() >= 0 and driven.max() <= 1
 
 
+def test_ones_own_motion_is_played_as_it_was_fitted(head):
+    source = talk(head)
+    source.expr[:, head.unit("jawOpen")] += 0.03  # lips that a tracker saw a little apart, and a fit agreed
+    target = person(head)
+    source.shape = target.shape
+    assert torch.equal(drive(motion_of(head, source), head, target, calibrate=False).expr, source.expr)
+
+
 def test_closed_lips_stay_closed_under_an_emotion_while_speaking(head):
     source, target = talk(head), person(head)
     offset = head.emotion("surprised")

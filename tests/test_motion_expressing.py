@@ -168,6 +168,18 @@ def test_corners_and_brows_move_one_way_with_intensity(head, identity, performan
         assert backtracking(places).max() < 1e-4, f"{name}: back by more than 0.1 mm"
 
 
+def test_mixtures_move_one_way_as_they_grow(head, identity, performance):
+    part = performance.select([0, 5, 12, 30])
+    points = head.landmarks["mediapipe478"].select(torch.tensor(CORNERS_AND_BROWS))
+    for first, second in itertools.combinations(head.presets, 2):
+        pair = torch.stack([head.emotion(first), head.emotion(second)])
+        shares = torch.tensor([0.65, 0.35]).expand(4, 2)
+        places = torch.stack(
+            [points.points(identity.pose(mix(part, pair, step * shares), jaw=part.jaw)) for step in STEPS]
+        )
+        assert backtracking(places).max() < 1e-4, f"{first} with {second}: back by more than 0.1 mm"
+
+
 def test_clamping_the_sum_instead_would_turn_corners_round(head, identity):
     """The rule that was there before fails the test above: this one can."""
     base = torch.zeros(len(head.expr_names))

@@ -39,6 +39,22 @@ def clip_text(projection: bool = False) -> Any:
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
 
 
+def save_clip(folder: Path) -> Path:
+    """A tiny CLIPModel with its tokenizer."""
+    from transformers import CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    words = {"vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
+    config = CLIPConfig(
+        text_config={**small, **words},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+    )
+    clip_tokenizer(folder).save_pretrained(folder)
+    CLIPModel(config).eval().save_pretrained(folder)
+    return folder
+
+
 def autoencoder(channels: int, quantised: bool = True, **settings: Any) -> Any:
     from diffusers import AutoencoderKL
 

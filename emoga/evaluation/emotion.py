@@ -9,6 +9,7 @@ import numpy as np
 
 from emoga.avatar import Avatar, load_avatar
 from emoga.capture import Capture, Track, load_track
+from emoga.capture.detector import require_detector
 from emoga.errors import InputError
 from emoga.evaluation.emotion_edits import EditArrays
 from emoga.evaluation.emotion_figures import (
@@ -52,11 +53,12 @@ def evaluate_emotion(
     *,
     truth: Mapping[str, Sequence[TruthSource] | TruthSource] | None = None,
     neutral_truth: str | Path | None = None,
-    edits: Mapping[str, EditArrays | str | Path] | None = None,
+    edits: Mapping[str, EditArrays | str | Path] | str | Path | None = None,
     baseline: Mapping[str, Motion | str | Path] | Motion | str | Path | None = None,
     networks: NetworkFiles | None = None,
     network_views: str = "frontal",
     retrack: bool = True,
+    landmark_model: str | Path | None = None,
     media: str | Path | None = None,
     views: Sequence[int] | None = None,
     frames: Sequence[int] | None = None,
@@ -74,13 +76,13 @@ def evaluate_emotion(
     """Measure an avatar's emotions in a track's views and frames, which need not show any.
 
     emotions: what the avatar or its head knows, each as `parse_emotion` reads it. truth: by emotion, captures or
-    tracks of the performer acting it over the same speech, any of their views and frames. neutral_truth: the studio
-    capture without emotion, default the one the track was made from. edits: by emotion, what it was learnt from.
-    baseline: by emotion, or one for all, a motion whose geometry alone is played by the same avatar.
-    networks: files that the user names. network_views: "frontal" or "all". retrack: solve for the units again.
-    views, frames: which of the track to look at where truth and edits do not say. subject: name in the tables.
-    output, csv, sheet, heat_map: files to write as JSON, CSV (one line per true picture), PNG, PNG. seed: of KID's
-    bootstrap.
+    tracks of the performer acting it over the same speech, any of their views and frames. neutral_truth: the
+    studio capture without emotion, default the one the track was made from. edits: by emotion, what it was learnt
+    from; or a folder with a folder for each. baseline: by emotion, or one for all, a motion whose geometry alone
+    is played by the same avatar. networks: files that the user names. network_views: "frontal" or "all". retrack:
+    solve for the units again, by optical flow or with MediaPipe's `landmark_model`. views, frames: which of the
+    track to look at where truth and edits do not say. subject: name in the tables. output, csv, sheet, heat_map:
+    files to write as JSON, CSV (one line per true picture), PNG, PNG. seed: of KID's bootstrap.
 
     Raises InputError for what does not fit together, MissingComponent for a package that a network needs.
     """
@@ -90,6 +92,8 @@ def evaluate_emotion(
     name = subject or (Path(avatar).stem if isinstance(avatar, str | Path) else "avatar")
     avatar = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
     track = track if isinstance(track, Track) else load_track(track, media)
+    if landmark_model is not None:
+        require_detector(landmark_model)
     loaded = load_networks(networks or NetworkFiles())
     renderer = AvatarRenderer(avatar, device=resolve_device(device), backend=backend)
     check_same_head(motion_of_track(track), renderer.puppet.head)
@@ -105,7 +109,7 @@ def evaluate_emotion(
         found = EmotionEvaluation(name, {}, loaded.labels, _absent(loaded))
         report(Stage("evaluate emotions", len(materials)))
         for done, material in enumerate(materials, start=1):
-            found.emotions[material.name] = measure(player, material, loaded, retrack, seed)
+            found.emotions[material.name] = measure(player, material, loaded, retrack, landmark_model, seed)
             report(Step(done))
         if output is not None:
             write_json(output, found.to_dict(), overwrite)
@@ -145,8 +149,12 @@ def _sheet_rows(player: Player, materials: list[Material], found: EmotionEvaluat
         truth, edits = material.truth, material.edits
         scores = sorted(found.emotions[material.name].pictures, key=lambda score: score.likeness.psnr)
         cells = [(score.view, score.frame) for score in scores[:ROWS]]
-        for view, frame in cells or evenly(material.edited or material.frontal, ROWS):
-            cell = (view, frame)
+        cells = cells or evenly(material.edited or material.frontal, ROWS)
+        # Pictures that are worst against the truth need not be edited ones; one of those is always shown.
+        if not set(cells) & set(material.edited):
+            cells += material.edited[:1]
+        for cell in cells:
+            view, frame = cell
             known = truth is not None and cell in truth.cells
             rows.append(
                 SheetRow(

@@ -33,7 +33,7 @@ class Material:
 
 def gather(
     player: Player, neutral: Play, emotion: str, truth: Mapping | None, neutral_truth: str | Path | None,
-    edits: Mapping | None, baseline: object, views: Sequence[int] | None, frames: Sequence[int] | None,
+    edits: Mapping | str | Path | None, baseline: object, views: Sequence[int] | None, frames: Sequence[int] | None,
     network_views: str,
 ) -> Material:  # fmt: skip
     """Everything about one emotion, read and matched with the track."""
@@ -42,7 +42,9 @@ def gather(
     if truth and emotion in truth:
         sources = truth[emotion]
         real = read_truth(sources if isinstance(sources, list | tuple) else [sources], track, neutral_truth)
-    if edits and emotion in edits:
+    if isinstance(edits, str | Path):
+        made = read_edits(Path(edits) / emotion, track)
+    elif edits and emotion in edits:
         made = read_edits(edits[emotion], track)
     motion = baseline.get(emotion) if isinstance(baseline, Mapping) else baseline
     if motion is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from emoga.evaluation.emotion_figures import (
@@ -26,15 +28,20 @@ from emoga.optimize.scoring import split_pictures
 
 
 def measure(
-    player: Player, material: Material, networks: Networks, retrack: bool, seed: int
+    player: Player,
+    material: Material,
+    networks: Networks,
+    retrack: bool,
+    landmark_model: str | Path | None,
+    seed: int,
 ) -> EmotionFigures:
     """All figures of one emotion; those that cannot be had leave their reason."""
     head, track, faces = player.head, player.track, player.head.faces.cpu().numpy()
     play, neutral, truth, edits = material.play, material.neutral, material.truth, material.edits
-    found = EmotionFigures(material.name)
+    found, skin = EmotionFigures(material.name), skin_vertices(head)
     frames = sorted({frame for _, frame in material.cells})
     moved = np.stack([play.vertices(t) - neutral.vertices(t) for t in frames])
-    found.deformation = deformation(moved, skin_vertices(head))
+    found.deformation = deformation(moved, skin)
     if truth is not None:
         _likeness(player, material, found)
         found.displacement = displacement_of(head, play, neutral, truth)
@@ -46,7 +53,7 @@ def measure(
     found.agreement = _agreement(player, material, faces)
     found.outside = change_beside(head, play, neutral, material.cells, track, edits, truth)
     if retrack:
-        found.units = units_found(head, play, neutral, material.cells, track, truth)
+        found.units = units_found(head, play, neutral, material.cells, track, truth, skin, landmark_model)
     methods = {"avatar": play.picture}
     if material.geometry is not None:
         methods["geometry"] = material.geometry.picture

@@ -1,4 +1,4 @@
-"""An avatar playing a track's frames under one emotion or none: its pictures and its mesh, each made once."""
+"""An avatar playing a track's frames under one emotion or none: its pictures and its mesh, kept while they fit."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from emoga.optimize.frame_params import frame_params
 from emoga.optimize.picture import AvatarRenderer
 
 Cell = tuple[int, int]
+KEPT_BYTES = 128 * 2**20  # of pictures that a play keeps; those drawn first go first
 
 
 class Player:
@@ -136,5 +137,8 @@ class Play:
                 self._score.mixture(frame),
             )
             alpha = drawing.alpha[0, ..., 0].cpu().numpy()
-            self._drawn[cell] = to_uint8(drawing.image[0].cpu().numpy()), alpha > 1 / 255
+            picture = to_uint8(drawing.image[0].cpu().numpy())
+            if len(self._drawn) * picture.nbytes > KEPT_BYTES:
+                self._drawn.pop(next(iter(self._drawn)))
+            self._drawn[cell] = picture, alpha > 1 / 255
         return self._drawn[cell]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emoga.evaluation.emotion_figures import Agreement, Steps
-from emoga.evaluation.emotion_networks import METHODS, NetworkFigures
+from emoga.evaluation.emotion_networks import METHODS, NetworkFigures, canonical
 from emoga.evaluation.heat_map import Deformation
 from emoga.evaluation.report import without_nan
 from emoga.evaluation.retracking import Units
@@ -31,7 +31,8 @@ PROTOCOL = (
     "neutral",
     f"change outside: levels of 255 outside the dilated masks, over pixels that the avatar covers; valid from "
     f"{CHANGE_NEEDS:.0%} of the truth's change inside on",
-    "units: found again from pictures by an observer who knows the person, cameras and the neutral frame",
+    "units: found again from pictures by an observer who knows the person, cameras and the neutral frame; shape mm: "
+    "how far the persons so seen in the avatar's and in the truth's pictures are apart when the shape is free too",
     "networks see the frontal camera; FID, KID and CLIP white outside the head mask, the others a cut face",
 )  # fmt: skip
 
@@ -96,8 +97,6 @@ class EmotionEvaluation:
 
     def recognition(self) -> dict[str, dict[str, dict[str, float]]]:
         """Precision and recall by method and emotion, over the pictures of all emotions together."""
-        from emoga.evaluation.emotion_networks import canonical
-
         found: dict[str, dict[str, dict[str, float]]] = {}
         for method in METHODS:
             predicted, wanted = [], []

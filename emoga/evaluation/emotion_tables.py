@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from emoga.evaluation.emotion_networks import canonical
 from emoga.evaluation.emotion_report import EmotionEvaluation, EmotionFigures
 
 MISSING = "–"
@@ -37,7 +38,7 @@ def tables(evaluation: EmotionEvaluation) -> list[tuple[str, Rows, list[str]]]:
         (
             "Table 5.2: precision and recall of the emotion recogniser (higher is better)",
             _table_2(evaluation),
-            _reasons(evaluation, ("recogniser", "edits", "baseline")),
+            [*_reasons(evaluation, ("recogniser", "edits", "baseline")), *_unasked(evaluation)],
         ),
         (
             "Table 5.3: mean identity distance to the neutral avatar (lower is better)",
@@ -53,7 +54,10 @@ def tables(evaluation: EmotionEvaluation) -> list[tuple[str, Rows, list[str]]]:
 
 
 def _truth_rows(evaluation: EmotionEvaluation) -> Rows:
-    rows = [["emotion", "pictures", "method", "count", "PSNR dB", "SSIM", "mouth dB", "eyes dB", "reached"]]
+    rows = [
+        ["emotion", "pictures", "method", "count", "PSNR dB", "SSIM", "mouth dB", "eyes dB", "reached", "units r",
+         "shape mm"],
+    ]  # fmt: skip
     for name, figures in evaluation.emotions.items():
         for split, methods in figures.likeness.items():
             for method, likeness in methods.items():
@@ -63,10 +67,22 @@ def _truth_rows(evaluation: EmotionEvaluation) -> Rows:
                 values = (likeness.psnr, likeness.ssim, likeness.mouth_psnr, likeness.eyes_psnr)
                 texts = [_text(value, 4 if place == 1 else 2) for place, value in enumerate(values)]
                 reached = _text(100 * share.share, 0) + " %" if share else ""
-                rows.append([name, split, method, str(likeness.pictures), *texts, reached])
+                rows.append(
+                    [name, split, method, str(likeness.pictures), *texts, reached, *_seen(figures, method)]
+                )
         if not figures.likeness:
-            rows.append([name, "", "avatar", "0", *[MISSING] * 5])
+            rows.append([name, "", "avatar", "0", *[MISSING] * 7])
     return rows
+
+
+def _seen(figures: EmotionFigures, method: str) -> list[str]:
+    """How the avatar's pictures and the truth's agree on units and on the person."""
+    if method != "avatar":
+        return ["", ""]
+    units = figures.units
+    if units is None or units.truth_agreement is None:
+        return [MISSING, MISSING]
+    return [_text(units.truth_agreement.correlation, 3), _text(units.shape_mm, 2)]
 
 
 def _free_rows(evaluation: EmotionEvaluation) -> Rows:
@@ -157,6 +173,19 @@ def _clip_rows(evaluation: EmotionEvaluation) -> Rows:
         scores = (figures.networks.clip.get(method) for method, _ in COLUMNS)
         rows.append([name, *(MISSING if s is None else f"{s[0]:.3f} / {_text(s[1], 3)}" for s in scores)])
     return rows
+
+
+def _unasked(evaluation: EmotionEvaluation) -> list[str]:
+    """Emotions of the thesis's table that were not evaluated, and those that the recogniser does not know."""
+    lines = []
+    absent = [name for name in THESIS_EMOTIONS if name not in evaluation.emotions]
+    if absent:
+        lines.append(f"{MISSING} {', '.join(absent)}: not evaluated (--emotion)")
+    unknown = [name for name in evaluation.emotions if canonical(name) not in evaluation.labels]
+    if evaluation.labels and unknown:
+        known = ", ".join(evaluation.labels)
+        lines.append(f"{MISSING} {', '.join(unknown)}: not among the recogniser's labels ({known})")
+    return lines
 
 
 def _rank_notes(evaluation: EmotionEvaluation) -> list[str]:

@@ -39,7 +39,6 @@ from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
 from emoga.optimize.outline import fit_outline
-from emoga.optimize.perceptual import load_perceptual, stack_note
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import PARAMETERS, Splats
 from emoga.progress import Note, Reporter, Stage, silent
@@ -214,7 +213,7 @@ class FitSession:
         frames = self.held_out.training_frames(self.track.frame_count)
         with torch.no_grad():
             vertices = self.head.vertices(params.select(frames))
-        notes = [] if self.trainer.patches is None else [stack_note(self.trainer.patches.perceptual)]
+        notes = [] if self.trainer.patches is None else [self.trainer.patches.note()]
         unseen = never_seen(self.head, vertices, self.track, self.trainer.pictures.pairs, frames)
         return FitReport(
             training=scores.training,
@@ -274,10 +273,8 @@ def prepare(
     rates = Rates()
     motion = MotionRefinement(track.params, _motion_rates(rates))
     bind = _bind(track, head, rig_name)
-    network = patches = None
+    network, patches = None, PatchTerm.of(preset, weights, device, seed)
     if preset.appearance == "color_mlp":
-        if preset.patch_every:
-            patches = PatchTerm(load_perceptual(weights, device), preset.patch_every, seed)
         gaussians, network = start_network(gaussians, bind, seed)
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
     turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None

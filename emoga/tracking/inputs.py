@@ -10,10 +10,10 @@ import numpy as np
 
 from emoga.camera import Camera
 from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capture, parse_hold_out
+from emoga.capture.detector import detect_landmarks
 from emoga.errors import InputError
 from emoga.images import from_uint8, image_files, read_image_uint8
 from emoga.progress import Reporter
-from emoga.tracking.detector import detect_landmarks
 
 
 @dataclass

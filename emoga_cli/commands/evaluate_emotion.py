@@ -46,7 +46,8 @@ def register(app: typer.Typer) -> None:
         edits: Annotated[
             list[str] | None,
             typer.Option(
-                "--edits", help="EMOTION=DIR: edits as CAMERA/000000.png, masks in masks/. Repeatable."
+                "--edits",
+                help="EMOTION=DIR: edits as CAMERA/000000.png; or DIR with EMOTION/ in it. Repeatable.",
             ),
         ] = None,
         baseline: Annotated[
@@ -79,6 +80,12 @@ def register(app: typer.Typer) -> None:
             Literal["frontal", "all"], typer.Option("--network-views", help="What networks look at.")
         ] = "frontal",
         retrack: Annotated[bool, typer.Option(help="Find the units again in the pictures.")] = True,
+        landmark_model: Annotated[
+            Path | None,
+            typer.Option(
+                "--landmark-model", help="MediaPipe's .task file for that.  [default: optical flow]"
+            ),
+        ] = None,
         views: Annotated[
             str | None, typer.Option("--views", help="Views to look at: 0,3,8.  [default: some]")
         ] = None,
@@ -124,11 +131,12 @@ def register(app: typer.Typer) -> None:
             emotion,
             truth=_by_emotion("--truth", truth, emotion),
             neutral_truth=neutral_truth,
-            edits=_one_each("--edits", edits, emotion),
+            edits=_edits(edits, emotion),
             baseline=_one_each("--baseline", baseline, emotion, shared=True),
             networks=networks,
             network_views=network_views,
             retrack=retrack,
+            landmark_model=landmark_model,
             media=media,
             views=parse_indices("--views", views),
             frames=parse_indices("--frames", frames),
@@ -160,6 +168,13 @@ def _by_emotion(
         else:
             raise InputError(f"{option} {text}: write EMOTION=PATH with one of: {', '.join(emotions)}")
     return found
+
+
+def _edits(values: Sequence[str] | None, emotions: Sequence[str]) -> dict[str, str] | str | None:
+    """One folder for all emotions, which holds theirs by name, or one for each."""
+    if values and len(values) == 1 and any((Path(values[0]) / name).is_dir() for name in emotions):
+        return values[0]
+    return _one_each("--edits", values, emotions)
 
 
 def _one_each(

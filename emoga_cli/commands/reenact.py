@@ -24,7 +24,9 @@ MotionOption = Annotated[
 ]
 EmotionOption = Annotated[
     str | None,
-    typer.Option("--emotion", help="happy:0.6,surprised:0.3, or over time happy@0s:0,happy@2s:1."),
+    typer.Option(
+        "--emotion", help="Intensities, mixed: happy:0.6,surprised:0.3; over time: happy@0s:0,happy@2s:1."
+    ),
 ]
 AffectOption = Annotated[
     str | None,
@@ -85,6 +87,8 @@ def register(app: typer.Typer) -> None:
         """Draw an avatar doing what a motion and emotions say.
 
         Example: emoga reenact avatar.ply -o happy.mp4 --emotion happy:0.6,surprised:0.3
+
+        Example: emoga reenact avatar.ply -o mood.mp4 --valence-arousal -0.6,0.3
         """
         session.refuse_json_with_stream(output)
         if dry_run:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emoga.capture import Landmarks, Pictures
+from emoga.capture.landmarks import Landmarks
+from emoga.capture.media import Pictures
 from emoga.errors import InputError, MissingComponent
 from emoga.progress import Reporter, silent, tracked
 
@@ -14,6 +15,22 @@ HOW = (
     "pass --landmarks FILE, or install `emoga[track]` and pass MediaPipe's model with "
     "--landmark-model face_landmarker.task"
 )
+
+
+class NoFace(InputError):
+    """No picture shows a face."""
+
+
+def require_detector(model: str | Path) -> None:
+    """Raise InputError without the model file, MissingComponent without a MediaPipe that has its tasks."""
+    if not Path(model).is_file():
+        raise InputError(f"{model}: no such file, expected MediaPipe's face_landmarker.task")
+    try:
+        from mediapipe.tasks.python import vision  # noqa: F401
+    except ImportError as error:
+        raise MissingComponent(
+            f"landmark detection needs MediaPipe, which is not installed; {HOW}"
+        ) from error
 
 
 def detect_landmarks(
@@ -24,19 +41,13 @@ def detect_landmarks(
 ) -> Landmarks:
     """Detect mediapipe478 points in the frames [T] of every camera.
 
-    Raises MissingComponent without the package or the model file, InputError when no face is found.
+    Raises MissingComponent without the package or the model file, NoFace when there is none.
     """
     if model is None:
         raise MissingComponent(f"{pictures[0].path}: has no landmarks; {HOW}")
-    if not Path(model).is_file():
-        raise InputError(f"{model}: no such file, expected MediaPipe's face_landmarker.task")
-    try:
-        from mediapipe import Image, ImageFormat
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        raise MissingComponent(
-            f"landmark detection needs MediaPipe, which is not installed; {HOW}"
-        ) from error
+    require_detector(model)
+    from mediapipe import Image, ImageFormat
+    from mediapipe.tasks.python import BaseOptions, vision
 
     points = np.zeros((len(pictures), len(frames), 478, 2), np.float32)
     valid = np.zeros(points.shape[:2], bool)
@@ -62,5 +73,5 @@ def detect_landmarks(
                     points[view, index] = [(p.x * source.width, p.y * source.height) for p in found]
                     valid[view, index] = True
     if not valid.any():
-        raise InputError(f"{pictures[0].path}: no face was found in it; use pictures that show one face")
+        raise NoFace(f"{pictures[0].path}: no face was found in it; use pictures that show one face")
     return Landmarks(points, valid, "mediapipe478")

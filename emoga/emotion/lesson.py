@@ -1,0 +1,99 @@
+"""One emotion's edits and all that is worked out about them: motion, agreement, colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emoga.camera import Camera
+from emoga.emotion.consensus import Consensus, Lifted, agree, lift_all
+from emoga.emotion.edits import EmotionEdits
+from emoga.emotion.lifting import look, read
+from emoga.emotion.performing import Frames
+from emoga.emotion.registration import Priors, Registered, Task, register
+from emoga.emotion.relighting import relit, skin_light
+from emoga.emotion.settings import Learning
+from emoga.emotion.surface import Surface, posed_normals
+from emoga.emotion.texture import Skin
+from emoga.emotion.weighting import fixed_weights
+
+FINER = ((192, 2),)  # levels of a registration that goes on from an offset
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """The person all lessons share: the frames that take part, cameras, and skin, coarse for motion, fine for colours.
+
+    motion_mm [E]: how far units move the face; bounds [E] each of an offset.
+    """
+
+    frames: Frames
+    cameras: Sequence[Camera]
+    skin: Surface
+    coarse: Surface
+    motion_mm: np.ndarray
+    bounds: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(eq=False)
+class Lesson:
+    """One emotion: its edits, their places (view, row among the frames), and what is known so far."""
+
+    body: Body
+    edits: EmotionEdits
+    pairs: list[tuple[int, int]]
+    given: np.ndarray | None
+    registered: Registered
+    lifted: Lifted | None = None
+    consensus: Consensus | None = None
+    skin: Skin | None = None
+    points: np.ndarray | None = None
+
+    @staticmethod
+    def begin(
+        body: Body, edits: EmotionEdits, frames: list[int], learning: Learning, weights: np.ndarray | None
+    ) -> Lesson:
+        """Nothing is known yet and the offset is zero."""
+        pairs = [(view, frames.index(frame)) for view, frame in edits.pairs]
+        start = Registered(torch.zeros(len(body.motion_mm)), np.ones(len(pairs)), np.ones(len(pairs)))
+        return Lesson(body, edits, pairs, fixed_weights(learning, edits, weights), start)
+
+    def find_motion(self, learning: Learning, first: bool) -> None:
+        """Offset and strengths that explain the edits' motion, from what was found before."""
+        body = self.body
+        task = Task(
+            body.coarse, body.frames, body.cameras, self.edits, self.pairs, body.motion_mm, body.bounds,
+            Priors() if learning.motion_prior else None, self.given, learning.strengths,
+        )  # fmt: skip
+        self.registered = register(task, self.registered, *(() if first else (FINER,)))
+
+    def find_colors(self, learning: Learning, offset: torch.Tensor) -> None:
+        """What the edits agree on, read through the mesh under an offset [E], or one for each frame, [T,E]."""
+        body = self.body
+        before, after = (body.frames.vertices(each) for each in (torch.zeros_like(offset), offset))
+        self._lift(before, after)
+        given = None
+        if self.given is not None:
+            given = np.stack([read(one, at) for one, at in zip(self.given, self.points, strict=True)])
+        self.consensus = agree(self.lifted, self.registered.trust, drift=learning.drift, given=given)
+        normals = [np.stack([posed_normals(body.skin, one) for one in posed]) for posed in (before, after)]
+        moved = np.linalg.norm(body.skin.on_mesh(after) - body.skin.on_mesh(before), axis=-1).mean(0)
+        light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
+        self.skin = Skin(self.consensus, 1e3 * moved, relit(self.consensus.base, light, *normals))
+
+    def _lift(self, before: np.ndarray, after: np.ndarray) -> None:
+        body, edits, strengths = self.body, self.edits, self.registered.strengths
+        height, width = edits.masks.shape[1:]
+        captured, edited, places, shares, points = [], [], [], [], []
+        for p, (view, row) in enumerate(self.pairs):
+            played = before[row] + np.float32(strengths[p]) * (after[row] - before[row])
+            own, acted = (look(body.skin, posed, body.cameras[view]) for posed in (before[row], played))
+            captured.append(read(edits.captured[p], own.pixels))
+            edited.append(read(edits.edited[p], acted.pixels))
+            places.append(own.pixels / np.float32([width, height]) - 0.5)
+            shares.append(own.share * acted.share * (read(edits.masks[p], own.pixels) > 0.02))
+            points.append(acted.pixels)
+        self.lifted, self.points = lift_all(captured, edited, places, shares, strengths), np.stack(points)

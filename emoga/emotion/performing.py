@@ -1,0 +1,71 @@
+"""The avatar in the frames that were edited, with and without an emotion, put together as playback does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from emoga.avatar import Avatar
+from emoga.avatar.posing import MOTION, Puppet, make_puppet
+from emoga.emotion.surface import Surface
+from emoga.head import HeadParams
+from emoga.motion.expressing import Performance, express, own_performance
+
+STEP = 0.05  # of jawOpen, to see how it moves the mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """T frames of an avatar that take part: its puppet, what it performs in them and its parameters there."""
+
+    puppet: Puppet
+    performance: Performance
+    params: HeadParams
+
+    @staticmethod
+    def of(avatar: Avatar, params: HeadParams, frames: list[int], fps: float) -> Frames:
+        """Some frames of a motion, which is listened to as a whole."""
+        puppet = make_puppet(avatar)
+        whole = own_performance(puppet.identity, avatar.neutral, params, fps)
+        return Frames(puppet, whole.select(frames), params.select(frames))
+
+    def __len__(self) -> int:
+        return len(self.params.expr)
+
+    def acted(self, frame: int, offset: torch.Tensor, strength: float) -> HeadParams:
+        """Parameters of one frame under an offset [E] played at some strength; differentiable."""
+        part = self.performance.select([frame])
+        expr = part.expr + strength * (express(part, offset) - part.expr)
+        return replace(self.params.select([frame]), expr=expr)
+
+    @torch.no_grad()
+    def vertices(self, offset: torch.Tensor) -> np.ndarray:
+        """Posed meshes [T,V,3] float32 of all frames under an offset [E], or one for each, [T,E]."""
+        expr = express(self.performance, offset)
+        return self.puppet.identity.pose(expr, *self._motion()).numpy()
+
+    @torch.no_grad()
+    def moves(self, surface: Surface, offset: torch.Tensor) -> np.ndarray:
+        """How each of E units moves the points of a surface about an offset [E], metres at one, [T,E,N,3].
+
+        Lids that slide over eyeballs and lips that are kept shut are left out: solvers correct themselves.
+        """
+        identity, head = self.puppet.identity, self.puppet.head
+        basis = surface.on_mesh(identity.expr_basis.numpy()).astype(np.float32)
+        weights = surface.on_mesh(head.skin_weights.numpy())
+        expr = express(self.performance, offset)
+        turns = identity.bones(expr, *self._motion())[..., :3].numpy()
+        turns = np.einsum("nb,tbij->tnij", weights, turns).astype(np.float32)
+        moves = np.stack([np.einsum("nij,enj->eni", one, basis) for one in turns])
+        jaw = head.unit("jawOpen") if "jawOpen" in head.expr_names else None
+        if jaw is not None:
+            opened = expr.clone()
+            opened[:, jaw] += STEP
+            both = [identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
+            moves[:, jaw] = surface.on_mesh((both[1] - both[0]) / STEP)
+        return moves
+
+    def _motion(self) -> list[torch.Tensor]:
+        return [getattr(self.params, name) for name in MOTION[1:]]
