@@ -7,9 +7,9 @@
 
 Without a track it is the painted head of `painted.py`, filmed on the spot from four sides: cheap to draw, so that
 its PSNR says whether a change broke the fit, not how well fitting does. `seconds` is the whole `emoga.fit`, reading
-and scoring included, `iterations_per_s` its loop alone, `cpu_seconds` the time of all cores, `peak_rss_mb` that of a process that did nothing else;
-`psnr` is of held-out views. The peer, in the same run, is the best of three guesses without an avatar: the mean
-training frame, the nearest training frame, and the nearest one warped by the tracked mesh.
+and scoring included, `iterations_per_s` its loop alone, `cpu_seconds` the time of all cores, `peak_rss_mb` that of a
+process that did nothing else; `psnr` is of held-out views. The peer, in the same run, is the best of three guesses
+without an avatar: the mean training frame, the nearest training frame, and the nearest one warped by the tracked mesh.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ def test_pictures_go_out_and_edits_come_back(scene: Scene, tmp_path: Path) -> No
 def test_edits_that_do_not_match_are_refused(scene: Scene, tmp_path: Path) -> None:
     edits = maker_of(scene).make()
     write_edited(tmp_path / "whole", edits, pictures_of(scene).names)
-    assert (maker_of(scene, f"images:{tmp_path / 'whole'}").make()[1].edited == edits[1].edited).all()
+    again = maker_of(scene, f"images:{tmp_path / 'whole'}").make()[1]
+    assert (again.edited == edits[1].edited).all() and (again.masks == edits[1].masks).all()
 
     def refused(change, words: str) -> None:
         shutil.copytree(tmp_path / "whole", tmp_path / "bad")
@@ -170,3 +171,27 @@ def test_a_dropped_jaw_may_leave_the_captured_outline(scene: Scene) -> None:
     hard = EditedPictures.of(actor, track, CHOICE, "hard", None, False)
     edits = EditMaker(actor, track, hard, surprised, EditorChoice()).make()[0]
     assert (edits.masks == hard.masks).all()
+
+
+def test_a_diffusion_model_serves_all_emotions_within_the_masks(
+    scene: Scene, tmp_path: Path, monkeypatch
+) -> None:
+    pytest.importorskip("diffusers", reason="diffusers is not here: no diffusion editor was run")
+    pytest.importorskip("transformers", reason="transformers is not here: no diffusion editor was run")
+    from tiny_models import save_instruct_pix2pix
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    track, actor, emotions = scene
+    folder = save_instruct_pix2pix(tmp_path / "model")
+    chosen = EditorChoice(f"instruct-pix2pix:{folder}", options={"steps": 2, "size": 64, "device": "cpu"})
+    maker = EditMaker(actor, track, pictures_of(scene, invents=True), emotions, chosen)
+    assert maker.estimate().weights_bytes > 0
+    events: list[Event] = []
+    happy, angry = maker.make(None, events.append)
+    assert sum(isinstance(event, Stage) and event.name.startswith("loading") for event in events) == 1
+    hard = EditedPictures.of(actor, track, CHOICE, "hard", None, True)
+    assert (happy.masks >= hard.masks).all() and (happy.masks > hard.masks).any()
+    for edits in (happy, angry):
+        different = (edits.edited != edits.captured).any(-1)
+        assert different.any((1, 2)).all() and not different[edits.masks == 0].any()
+    assert (happy.edited != angry.edited).any(), "the prompts made no difference"

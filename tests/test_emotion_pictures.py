@@ -14,8 +14,9 @@ from mannequin import make_mannequin
 from emoga.avatar import Avatar
 from emoga.capture import HeldOut, Track
 from emoga.emotion.acting import Actor
-from emoga.emotion.choosing import angles, choose_pictures
-from emoga.emotion.masks import head_mask, parser_masks, picture_masks
+from emoga.emotion.choosing import Choice, angles, choose_pictures
+from emoga.emotion.making import EditedPictures
+from emoga.emotion.masks import head_mask, picture_masks
 from emoga.emotion.naming import NamedEmotion, name_emotions
 from emoga.emotion.shading import crease_depth, light_on
 from emoga.emotion.warping import FaceWarp
@@ -129,18 +130,21 @@ def test_a_hard_mask_lies_on_lips_and_eyes(scene: tuple[Avatar, Track, Actor]) -
 
 
 def test_a_parsers_masks_are_read_by_name(scene: tuple[Avatar, Track, Actor], tmp_path: Path) -> None:
-    _, track, _ = scene
-    names, pairs = [PictureName("cam0", 1), PictureName("cam2", 1)], [(0, 1), (2, 1)]
+    _, track, actor = scene
+    choice = Choice((0, 2), (1,))
     for camera in ("cam0", "cam2"):
         write_png(tmp_path / camera / "000001.png", np.full((96, 96), 255, np.uint8))
-    masks = parser_masks(tmp_path, names, pairs, track)
-    assert (masks[1] == head_mask(track, 2, 1)).all()
+
+    def read() -> np.ndarray:
+        return EditedPictures.of(actor, track, choice, "auto", tmp_path, True).masks
+
+    assert (read()[1] == head_mask(track, 2, 1)).all()
     write_png(tmp_path / "cam2" / "000001.png", np.zeros((48, 96), np.uint8))
     with pytest.raises(InputError, match=r"cam2.000001\.png: is 96x48, the picture is 96x96"):
-        parser_masks(tmp_path, names, pairs, track)
+        read()
     (tmp_path / "cam0" / "000001.png").unlink()
     with pytest.raises(InputError, match="cam0, frame 1"):
-        parser_masks(tmp_path, names, pairs, track)
+        read()
 
 
 def warped(scene: tuple[Avatar, Track, Actor], emotion: NamedEmotion, pair: tuple[int, int]) -> np.ndarray:

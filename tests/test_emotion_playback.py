@@ -104,14 +104,26 @@ def test_frames_before_an_emotion_begins_are_untouched(plain, learned, tmp_path)
     assert before[:untouched] == after[:untouched] and before[untouched:] != after[untouched:]
 
 
-def score_of(avatar, motion, emotion):
+FRAMES = (0, 3, 5, 9)
+LEAD = 12  # copies before and after: a frame's speech is told from 0.4 s around it
+
+
+def sweep(avatar, motion, name):
+    """Head parameters of FRAMES, each held still while the emotion rises from nothing to all, [4 x 21,...]."""
     head = avatar_head(avatar)
-    own = motion == "own"
-    source = {"own": own_motion, "none": lambda a: still_motion(a, head, 1), "another": None}[motion]
-    return write_score(
-        avatar, head, source(avatar) if source else motion_named(motion), parse_emotion(emotion),
-        calibrate=motion == "another", pose="absolute" if own else "still", pose_reference="mean",
+    source = motion_named(motion)
+    source = own_motion(avatar) if motion == "own" else source or still_motion(avatar, head, 1)
+    weights = ([0.0] * LEAD + STEPS.tolist() + [1.0] * LEAD) * len(FRAMES)
+    copies = source.params.select([FRAMES[k * len(FRAMES) // len(weights)] for k in range(len(weights))])
+    curve = parse_emotion(
+        ",".join(f"{name}@{k / source.fps:.2f}s:{weight:.2f}" for k, weight in enumerate(weights))
+    )
+    score = write_score(
+        avatar, head, replace(source, params=copies), curve, calibrate=motion == "another",
+        pose="absolute" if motion == "own" else "still", pose_reference="mean",
     )  # fmt: skip
+    swept = torch.arange(len(weights)).reshape(len(FRAMES), -1)[:, LEAD:-LEAD].reshape(-1)
+    return score.params.select(swept)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +131,16 @@ def score_of(avatar, motion, emotion):
 )
 def test_corners_and_brows_go_one_way_from_zero_to_one(learned, motion, name):
     head = avatar_head(learned)
-    identity = head.identify(learned.shape)
     points = head.landmarks["mediapipe478"].select(torch.tensor(CORNERS + BROWS))
-    places = []
-    for weight in STEPS.tolist():
-        params = score_of(learned, motion, f"{name}:{weight:.2f}").params
-        assert params.expr.min() >= -1e-6 and params.expr.max() <= 1 + 1e-6
-        places.append(points.points(identity.pose(params.expr[::3], jaw=params.jaw[::3])))
-    places = torch.stack(places)
-    way = torch.nn.functional.normalize(places[-1] - places[0], dim=-1)
-    along = ((places - places[0]) * way).sum(-1)
-    assert (along.cummax(0).values - along).max() < 1e-4, "back by more than 0.1 mm"
-    reached = (places[-1] - places[0]).norm(dim=-1)
-    assert (along.amax(0) - reached).max() < 1e-4, "beyond where it ends"
+    params = sweep(learned, motion, name)
+    assert params.expr.min() >= -1e-6 and params.expr.max() <= 1 + 1e-6
+    posed = head.identify(learned.shape).pose(params.expr, jaw=params.jaw)
+    for places in points.points(posed).reshape(len(FRAMES), len(STEPS), -1, 3):
+        way = torch.nn.functional.normalize(places[-1] - places[0], dim=-1)
+        along = ((places - places[0]) * way).sum(-1)
+        assert (along.cummax(0).values - along).max() < 1e-4, "back by more than 0.1 mm"
+        reached = (places[-1] - places[0]).norm(dim=-1)
+        assert (along.amax(0) - reached).max() < 1e-4, "beyond where it ends"
 
 
 @pytest.mark.parametrize("pair", [("happy", "surprised"), ("weird", "torn"), ("happy", "torn")])

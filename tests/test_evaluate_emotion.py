@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from emoga.images import read_image_uint8, write_png
 from emoga.motion import Motion
 from emoga.motion.motion import motion_of_track
 from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Stage, Step
 from emoga_cli.main import main
 
 VIEWS, FRAMES = 3, 4
@@ -281,6 +283,34 @@ def test_pictures_beyond_what_is_kept_are_drawn_again(stage, monkeypatch):
     np.testing.assert_array_equal(play.picture((0, 0)), first)
 
 
+def test_a_baseline_moves_the_face_and_not_the_head(stage):
+    motion = stage_motion(stage)
+    other = replace(
+        motion.params, translation=motion.params.translation + 0.3, rotation=motion.params.rotation * 3
+    )
+    play = stage.player.play_motion(replace(motion, params=other))
+    np.testing.assert_array_equal(play.vertices(1), stage.player.play_motion(motion).vertices(1))
+    scalp = stage.player.head.regions["scalp"].numpy()
+    moved = np.linalg.norm(play.vertices(0) - stage.plays["neutral"].vertices(0), axis=-1)
+    assert moved[scalp].max() < 1e-3 < 5e-3 < moved.max()
+
+
+def test_every_step_is_reported(stage):
+    events = []
+    evaluate_emotion(
+        stage.avatar,
+        stage.track,
+        ["happy", "sad"],
+        views=[0],
+        frames=[0, 1],
+        retrack=False,
+        report=events.append,
+    )
+    stages = [event for event in events if isinstance(event, Stage)]
+    assert [stage.name for stage in stages] == ["evaluate happy", "evaluate sad"]
+    assert sum(isinstance(event, Step) for event in events) == sum(stage.total for stage in stages)
+
+
 def test_what_does_not_fit_is_refused(stage, tmp_path):
     def evaluate(**arguments):
         return evaluate_emotion(stage.avatar, stage.track, ["happy"], retrack=False, **arguments)
@@ -317,6 +347,24 @@ def test_what_does_not_fit_is_refused(stage, tmp_path):
             ["happy"],
             truth={"happy": stage.folder / "acted"},
         )
+
+
+def test_a_damaged_truth_is_refused(stage, tmp_path):
+    shutil.copytree(stage.folder / "acted", tmp_path / "acted")
+    index = tmp_path / "acted" / "capture.json"
+    good = json.loads(index.read_text())
+
+    def refused(words):
+        with pytest.raises(InputError, match=words):
+            evaluate_emotion(stage.avatar, stage.track, ["happy"], truth={"happy": tmp_path / "acted"})
+
+    for frames in (7, [1, 2], [1, 2, -3], "123"):
+        index.write_text(json.dumps({**good, "info": {"only_frames": frames}}))
+        refused("only_frames")
+    index.write_text(json.dumps(good))
+    with new_hdf5(tmp_path / "acted" / "truth_vertices.h5", "truth_vertices") as file:
+        write_array(file, "vertices", np.zeros((3, 10, 3), np.float32))
+    refused("3 frames and 10 vertices")
 
 
 def run(stage, tmp_path, monkeypatch, *words: str) -> int:

@@ -161,6 +161,18 @@ def test_moods(stock: Path, tmp_path: Path) -> None:
 
 
 @needs_bash
+def test_measure_emotions(stock: Path, tmp_path: Path) -> None:
+    words = recipe(
+        "measure_emotions.sh", stock / "avatar.ply", stock / "film.h5", tmp_path, "happy", "sad",
+        EVAL_OPTIONS="--frames 0,3",
+    )  # fmt: skip
+    assert "Table 5.3" in words
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["emotions"]) == {"happy", "sad"}
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("emotions.png", "moved.png"))
+
+
+@needs_bash
 def test_drive_each_other(stock: Path, tmp_path: Path) -> None:
     one, track = stock / "avatar.ply", stock / "film.h5"
     recipe("drive_each_other.sh", one, track, one, track, tmp_path, VIEW_OPTIONS="--size 48 --end 3")

@@ -23,7 +23,7 @@ from emoga.motion import Motion
 from emoga.progress import Event, Note, Stage
 from emoga_cli.main import main
 
-QUICK = Learning(iterations=8)
+QUICK = Learning(iterations=8, texture=False)
 SKEPTICAL = "skeptical: one brow raised, lips pressed"
 
 
@@ -45,7 +45,7 @@ def learnt(stock: Path, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("learnt")
     result = emoga.optimize_emotion(
         stock / "avatar.ply", stock / "film.h5", ["happy", SKEPTICAL], folder / "out.ply",
-        frames=[1, 3], learning=QUICK, sheet=folder / "sheet.png", keep_edits=folder / "edits",
+        views=[0], frames=[1, 3], learning=QUICK, sheet=folder / "sheet.png", keep_edits=folder / "edits",
     )  # fmt: skip
     return folder, *result
 
@@ -63,10 +63,10 @@ def test_the_avatar_gets_the_emotions_and_keeps_itself(stock: Path, learnt) -> N
 
 def test_the_report_says_what_was_done_and_compares_with_the_preset(learnt) -> None:
     report = learnt[2].as_json()
-    assert json.loads(json.dumps(report)) == report
-    assert (report["editor"], report["frames"], report["views"]) == ("warp", [1, 3], [0, 1])
+    assert json.loads(json.dumps(report, allow_nan=False))["editor"] == "warp"
+    assert (report["editor"], report["frames"], report["views"]) == ("warp", [1, 3], [0])
     happy, skeptical = report["emotions"]
-    assert happy["asked"]["mouthSmileLeft"] == 0.75 and happy["pictures"] == 4 and happy["change"] > 0.5
+    assert happy["asked"]["mouthSmileLeft"] == 0.75 and happy["pictures"] == 2 and happy["change"] > 0.5
     assert happy["compared"]["preset"] == "preset" and skeptical["compared"]["preset"] == "words"
     for emotion in (happy, skeptical):
         compared = emotion["compared"]
@@ -83,30 +83,37 @@ def test_kept_edits_teach_the_same(stock: Path, learnt, tmp_path: Path) -> None:
     folder, avatar, _ = learnt
     other, _ = emoga.optimize_emotion(
         stock / "avatar.ply", stock / "film.h5", ["happy", SKEPTICAL], tmp_path / "out.h5",
-        frames="1,3", learning=QUICK, editor=f"images:{folder / 'edits'}", mask="none",
+        views="0", frames="1,3", learning=QUICK, editor=f"images:{folder / 'edits'}",
     )  # fmt: skip
     for name, emotion in avatar.emotions.items():
         assert torch.equal(emotion.offset, other.emotions[name].offset)
 
 
-def test_it_resumes_with_the_edits_it_made(stock: Path, learnt, tmp_path: Path) -> None:
-    arguments = (stock / "avatar.ply", stock / "film.h5", ["happy", SKEPTICAL], tmp_path / "out.ply")
-    options = {"frames": [1, 3], "learning": QUICK}
+def test_it_resumes_with_the_edits_it_made(stock: Path, tmp_path: Path) -> None:
+    def stages(ends_at: str, count: int, **options: object) -> list[Event]:
+        """Events of a run that is interrupted at a stage when it comes for the `count`-th time."""
+        events: list[Event] = []
 
-    def interrupt(event: Event) -> None:
-        if isinstance(event, Stage) and event.name == "compare":
-            raise KeyboardInterrupt
+        def report(event: Event) -> None:
+            events.append(event)
+            names = [one.name for one in events if isinstance(one, Stage)]
+            if names.count(ends_at) == count:
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        emoga.optimize_emotion(*arguments, **options, report=interrupt)
-    assert len(list(tmp_path.glob("*.edits.h5"))) == 2 and not (tmp_path / "out.ply").exists()
-    events: list[Event] = []
-    avatar, _ = emoga.optimize_emotion(*arguments, **options, resume=True, report=events.append)
-    notes = [event.text for event in events if isinstance(event, Note)]
-    assert sum("used again" in note for note in notes) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["out.ply"]
-    for name, emotion in learnt[1].emotions.items():
-        assert torch.equal(emotion.offset, avatar.emotions[name].offset)
+        with pytest.raises(KeyboardInterrupt):
+            emoga.optimize_emotion(
+                stock / "avatar.ply", stock / "film.h5", ["happy", SKEPTICAL], tmp_path / "out.ply",
+                frames=[1, 3], report=report, **options,
+            )  # fmt: skip
+        assert not (tmp_path / "out.ply").exists()
+        return events
+
+    stages("warping pictures", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ply.happy.edits.h5"]
+    events = stages("learn emotions", 1, resume=True)
+    assert sum(isinstance(event, Stage) and event.name == "warping pictures" for event in events) == 1
+    assert any(isinstance(event, Note) and "happy: edits of the earlier run" in event.text for event in events)
+    assert len(list(tmp_path.glob("*.edits.h5"))) == 2
 
 
 def test_pictures_for_another_editor(stock: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +124,9 @@ def test_pictures_for_another_editor(stock: Path, tmp_path: Path, capsys: pytest
     for name in ("happy", "sad"):
         pictures = sorted((tmp_path / "out" / name / "images").rglob("*.png"))
         assert len(pictures) == 4
+        # Who knows what the tool invents: the masks are those for a face, not for the whole head.
+        mask = read_image_uint8(tmp_path / "out" / name / "masks" / "cam0" / "000001.png", "L")
+        assert 0 < (mask > 0).mean() < 0.1
         for path in pictures:
             to = tmp_path / "edited" / name / path.relative_to(tmp_path / "out" / name / "images")
             write_png(to, np.minimum(read_image_uint8(path).astype(int) + 9, 255).astype(np.uint8))

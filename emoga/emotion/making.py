@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from emoga.emotion.acting import Actor
 from emoga.emotion.choosing import Choice
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.kept import KeptEdits
-from emoga.emotion.masks import MaskKind, parser_masks, picture_masks
+from emoga.emotion.masks import MaskKind, head_mask, picture_masks, read_masks
 from emoga.emotion.naming import NamedEmotion
 from emoga.emotion.shading import light_on
 from emoga.emotion.warping import FaceWarp
@@ -51,20 +51,26 @@ class EditorChoice:
         """Whether it may change what the emotion has nothing to do with."""
         return self.text != "warp"
 
+    def on(self, device: str) -> EditorChoice:
+        """The same on a device, if it computes with a model."""
+        if not self.invents or self.text.startswith(FOLDER):
+            return self
+        return replace(self, options={"device": device, **self.options})
+
 
 @dataclass(frozen=True, eq=False)
 class EditedPictures:
     """The P pictures that every emotion's editor is given.
 
     pairs: (view, frame) in the track; names: their camera and frame of the media; captured uint8 [P,H,W,3];
-    masks uint8 [P,H,W]; whole: whether those are the whole head's.
+    masks uint8 [P,H,W], of a kind.
     """
 
     pairs: list[tuple[int, int]]
     names: tuple[PictureName, ...]
     captured: np.ndarray
     masks: np.ndarray
-    whole: bool
+    kind: MaskKind | Literal["parser"]
 
     @classmethod
     def of(
@@ -73,23 +79,26 @@ class EditedPictures:
         track: Track,
         choice: Choice,
         kind: MaskKind,
-        folder: str | Path | None,
+        parser: str | Path | None,
         invents: bool,
     ) -> EditedPictures:
-        """Read the chosen pictures and mark where they may be edited; a folder holds a face parser's masks."""
+        """Read the chosen pictures and mark where they may be edited, by a face parser's folder where one is named.
+
+        invents: of an editor other than warp. Raises InputError for masks that do not fit or leave nothing to edit.
+        """
         pairs = choice.pairs
         names = tuple(
             PictureName(track.cameras[view].name, int(track.frames[frame])) for view, frame in pairs
         )
-        if folder is None:
+        captured = np.stack([track.picture(view, frame) for view, frame in pairs])
+        if parser is None:
             masks = picture_masks(actor, track, pairs, kind, invents)
         else:
-            masks = parser_masks(folder, names, pairs, track)
+            within = np.stack([head_mask(track, view, frame) for view, frame in pairs])
+            masks = np.minimum(read_masks(parser, names, *captured.shape[1:3]), within)
         if not masks.any():
             raise InputError("the masks leave nothing to edit; choose another --mask, or other frames")
-        captured = np.stack([track.picture(view, frame) for view, frame in pairs])
-        whole = folder is None and (kind == "none" or (kind == "auto" and not invents))
-        return cls(pairs, names, captured, masks, whole)
+        return cls(pairs, names, captured, masks, "parser" if parser else kind)
 
     def request(self, emotion: NamedEmotion, chosen: EditorChoice) -> EditRequest:
         """What an editor is asked to do for one emotion."""
@@ -149,12 +158,20 @@ class EditMaker:
         return edits
 
     def _pictures_of(self, emotion: NamedEmotion, pictures: EditedPictures) -> EditedPictures:
-        """The pictures with masks for this emotion: a warp of the whole head may also use where the face goes."""
-        if not (self._warps and pictures.whole):
-            return pictures
-        warp = self._warps[emotion.name]
-        reached = [warp.reach(name, self.chosen.strength) for name in pictures.names]
-        return replace(pictures, masks=np.where(np.stack(reached), np.uint8(255), pictures.masks))
+        """The pictures with masks for this emotion.
+
+        A warp of the whole head may also use where the face goes; edits made elsewhere may bring their masks.
+        """
+        if self._warps and pictures.kind in ("auto", "none"):
+            warp = self._warps[emotion.name]
+            reached = [warp.reach(name, self.chosen.strength) for name in pictures.names]
+            return replace(pictures, masks=np.where(np.stack(reached), np.uint8(255), pictures.masks))
+        if self.chosen.text.startswith(FOLDER) and pictures.kind == "auto":
+            folder = self._folder(emotion) / "masks"
+            if folder.is_dir():
+                masks = read_masks(folder, pictures.names, *pictures.captured.shape[1:3])
+                return replace(pictures, masks=masks)
+        return pictures
 
     def _request(self, emotion: NamedEmotion) -> EditRequest:
         return self.pictures[emotion.name].request(emotion, self.chosen)
@@ -214,11 +231,11 @@ def write_requests(
 def write_edited(
     folder: str | Path, edits: Sequence[EmotionEdits], names: Sequence[PictureName], overwrite: bool = False
 ) -> None:
-    """Write DIR/<emotion>/<camera>/<frame>.png, the layout that `images:DIR` reads."""
+    """Write DIR/<emotion>/<camera>/<frame>.png and their masks in DIR/<emotion>/masks, as `images:DIR` reads them."""
     folder = check_output_folder(folder, overwrite)
     for edit in edits:
         with atomic_folder(folder / edit.name, overwrite) as temporary:
-            for name, picture in zip(names, edit.edited, strict=True):
-                path = temporary / relative_path(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_png(path, picture)
+            for name, picture, mask in zip(names, edit.edited, edit.masks, strict=True):
+                for path, image in ((relative_path(name), picture), ("masks" / relative_path(name), mask)):
+                    (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+                    write_png(temporary / path, image)

@@ -24,7 +24,7 @@ from emoga.errors import InputError
 from emoga.guidance import PictureName
 from emoga.guidance.exchange import relative_path
 from emoga.head import Head
-from emoga.images import read_image_uint8
+from emoga.images import picture_size, read_image_uint8
 from emoga.optimize.regions import MOUTH, region_mask, visible_faces
 
 MaskKind = Literal["auto", "hard", "soft", "none"]
@@ -59,25 +59,20 @@ def picture_masks(
     return np.stack(masks)
 
 
-def parser_masks(
-    folder: str | Path, names: Sequence[PictureName], pairs: Sequence[tuple[int, int]], track: Track
-) -> np.ndarray:
-    """uint8 [P,H,W] of a face parser's masks DIR/<camera>/<frame:06d>.png, white where the editor may change things.
+def read_masks(folder: str | Path, names: Sequence[PictureName], height: int, width: int) -> np.ndarray:
+    """uint8 [P,H,W] of masks DIR/<camera>/<frame:06d>.png, white where an editor may change, or changed, things.
 
     Raises InputError naming the first that is missing or of another size.
     """
-    folder = Path(folder)
     masks = []
-    for name, (view, frame) in zip(names, pairs, strict=True):
-        path = folder / relative_path(name)
+    for name in names:
+        path = Path(folder) / relative_path(name)
         if not path.is_file():
             raise InputError(f"{path}: no such mask, for camera {name.camera}, frame {name.frame}")
-        mask, allowed = read_image_uint8(path, "L"), head_mask(track, view, frame)
-        if mask.shape != allowed.shape:
-            raise InputError(
-                f"{path}: is {mask.shape[1]}x{mask.shape[0]}, the picture is {allowed.shape[1]}x{allowed.shape[0]}"
-            )
-        masks.append(np.minimum(mask, allowed))
+        found = picture_size(path)
+        if found != (width, height):
+            raise InputError(f"{path}: is {found[0]}x{found[1]}, the picture is {width}x{height}")
+        masks.append(read_image_uint8(path, "L"))
     return np.stack(masks)
 
 

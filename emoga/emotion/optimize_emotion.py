@@ -98,6 +98,7 @@ def optimize_emotion(
     keep_edits: str | Path | None = None,
     sheet: str | Path | None = None,
     learning: Learning | None = None,
+    device: str = "auto",
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -112,8 +113,8 @@ def optimize_emotion(
     the track held out; such pictures are never edited. views, frames: indices or "0,2,5-7", default a spread of
     them. mask: see `emoga.emotion.masks`; parser: a folder with a face parser's masks.
     write_edits: only write what tools outside need to make the edits, and end; keep_edits: a folder that
-    the edits made here are written to; sheet: a contact sheet (PNG). resume: edits and learning of an interrupted
-    run are used again.
+    the edits made here are written to; sheet: a contact sheet (PNG). device: where an editor that
+    is a model computes. resume: edits and learning of an interrupted run are used again.
 
     Returns the avatar with its new emotions and a report. Raises InputError for bad input, MissingComponent for
     an editor's weights or packages that are not here.
@@ -126,8 +127,9 @@ def optimize_emotion(
     avatar, track, actor, named, choice = ready.avatar, ready.track, ready.actor, ready.emotions, ready.choice
     for emotion in named:
         _tell(emotion, editor, report)
-    chosen = EditorChoice(editor, strength, edit_seed, editor_options or {})
-    pictures = EditedPictures.of(actor, track, choice, mask, parser, chosen.invents)
+    chosen = EditorChoice(editor, strength, edit_seed, editor_options or {}).on(device)
+    invents = chosen.invents or write_edits is not None
+    pictures = EditedPictures.of(actor, track, choice, mask, parser, invents)
     found = EmotionReport(
         editor, strength, edit_seed, "parser" if parser else mask, list(choice.views), list(choice.frames)
     )
@@ -150,7 +152,7 @@ def optimize_emotion(
         avatar, track, edits, learning or Learning(), seed=seed, checkpoint=checkpoint, resume=resume,
         report=report,
     )  # fmt: skip
-    found.learning = {**learnt.as_json(), "seconds": round(time.monotonic() - began, 2)}
+    found.learning = {**learnt.to_dict(), "seconds": round(time.monotonic() - began, 2)}
     result = replace(result, provenance={**result.provenance, **_provenance(named, found, seed)})
     report(Stage("compare", len(named)))
     found.emotions = [

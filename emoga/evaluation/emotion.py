@@ -16,7 +16,7 @@ from emoga.evaluation.emotion_figures import (
     skin_vertices,
 )
 from emoga.evaluation.emotion_material import Material, gather
-from emoga.evaluation.emotion_measure import measure
+from emoga.evaluation.emotion_measure import Choices, measure
 from emoga.evaluation.emotion_networks import NetworkFiles, Networks, load_networks
 from emoga.evaluation.emotion_play import Player
 from emoga.evaluation.emotion_report import EmotionEvaluation
@@ -31,7 +31,7 @@ from emoga.motion.driving import check_same_head
 from emoga.motion.motion import motion_of_track
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.scoring import evenly
-from emoga.progress import Reporter, Stage, Step, silent
+from emoga.progress import Reporter, silent
 from emoga.render.gsplat_kernels import resolve_device
 
 ROWS = 3  # of the sheet, per emotion
@@ -106,11 +106,10 @@ def evaluate_emotion(
             )
             for emotion in _named(emotions, (truth, edits, baseline))
         ]
+        choices = Choices(loaded, retrack, landmark_model, seed)
         found = EmotionEvaluation(name, {}, loaded.labels, _absent(loaded))
-        report(Stage("evaluate emotions", len(materials)))
-        for done, material in enumerate(materials, start=1):
-            found.emotions[material.name] = measure(player, material, loaded, retrack, landmark_model, seed)
-            report(Step(done))
+        for material in materials:
+            found.emotions[material.name] = measure(player, material, choices, report)
         if output is not None:
             write_json(output, found.to_dict(), overwrite)
         if csv is not None:
@@ -171,15 +170,13 @@ def _sheet_rows(player: Player, materials: list[Material], found: EmotionEvaluat
 
 
 def _heat(player: Player, materials: list[Material], found: EmotionEvaluation) -> np.ndarray:
-    """Deformation of every emotion at rest of the head, and of its truth where there is one."""
-    skin, rows = skin_vertices(player.head), []
+    """Deformation of every emotion on the resting face, and of its truth where there is one."""
+    skin, mesh, rows = skin_vertices(player.head), player.resting_mesh(), []
     for material in materials:
-        frame = material.cells[0][1]
-        mesh = material.neutral.vertices(frame)
         rows.append((material.name, mesh, found.emotions[material.name].deformation))
         truth = material.truth
         known = sorted(set(truth.vertices) & set(truth.neutral)) if truth else []
         if truth and known:
             moved = np.stack([truth.vertices[t] - truth.neutral[t] for t in known])
             rows.append((f"{material.name}, truth", mesh, deformation(moved, skin)))
-    return heat_sheet(rows, player.head.faces.cpu().numpy())
+    return heat_sheet(rows, player.head.faces.numpy())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from emoga.evaluation.emotion_figures import (
-    Agreement,
     change_beside,
     compare_with_truth,
     cross_view,
@@ -25,51 +25,51 @@ from emoga.evaluation.heat_map import deformation
 from emoga.evaluation.retracking import units_found
 from emoga.optimize.metrics import average
 from emoga.optimize.scoring import split_pictures
+from emoga.progress import Reporter, Stage, Step, silent
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to measure: the networks, whether (and with which detector) to solve for units again, KID's seed."""
+
+    networks: Networks
+    retrack: bool = True
+    landmark_model: str | Path | None = None
+    seed: int = 0
 
 
 def measure(
-    player: Player,
-    material: Material,
-    networks: Networks,
-    retrack: bool,
-    landmark_model: str | Path | None,
-    seed: int,
+    player: Player, material: Material, choices: Choices, report: Reporter = silent
 ) -> EmotionFigures:
     """All figures of one emotion; those that cannot be had leave their reason."""
-    head, track, faces = player.head, player.track, player.head.faces.cpu().numpy()
-    play, neutral, truth, edits = material.play, material.neutral, material.truth, material.edits
-    found, skin = EmotionFigures(material.name), skin_vertices(head)
-    frames = sorted({frame for _, frame in material.cells})
-    moved = np.stack([play.vertices(t) - neutral.vertices(t) for t in frames])
-    found.deformation = deformation(moved, skin)
-    if truth is not None:
-        _likeness(player, material, found)
-        found.displacement = displacement_of(head, play, neutral, truth)
-        if material.geometry is not None:
-            found.geometry_displacement = displacement_of(head, material.geometry, neutral, truth)
-    if truth is not None and edits is not None:
-        found.flicker = flicker_of(play, truth, edits, found.displacement, track.cameras, faces)
-    found.temporal = temporal_change(play, neutral, material.cells, track, faces)
-    found.agreement = _agreement(player, material, faces)
-    found.outside = change_beside(head, play, neutral, material.cells, track, edits, truth)
-    if retrack:
-        found.units = units_found(head, play, neutral, material.cells, track, truth, skin, landmark_model)
-    methods = {"avatar": play.picture}
-    if material.geometry is not None:
-        methods["geometry"] = material.geometry.picture
-    if edits is not None:
-        methods["edits"] = edits.picture
-    found.networks = network_figures(
-        networks, material.name, head, track, play, neutral, methods, material.frontal, material.edited, seed
-    )
-    found.not_computed = _reasons(material, found, retrack)
+    found = EmotionFigures(material.name)
+    parts = (_displacement, _likeness, _over_time, _over_views, _outside, _units, _networks)
+    report(Stage(f"evaluate {material.name}", len(parts)))
+    for done, part in enumerate(parts, start=1):
+        part(player, material, found, choices)
+        report(Step(done))
+    found.not_computed = _reasons(material, found, choices.retrack)
     return found
 
 
-def _likeness(player: Player, material: Material, found: EmotionFigures) -> None:
+def _displacement(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
+    """How far the face moves, and how much of the truth's way."""
+    head, play, neutral, truth = player.head, material.play, material.neutral, material.truth
+    frames = sorted({frame for _, frame in material.cells})
+    moved = np.stack([play.vertices(t) - neutral.vertices(t) for t in frames])
+    found.deformation = deformation(moved, skin_vertices(head))
+    if truth is None:
+        return
+    found.displacement = displacement_of(head, play, neutral, truth)
+    if material.geometry is not None:
+        found.geometry_displacement = displacement_of(head, material.geometry, neutral, truth)
+
+
+def _likeness(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
     """Likeness to the truth by split and method, and of every picture of the avatar."""
     truth, track = material.truth, player.track
-    assert truth is not None
+    if truth is None:
+        return
 
     def regions(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
         return mouth_and_eyes(player.head, material.play, cell, track.cameras[cell[0]])
@@ -95,9 +95,43 @@ def _likeness(player: Player, material: Material, found: EmotionFigures) -> None
                 found.pictures += scores
 
 
-def _agreement(player: Player, material: Material, faces: np.ndarray) -> dict[str, Agreement]:
+def _over_time(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
+    track, faces = player.track, player.head.faces.numpy()
+    play, truth, edits = material.play, material.truth, material.edits
+    if truth is not None and edits is not None:
+        found.flicker = flicker_of(play, truth, edits, found.displacement, track.cameras, faces)
+    found.temporal = temporal_change(play, material.neutral, material.cells, track, faces)
+
+
+def _outside(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
+    found.outside = change_beside(
+        player.head, material.play, material.neutral, material.cells, player.track, material.edits, material.truth
+    )  # fmt: skip
+
+
+def _units(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
+    if choices.retrack:
+        found.units = units_found(
+            player.head, material.play, material.neutral, material.cells, player.track, material.truth,
+            skin_vertices(player.head), choices.landmark_model,
+        )  # fmt: skip
+
+
+def _networks(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
+    methods = {"avatar": material.play.picture}
+    if material.geometry is not None:
+        methods["geometry"] = material.geometry.picture
+    if material.edits is not None:
+        methods["edits"] = material.edits.picture
+    found.networks = network_figures(
+        choices.networks, material.name, player.head, player.track, material.play, material.neutral, methods,
+        material.frontal, material.edited, choices.seed,
+    )  # fmt: skip
+
+
+def _over_views(player: Player, material: Material, found: EmotionFigures, choices: Choices) -> None:
     """Agreement of views: of the avatar and its neutral playback, of edits and truth with the avatar beside them."""
-    play, neutral, track = material.play, material.neutral, player.track
+    play, neutral, track, faces = material.play, material.neutral, player.track, player.head.faces.numpy()
 
     def captured(cell: Cell) -> np.ndarray:
         return track.picture(*cell)
@@ -124,8 +158,8 @@ def _agreement(player: Player, material: Material, faces: np.ndarray) -> dict[st
 
         asked["truth"] = (truth.picture, true_mesh, captured, mesh(neutral), cells)
         asked["avatar where true"] = (play.picture, mesh(play), *rendered, cells)
-    found = {name: cross_view(*parts, track, faces) for name, parts in asked.items()}
-    return {name: entry for name, entry in found.items() if entry is not None}
+    agreed = {name: cross_view(*parts, track, faces) for name, parts in asked.items()}
+    found.agreement = {name: entry for name, entry in agreed.items() if entry is not None}
 
 
 def _reasons(material: Material, found: EmotionFigures, retrack: bool) -> dict[str, str]:
@@ -151,7 +185,9 @@ def _reasons(material: Material, found: EmotionFigures, retrack: bool) -> dict[s
         reasons["temporal change"] = "no view has two frames"
     if "avatar" not in found.agreement:
         reasons["agreement"] = "needs two views of a frame"
-    if found.outside is not None and not found.outside.valid:
+    if found.outside is not None and not found.outside.pixels:
+        reasons["change outside"] = "the masks leave nothing outside"
+    elif found.outside is not None and not found.outside.valid:
         reasons["change outside"] = (
             "not judged: without truth nobody knows how much should change inside"
             if truth is None

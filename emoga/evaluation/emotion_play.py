@@ -9,6 +9,7 @@ import torch
 
 from emoga.avatar.emotions import parse_emotion
 from emoga.avatar.posing import MOTION
+from emoga.avatar.rig import avatar_head
 from emoga.avatar.score import Score, write_score
 from emoga.capture import Track
 from emoga.errors import InputError
@@ -30,7 +31,8 @@ class Player:
 
     def __init__(self, renderer: AvatarRenderer, track: Track) -> None:
         self.renderer, self.track = renderer, track
-        self.avatar, self.head = renderer.puppet.avatar, renderer.puppet.head
+        self.avatar = renderer.puppet.avatar
+        self.head = avatar_head(self.avatar)  # on the CPU, whatever draws
         self.colors = backdrops(track)[0]
         motion = motion_of_track(track)
         self.motion = Motion(
@@ -63,6 +65,11 @@ class Player:
         )
         mixed = Motion(own.head_name, own.head_version, own.head_checksum, params, own.fps)
         return Play(self, self._score(mixed, None))
+
+    def resting_mesh(self) -> np.ndarray:
+        """Vertices [V,3] metres of the person at rest, upright and facing +z."""
+        with torch.no_grad():
+            return self.renderer.puppet.identity.pose(self.avatar.neutral[None])[0].double().cpu().numpy()
 
     def frontal_view(self, views: Sequence[int] | None = None) -> int:
         """The view that looks at the face most from the front, over all frames."""

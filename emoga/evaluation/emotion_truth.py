@@ -14,6 +14,7 @@ from emoga.capture import Capture, Track, load_track, open_capture
 from emoga.errors import InputError
 from emoga.hdf5 import open_hdf5, read_array
 from emoga.head import load_head
+from emoga.head.storage import read_params
 from emoga.images import to_uint8
 from emoga.optimize.metrics import binary_mask
 from emoga.optimize.scoring import head_mask
@@ -66,9 +67,10 @@ def read_truth(
     same speech without the emotion, default the one the track was made from. Raises InputError when nothing fits.
     """
     truth, base = Truth(), _capture_of(track, neutral)
+    count = load_head(track.head_name).template.shape[0]
     numbers = {int(_numbers(base)[at]) if base else int(at): t for t, at in enumerate(track.frames)}
     if base is not None:
-        _add_face(base, numbers, truth.neutral, truth.neutral_units)
+        _add_face(base, numbers, count, truth.neutral, truth.neutral_units)
     for source in sources:
         record = _open(source)
         name = source if isinstance(source, str | Path) else "truth"
@@ -82,7 +84,7 @@ def read_truth(
         for at, frame in matched.items():
             for theirs, view in views.items():
                 truth._cells[view, frame] = (record, theirs, at)
-        _add_face(record, numbers, truth.vertices, truth.units)
+        _add_face(record, numbers, count, truth.vertices, truth.units)
         if isinstance(record, Track) and base is None:
             vertices = _tracked_vertices(track)
             truth.neutral.update((t, vertices[t]) for t in matched.values())
@@ -118,8 +120,11 @@ def _numbers(record: Capture | Track) -> np.ndarray:
     chosen = record.info.get("only_frames")
     if chosen is None:
         return np.arange(record.frame_count)
-    if len(chosen) != record.frame_count or not all(isinstance(n, int) and n >= 0 for n in chosen):
-        raise InputError(f"{record.path}: names {len(chosen)} frames, holds {record.frame_count}")
+    listed = isinstance(chosen, list) and all(isinstance(n, int) and 0 <= n < 2**31 for n in chosen)
+    if not listed or len(chosen) != record.frame_count:
+        raise InputError(
+            f"{record.path}: its only_frames do not name the {record.frame_count} frames it holds"
+        )
     return np.array(chosen)
 
 
@@ -141,6 +146,7 @@ def _match_cameras(name: object, theirs: Sequence[Camera], ours: Sequence[Camera
 def _add_face(
     record: Capture | Track,
     numbers: dict[int, int],
+    vertex_count: int,
     vertices: dict[int, np.ndarray],
     units: dict[int, np.ndarray],
 ) -> None:
@@ -153,7 +159,13 @@ def _add_face(
             return
         with open_hdf5(record.path / VERTICES, "truth_vertices") as file:
             meshes = read_array(file, "vertices", (len(frames), None, 3)).astype(np.float64)
-        expr = load_track(record.truth_track).params.expr.numpy()
+        with open_hdf5(record.truth_track, "track") as file:
+            expr = read_params(file, "params").expr.numpy()
+    if len(expr) != len(frames) or meshes.shape[1] != vertex_count:
+        raise InputError(
+            f"{getattr(record, 'path', 'truth')}: its true face has {len(expr)} frames and {meshes.shape[1]} vertices, "
+            f"needed are {len(frames)} and {vertex_count}"
+        )
     for at, number in enumerate(frames):
         if int(number) in numbers:
             vertices[numbers[int(number)]], units[numbers[int(number)]] = meshes[at], expr[at]

@@ -194,8 +194,6 @@ def register(app: typer.Typer) -> None:
             "image_guidance": image_guidance, "offload": offload,
         }  # fmt: skip
         options = {name: value for name, value in options.items() if value is not None}
-        if editor != "warp" and not editor.startswith("images:"):
-            options["device"] = session.torch_device()
         _, found = emoga.optimize_emotion(
             avatar,
             track,
@@ -218,6 +216,7 @@ def register(app: typer.Typer) -> None:
             keep_edits=keep_edits,
             sheet=sheet,
             learning=Learning(**learning),
+            device=session.device,
             seed=session.seed,
             resume=resume,
             overwrite=overwrite,
