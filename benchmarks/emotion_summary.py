@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from emotion_figures import summarise
@@ -38,6 +39,15 @@ NOTES = {
     "identity_mm": "face vertices at rest, tracked from the avatar's emotion pictures, from tracking the true ones, "
     "after a similarity alignment; landmarks of the avatar's pictures are its mesh's, with a detector's noise",
 }
+
+
+def finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with None for figures that are not numbers: JSON knows no NaN."""
+
+    def known(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return [{name: known(value) for name, value in row.items()} for row in rows]
 
 
 def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

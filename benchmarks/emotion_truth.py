@@ -43,7 +43,7 @@ from emotion_scoring import (
     picture_row,
 )
 from emotion_sheets import case_sheet, telling_rows
-from emotion_summary import NOTES, summary_of
+from emotion_summary import NOTES, finite, summary_of
 from harness import write_report
 
 from emoga.avatar import Avatar
@@ -149,7 +149,7 @@ def run(options: argparse.Namespace, cache: Path) -> None:
         person = Person(studio, performer, emotions, lessons, _say)
         rows += person_rows(person, options, sheets)
         write_report(
-            rows, torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
+            finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
             size=options.size, identities=list(identities), emotions=list(emotions),
             scored={"views": SCORED_VIEWS, "frames": SCORED_FRAMES}, seed=SEED,
             seconds=round(time.perf_counter() - begun, 1),

@@ -55,6 +55,13 @@ def test_gains_are_differences_of_rows_mean_and_worst() -> None:
     assert summary["gain_over_view_weights_db"] == {"mean": None, "worst": None, "cases": 0}
 
 
+def test_rows_are_json_without_nan() -> None:
+    from emotion_summary import finite
+
+    rows = [{"case": "p1 happy", "psnr": float("nan"), "flicker": 0.5, "failed": 8, "shares": None}]
+    assert finite(rows) == [{"case": "p1 happy", "psnr": None, "flicker": 0.5, "failed": 8, "shares": None}]
+
+
 def test_only_the_emotion_counts_as_change() -> None:
     from emotion_figures import changed, dilated
 
