@@ -1,4 +1,4 @@
-"""Edits made fit to train on: what an editor did besides the emotion is taken out, and what is not believed weighs little."""
+"""Edits made fit to train on: without what an editor did besides the emotion, and with weights of belief."""
 
 from __future__ import annotations
 

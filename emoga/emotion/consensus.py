@@ -16,6 +16,10 @@ import numpy as np
 ROUNDS = 6
 STILL_RIDGE = 1e-3
 SCALE_FLOOR = 0.008  # sRGB 0..1: colours never agree better
+WORST = (
+    2.5  # scales of error beyond which a point counts no more against its picture: it may be right elsewhere
+)
+SPREAD = 0.25  # of the usual error, by which pictures that did not fail may differ at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ def agree(
     drifts = np.zeros((len(pictures), 3, 3), np.float32)
     trust = pictures.copy()
     rounds = ROUNDS if given is None or drift else 1
-    for turn in range(rounds):
+    for _ in range(rounds):
         drifted = _drifted(lifted, drifts)
         change = _mean(change_seen - drifted, weights, strengths)
         left = change_seen - strengths[..., None] * change
@@ -85,11 +89,11 @@ def _robust(size: np.ndarray, shares: np.ndarray, pictures: np.ndarray) -> tuple
     """Weights [P,N] from how far each picture is off at each point [P,N], and trust [P] in whole pictures."""
     seen = (shares > 0.1) & (pictures[:, None] > 0.3)
     scale = max(1.5 * float(np.median(size[seen])) if seen.any() else 0.0, SCALE_FLOOR)
-    capped = np.minimum(size, 6 * scale) ** 2
+    capped = np.minimum(size, WORST * scale) ** 2
     error = np.sqrt((shares * capped).sum(1) / np.maximum(shares.sum(1), 1e-6))
     good = pictures > 0.3
     usual = np.median(error[good]) if good.any() else np.median(error)
-    spread = max(1.48 * float(np.median(np.abs(error[good] - usual))) if good.any() else 0.0, 0.08 * usual)
+    spread = max(1.48 * float(np.median(np.abs(error[good] - usual))) if good.any() else 0.0, SPREAD * usual)
     trust = pictures / (1 + (np.maximum(error - usual, 0) / (3 * spread)) ** 2) ** 2
     weights = shares / (1 + (size / (2 * scale)) ** 2) ** 2 * trust[:, None]
     return weights.astype(np.float32), trust

@@ -21,7 +21,10 @@ TRIALS = 450  # of which so many choose the sizes
 NOISE = 0.012  # sRGB 0..1, of one point seen once
 BIAS_LENGTHS = (0.045, 0.015)  # metres
 OWN_LENGTH = 0.012
-LEVELS = np.array([0.0, 0.01, 0.02, 0.035, 0.06, 0.1])
+BIASES = (0.0, 0.02, 0.04, 0.07, 0.12)  # sizes to choose from, sRGB 0..1
+# Blood and folds change skin by a few hundredths; what is more is an editor's.
+OWN = (0.0, 0.006, 0.012)
+COMMON = (0.02, 0.08)
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,10 @@ def _sizes(surface, changes, moved, evidence, chosen) -> Sizes:
     """The most likely sizes among a grid."""
     rest, own, tags, noise, values = _stack(surface, changes, moved, evidence, chosen)
     best, found = np.inf, Sizes(0.0, 0.0, 0.0)
-    for common in (0.02, 0.06):
-        for bias in LEVELS:
-            for size in LEVELS:
-                sizes = Sizes(common, float(bias), float(size))
+    for common in COMMON:
+        for bias in BIASES:
+            for size in OWN:
+                sizes = Sizes(common, bias, size)
                 covariance = _covariance(rest, own, tags, rest, own, tags, sizes)[0]
                 covariance[np.diag_indices(len(rest))] += noise
                 factor = scipy.linalg.cho_factor(covariance, lower=True)

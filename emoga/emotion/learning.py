@@ -37,9 +37,10 @@ from emoga.optimize.solving_priors import unit_motion
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render import SH_C0
 
-__all__ = ["Learning", "LearnReport", "learn_emotions"]
+__all__ = ["LearnReport", "Learning", "learn_emotions"]
 
 COARSE_POINTS = 3000
+DEFAULT = Learning()
 LARGEST_UNITS = 12
 
 
@@ -48,7 +49,7 @@ def learn_emotions(
     avatar: Avatar,
     track: Track,
     edits: Sequence[EmotionEdits],
-    learning: Learning = Learning(),
+    learning: Learning = DEFAULT,
     *,
     seed: int = 0,
     weights: Sequence[np.ndarray] | None = None,

@@ -190,7 +190,7 @@ class _Level:
         strengths = np.clip(strengths, 0, STRONGEST)
         good = trust > 0.5
         strong = float(np.quantile(strengths[good], STRONG)) if good.sum() > 3 else 1.0
-        if not 0.2 < strong:
+        if strong < WEAKEST:
             return solved, strengths
         return np.clip(solved * strong, *self.task.bounds), strengths / strong
 
@@ -200,10 +200,10 @@ def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths
 
     A timid picture keeps its weight down to a floor; one below it is unedited, however well it fits.
     """
-    capped = np.minimum(sizes, 5 * scale) ** 2
+    capped = np.minimum(sizes, 2.5 * scale) ** 2
     error = np.sqrt((shares * capped).sum(1) / np.maximum(shares.sum(1), 1e-6))
     usual = np.median(error)
-    spread = max(1.48 * float(np.median(np.abs(error - usual))), 0.08 * usual)
+    spread = max(1.48 * float(np.median(np.abs(error - usual))), 0.2 * usual)
     calm = 1 / (1 + (np.maximum(error - usual, 0) / (3 * spread)) ** 2) ** 2
     return calm * np.clip((strengths - WEAKEST) / 0.2, 0, 1)
 

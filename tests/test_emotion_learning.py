@@ -1,0 +1,194 @@
+"""Learning an emotion end to end, from pictures of a mannequin that another mannequin's smile was put on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mannequin import make_mannequin
+
+from emoga.avatar import Emotion
+from emoga.camera import look_at
+from emoga.capture import Track
+from emoga.emotion.edits import EmotionEdits
+from emoga.emotion.learning import Learning, learn_emotions
+from emoga.errors import InputError
+from emoga.head import HeadParams, load_head
+from emoga.motion import Motion
+from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Step
+
+SIZE, VIEWS, FRAMES = 96, 4, 3
+SHORT = Learning(iterations=16, cycles=1, batch=4, checkpoint_every=4, warm_up=0.25)
+
+
+@pytest.fixture(scope="module")
+def person():
+    """An avatar that talks, and the track it talks in."""
+    head = load_head("open")
+    params = HeadParams.zeros(head, FRAMES)
+    params.expr[:, head.unit("jawOpen")] = torch.linspace(0.05, 0.3, FRAMES)
+    params.rotation[:, 1] = torch.linspace(-0.1, 0.1, FRAMES)
+    avatar = make_mannequin(motion=Motion(head.name, head.version, head.checksum, params, 25.0))
+    params.shape = avatar.shape
+    cameras = [
+        look_at([0.8 * np.sin(a), 0, 0.8 * np.cos(a)], [0, -0.03, -0.04], 0.35, SIZE, SIZE)
+        for a in np.linspace(-0.6, 0.6, VIEWS)
+    ]
+    masks = np.full((VIEWS, FRAMES, SIZE, SIZE), 255, np.uint8)
+    track = Track(
+        head.name, head.version, head.checksum, params, cameras, [], np.arange(FRAMES), 25.0, masks, masks
+    )  # fmt: skip
+    track.picture = lambda view, frame: np.full((SIZE, SIZE, 3), 255, np.uint8)
+    return avatar, track
+
+
+def smile(strength=1.0):
+    head = load_head("open")
+    return strength * head.emotion("happy")
+
+
+def edits_of(person, name="happy", offset=None, tint=0.0):
+    """Pictures without and with an offset, the latter with a tint of the cheeks."""
+    avatar, track = person
+    offset = smile() if offset is None else offset
+    acted = replace(track.params, expr=(track.params.expr + offset).clamp(0, 1))
+    pairs = [(view, frame) for view in range(VIEWS) for frame in range(FRAMES)]
+    sh = avatar.gaussians.sh.clone()
+    cheeks = avatar.gaussians.labels == load_head("open").region_names.index("cheeks")
+    sh[cheeks, 0] += tint * torch.tensor([1.0, -0.5, -0.5])
+    blushed = AvatarRenderer(avatar.with_gaussians(replace(avatar.gaussians, sh=sh)))
+    plain = AvatarRenderer(avatar)
+    captured = [plain.picture(track.params, f, track.cameras[v]) for v, f in pairs]
+    edited = [blushed.picture(acted, f, track.cameras[v]) for v, f in pairs]
+    views, frames = np.array(pairs).T
+    masks = np.full((len(pairs), SIZE, SIZE), 255, np.uint8)
+    return EmotionEdits(name, views, frames, np.stack(captured), np.stack(edited), masks)
+
+
+@pytest.fixture(scope="module")
+def learnt(person):
+    return learn_emotions(*person, [edits_of(person, tint=0.15)], SHORT)
+
+
+def arrays_of(avatar):
+    """Every array that learning makes, by name."""
+    found = {f"offset {name}": emotion.offset for name, emotion in avatar.emotions.items()}
+    if avatar.appearance is not None:
+        found |= avatar.appearance.weights() | {"latents": avatar.gaussians.latents}
+    return found
+
+
+def same(a, b):
+    first, second = arrays_of(a), arrays_of(b)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_moves_is_found_from_nothing(learnt, person):
+    offset, head = learnt[0].emotions["happy"].offset, load_head("open")
+    identity = head.identify(person[0].shape)
+    still, wanted, found = (identity.pose(expr[None])[0] for expr in (0 * smile(), smile(), offset))
+    face = head.regions["face"]
+    moved, true = ((mesh - still)[face].flatten() for mesh in (found, wanted))
+    assert float(moved @ true / (moved.norm() * true.norm())) > 0.6
+    assert offset[head.gaze_units].abs().max() == 0
+
+
+def test_without_the_emotion_every_byte_is_as_before(learnt, person):
+    avatar, track = person
+    before, after = AvatarRenderer(avatar), AvatarRenderer(learnt[0])
+    mixture = torch.zeros(learnt[0].appearance.rows)
+    for camera in track.cameras:
+        first = before.render(track.params, 1, [camera]).image
+        assert torch.equal(first, after.render(track.params, 1, [camera], mixture=mixture).image)
+        assert torch.equal(first, after.render(track.params, 1, [camera]).image)
+
+
+def test_what_is_frozen_stays(learnt, person):
+    for name in ("means", "quats", "log_scales", "logit_opacities", "sh", "binding"):
+        assert torch.equal(getattr(learnt[0].gaussians, name), getattr(person[0].gaussians, name))
+    assert torch.equal(learnt[0].neutral, person[0].neutral)
+
+
+def test_two_runs_are_one(learnt, person):
+    again, _ = learn_emotions(*person, [edits_of(person, tint=0.15)], SHORT)
+    assert same(again, learnt[0])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_arrays(learnt, person, tmp_path):
+    checkpoint = tmp_path / "state.h5"
+    edits = [edits_of(person, tint=0.15)]
+
+    def stop(event):
+        if isinstance(event, Step) and event.done >= 8 and checkpoint.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, report=stop)
+    assert checkpoint.exists()
+    resumed, _ = learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, resume=True)
+    assert same(resumed, learnt[0])
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_other_edits_is_refused(person, tmp_path):
+    checkpoint = tmp_path / "state.h5"
+
+    def stop(event):
+        if isinstance(event, Step) and checkpoint.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn_emotions(*person, [edits_of(person)], SHORT, checkpoint=checkpoint, report=stop)
+    with pytest.raises(InputError, match="other settings"):
+        learn_emotions(*person, [edits_of(person, tint=0.1)], SHORT, checkpoint=checkpoint, resume=True)
+
+
+def test_geometry_alone_adds_no_colours_and_texture_alone_no_motion(person):
+    edits = [edits_of(person, tint=0.15)]
+    moved, _ = learn_emotions(*person, edits, replace(SHORT, texture=False))
+    colored, _ = learn_emotions(*person, edits, replace(SHORT, geometry=False))
+    assert moved.appearance is None
+    assert moved.emotions["happy"].offset.abs().max() > 0.1
+    assert colored.emotions["happy"].offset.abs().max() == 0
+    assert colored.appearance is not None
+
+
+def test_an_avatar_that_learnt_keeps_what_it_knew(learnt, person):
+    more, _ = learn_emotions(person[0], person[1], [edits_of(person, "sad", 0 * smile())], SHORT)
+    assert set(more.emotions) == {"sad"}
+    known = replace(person[0], emotions={"wry": Emotion(0.1 * smile())})
+    both, _ = learn_emotions(known, person[1], [edits_of(person)], replace(SHORT, texture=False))
+    assert torch.equal(both.emotions["wry"].offset, 0.1 * smile())
+
+
+def test_the_report_says_what_was_found(learnt):
+    found = learnt[1].emotions[0]
+    assert found.name == "happy"
+    assert len(found.strengths) == len(found.weights) == VIEWS * FRAMES
+    assert found.units
+    assert found.color_max >= found.color_mean >= 0
+    assert learnt[1].to_dict()["emotions"][0]["name"] == "happy"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda e: EmotionEdits(e.name, e.views + 7, e.frames, e.captured, e.edited, e.masks), "not in the track"),
+        (lambda e: EmotionEdits(e.name, e.views, e.frames, e.captured[:, :40], e.edited[:, :40], e.masks[:, :40]),
+         "pictures are 96x40"),
+    ],
+)  # fmt: skip
+def test_edits_that_do_not_fit_the_track_are_refused(person, wrong, words):
+    with pytest.raises(InputError, match=words):
+        learn_emotions(*person, [wrong(edits_of(person))], SHORT)
+
+
+def test_weights_must_be_given_where_they_are_asked_for_and_only_there(person):
+    edits = [edits_of(person)]
+    with pytest.raises(InputError, match="needs weights"):
+        learn_emotions(*person, edits, replace(SHORT, weighting="given"))
+    with pytest.raises(InputError, match="takes no weights"):
+        learn_emotions(*person, edits, SHORT, weights=[np.ones((12, SIZE, SIZE), np.float32)])
