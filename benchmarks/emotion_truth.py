@@ -52,7 +52,7 @@ from emoga.images import write_png
 from emoga.progress import Event, Note, Stage
 
 IDENTITIES, EMOTIONS = (1, 2, 3), ("happy", "sad", "angry", "surprised")
-QUICK_IDENTITIES, QUICK_EMOTIONS = (1,), ("happy", "angry")
+QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 400
 
 
 def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], Avatar]:
@@ -135,6 +135,12 @@ def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None
             yield row
 
 
+def chosen_iterations(options: argparse.Namespace) -> dict[str, int]:
+    """What is asked of every learning beside a method's own choices."""
+    iterations = options.iterations or (QUICK_ITERATIONS if options.quick else None)
+    return {} if iterations is None else {"iterations": iterations}
+
+
 def run(options: argparse.Namespace, cache: Path) -> None:
     """All identities asked for; the JSON is written again after each."""
     few = options.quick or options.ablations
@@ -142,8 +148,7 @@ def run(options: argparse.Namespace, cache: Path) -> None:
     emotions = options.emotions or (QUICK_EMOTIONS if few else EMOTIONS)
     sheets = None if options.json is None else options.json.with_suffix("")
     begun, rows = time.perf_counter(), []
-    common = {} if options.iterations is None else {"iterations": options.iterations}
-    lessons = Lessons(cache / "learnt", options.resume, common)
+    lessons = Lessons(cache / "learnt", options.resume, chosen_iterations(options))
     for performer in identities:
         studio = Studio(cache, performer, options.size, "fast" if options.quick else "default", _say)
         person = Person(studio, performer, emotions, lessons, _say)
@@ -152,7 +157,7 @@ def run(options: argparse.Namespace, cache: Path) -> None:
             finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
             size=options.size, identities=list(identities), emotions=list(emotions),
             scored={"views": SCORED_VIEWS, "frames": SCORED_FRAMES}, seed=SEED,
-            seconds=round(time.perf_counter() - begun, 1),
+            learning=lessons.common, seconds=round(time.perf_counter() - begun, 1),
         )  # fmt: skip
     for name, value in summary_of(rows).items():
         print(f"{name:<40} {value}", flush=True)
@@ -179,8 +184,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="pixels on a side  [default: 512, quick and ablations 256]")
     parser.add_argument("--identities", type=int, nargs="+")
     parser.add_argument("--emotions", nargs="+")
-    parser.add_argument("--iterations", type=int, help="of the learning, for tries")
-    parser.add_argument("--cache", type=Path, help="folder to keep films, tracks and avatars in")
+    parser.add_argument("--iterations", type=int, help="of the learning, per emotion")
+    parser.add_argument("--cache", type=Path, help="folder to keep films, tracks and avatars of one size in")
     parser.add_argument(
         "--resume", action="store_true", help="score avatars that --cache holds; learn the others"
     )
