@@ -13,6 +13,7 @@ from emoga.optimize.metrics_emotion import (
     displacement_reached,
     flicker,
     mean_change,
+    noise_error,
     temporal_error,
     unit_agreement,
 )
@@ -62,6 +63,21 @@ def test_a_constant_error_does_not_flicker_and_the_truths_own_change_does_not_co
     masks = np.ones((4, SIZE, SIZE), bool)
     assert temporal_error(truth + np.uint8(30), truth, masks, still(3)).mean == pytest.approx(0, abs=1e-7)
     assert temporal_error(truth, None, masks, still(3)).mean > 0.1
+
+
+def test_noise_in_the_truth_is_a_floor() -> None:
+    """Against a noisy truth a perfect result shows as much temporal error as is expected of the noise."""
+    rng = np.random.default_rng(4)
+    noisy = rng.normal(0.5, 0.02, (3, SIZE, SIZE, 3)).astype(np.float32)
+    clean, masks = np.full_like(noisy, 0.5), np.ones((3, SIZE, SIZE), bool)
+    moved = [(pixels + np.float32([0.5, 0.25]), known) for pixels, known in still(2)]
+    for motions in (still(2), moved):
+        found, expected = temporal_error(clean, noisy, masks, motions), noise_error(0.02, masks, motions)
+        assert expected.mean == pytest.approx(found.mean, rel=0.03) and expected.pixels == found.pixels
+    assert noise_error(0.02, masks, moved).mean < 0.9 * noise_error(0.02, masks, still(2)).mean
+    edits = temporal_error(noisy[::-1], noisy, masks, still(2))
+    assert flicker(found, edits, 1.0, expected).floor == pytest.approx(expected.mean / edits.mean)
+    assert np.isnan(flicker(found, edits, 1.0).floor)
 
 
 def test_motion_is_compensated() -> None:

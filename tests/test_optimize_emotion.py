@@ -112,7 +112,9 @@ def test_it_resumes_with_the_edits_it_made(stock: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.ply.happy.edits.h5"]
     events = stages("learn emotions", 1, resume=True)
     assert sum(isinstance(event, Stage) and event.name == "warping pictures" for event in events) == 1
-    assert any(isinstance(event, Note) and "happy: edits of the earlier run" in event.text for event in events)
+    assert any(
+        isinstance(event, Note) and "happy: edits of the earlier run" in event.text for event in events
+    )
     assert len(list(tmp_path.glob("*.edits.h5"))) == 2
 
 

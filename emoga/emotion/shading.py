@@ -20,6 +20,7 @@ from emoga.optimize.regions import visible_faces
 DARKEST = 0.25  # shading below this is the fit's extrapolation, not light
 SMOOTHING = 6  # rounds of averaging over neighbouring vertices
 LIGHT_PICTURES = 12
+SKIN_RANGE = 0.4, 2.5  # of the usual brightness: hair and shadows below, highlights above
 SKIN, NO_SKIN = (
     ("face", "neck"),
     ("lips", "eyelids", "eyeballs", "brows", "mouth_interior", "lashes", "teeth", "tongue"),
@@ -55,42 +56,44 @@ def light_on(actor: Actor, track: Track, pairs: Sequence[tuple[int, int]]) -> to
 
     A track's own light explains what changes as the head turns, and leaves the rest to the skin's colour; where a
     head hardly turns that is nearly everything. Here all skin counts as of one colour, so that light is what
-    differs over the face.
+    differs over the face. Grey: what differs in hue over a face is mostly its own.
     """
-    head = actor.head
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, LIGHT_PICTURES).round().astype(int))
+    seen = [_seen_skin(actor, track, *pairs[index]) for index in chosen]
+    colors, weights, normals = (torch.cat(part)[:, None] for part in zip(*seen, strict=True))
+    return fit_light(colors, weights, normals)[0].mean(1, keepdim=True).expand(-1, 3)
+
+
+def _seen_skin(
+    actor: Actor, track: Track, view: int, frame: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Linear colours [N,3], weights [N] (0 where hidden, or no skin by its brightness) and normals [N,3] of skin."""
+    head, camera = actor.head, track.cameras[view]
+    rows = torch.nonzero(_skin(head))[:, 0]
+    vertices = actor.vertices(actor.params, frame).double()
+    normals = vertex_normals(vertices, head.faces)[rows]
+    towards = torch.nn.functional.normalize(torch.from_numpy(camera.position) - vertices[rows], dim=-1)
+    column, row = np.floor(camera.project(vertices[rows].numpy())[0]).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+    column, row = column.clip(0, camera.width - 1), row.clip(0, camera.height - 1)
+    face = visible_faces(head, vertices, camera)[row, column]
+    shown = inside & (face >= 0) & (head.faces[face.clip(0)] == rows[:, None]).any(1).numpy()
+    colors = to_linear(track.image(view, frame))[row, column]
+    brightness = colors.max(1)
+    usual = np.median(brightness[shown]) if shown.any() else 1.0
+    plain = (brightness > SKIN_RANGE[0] * usual) & (brightness < SKIN_RANGE[1] * usual)
+    weights = (towards * normals).sum(-1).clamp_min(0) * torch.from_numpy(shown & plain)
+    return torch.from_numpy(colors).double(), weights, normals
+
+
+def _skin(head: Head) -> torch.Tensor:
+    """bool [V]: vertices of skin alone."""
     skin = torch.zeros(len(head.template), dtype=torch.bool)
     for name in SKIN:
         skin |= head.regions[name].cpu()
     for name in NO_SKIN:
         skin &= ~head.regions[name].cpu()
-    rows = torch.nonzero(skin)[:, 0]
-    colors, weights, normals = [], [], []
-    for view, frame in [
-        pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, LIGHT_PICTURES).round().astype(int))
-    ]:
-        camera = track.cameras[view]
-        vertices = actor.vertices(actor.params, frame).double()
-        normal = vertex_normals(vertices, head.faces)[rows]
-        towards = torch.nn.functional.normalize(torch.from_numpy(camera.position) - vertices[rows], dim=-1)
-        pixels, _ = camera.project(vertices[rows].numpy())
-        column, line = pixels[:, 0].astype(int), pixels[:, 1].astype(int)
-        inside = (column >= 0) & (line >= 0) & (column < camera.width) & (line < camera.height)
-        shown = visible_faces(head, vertices, camera)[
-            line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)
-        ]
-        near = (head.faces[shown.clip(0)] == rows[:, None]).any(1).numpy() & (shown >= 0)
-        color = to_linear(track.image(view, frame))[
-            line.clip(0, camera.height - 1), column.clip(0, camera.width - 1)
-        ]
-        brightness = color.max(1)
-        usual = np.median(brightness[inside & near]) if (inside & near).any() else 1.0
-        plain = (brightness > 0.4 * usual) & (brightness < 2.5 * usual)
-        colors.append(torch.from_numpy(color).double())
-        normals.append(normal)
-        weights.append((towards * normal).sum(-1).clamp_min(0) * torch.from_numpy(inside & near & plain))
-    together = [torch.cat(part)[:, None] for part in (colors, weights, normals)]
-    # Grey: what differs in hue over a face is mostly its own.
-    return fit_light(*together)[0].mean(1, keepdim=True).expand(-1, 3)
+    return skin
 
 
 def shading_ratio(

@@ -32,18 +32,26 @@ def emotion_sheet(result: Avatar, before: Actor, track: Track, edits: Sequence[E
     for edit in edits:
         acted = actor.acted(result.emotions[edit.name].offset.detach().cpu())
         mixture = mixture_of(result, edit.name)
-        ranked = sorted(range(len(edit)), key=lambda index: turned[edit.pairs[index]])
-        for index in (ranked[0], ranked[-1]):
+        front, aside = _shown(edit, turned)
+        for index in (front, aside):
             view, frame = edit.pairs[index]
             drawn = actor.renderer.picture(acted, frame, track.cameras[view], colors[view], mixture)
             pictures += [edit.captured[index], edit.edited[index], drawn]
             labels += [f"{edit.name}: camera {view}, frame {frame}", "edit", "result"]
-        view, frame = edit.pairs[ranked[0]]
+        view, frame = edit.pairs[front]
         for degrees in SIDES:
             camera = turned_about(track.cameras[view], actor.params.translation[frame].numpy(), degrees)
             pictures.append(actor.renderer.picture(acted, frame, camera, colors[view], mixture))
             labels.append(f"result at {degrees:+.0f} degrees")
     return contact_sheet(pictures, labels, columns=6 + len(SIDES), cell=CELL)
+
+
+def _shown(edit: EmotionEdits, turned: np.ndarray) -> tuple[int, int]:
+    """Of the most frontal third and of the third seen most from the side, the picture that was changed most."""
+    ranked = sorted(range(len(edit)), key=lambda index: turned[edit.pairs[index]])
+    third = -(-len(ranked) // 3)
+    change = np.abs(edit.edited.astype(np.int16) - edit.captured).mean((1, 2, 3))
+    return max(ranked[:third], key=change.__getitem__), max(ranked[-third:], key=change.__getitem__)
 
 
 def turned_about(camera: Camera, place: np.ndarray, degrees: float) -> Camera:

@@ -28,6 +28,7 @@ from emoga.optimize.metrics_emotion import (
     displacement_reached,
     flicker,
     mean_change,
+    noise_error,
     temporal_error,
 )
 from emoga.optimize.regions import EYES, MOUTH, region_mask, visible_faces
@@ -120,7 +121,7 @@ def flicker_of(
     faces: np.ndarray,
 ) -> Flicker | None:
     """Flicker over the pictures that are both edited and known; None where there are no two frames of a view."""
-    result, theirs = TemporalError(), TemporalError()
+    result, theirs, noise = TemporalError(), TemporalError(), TemporalError()
     mesh = truth.vertices.get
     for view, frames in by_view(sorted(set(truth.cells) & set(edits.cells))).items():
         cells = [(view, t) for t in frames]
@@ -129,6 +130,7 @@ def flicker_of(
         )
         true = np.stack([truth.picture(cell) for cell in cells])
         masks = np.stack([truth.mask(cell) for cell in cells])
+        noise += noise_error(truth.noise, masks, motions)
         for source in (play, edits):
             error = temporal_error(np.stack([source.picture(cell) for cell in cells]), true, masks, motions)
             if source is play:
@@ -137,7 +139,7 @@ def flicker_of(
                 theirs += error
     if not result.pixels:
         return None
-    return flicker(result, theirs, displacement.share if displacement else float("nan"))
+    return flicker(result, theirs, displacement.share if displacement else float("nan"), noise)
 
 
 def by_view(cells: Sequence[Cell]) -> dict[int, list[int]]:

@@ -24,7 +24,7 @@ PROTOCOL = (
     "holds them out",
     "displacement: of the face's skin from the neutral playback, as a share along the truth's own from its neutral",
     f"flicker: mean |change(avatar) - change(truth)| in the mask, along the true mesh, over the same of the edits; "
-    f"valid from a displacement of {FLICKER_NEEDS:.0%} on",
+    f"valid from a displacement of {FLICKER_NEEDS:.0%} on; floor: what Gaussian noise in the truth alone makes of it",
     "temporal change: mean change over successive frames along the avatar's own mesh, over that of the neutral "
     "playback; not flicker, which needs truth and edits",
     "agreement of views: spread of what views show of one vertex, in 0..1; its change: the same of emotion minus "

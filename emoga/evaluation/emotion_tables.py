@@ -100,7 +100,8 @@ def _free_cells(figures: EmotionFigures) -> list[str]:
     agreement, outside, units = figures.agreement.get("avatar"), figures.outside, figures.units
     flicker = MISSING
     if figures.flicker is not None:
-        flicker = _text(figures.flicker.ratio, 3) + ("" if figures.flicker.valid else " (invalid)")
+        floor = f" (floor {figures.flicker.floor:.2f})" if not math.isnan(figures.flicker.floor) else ""
+        flicker = _text(figures.flicker.ratio, 3) + (floor if figures.flicker.valid else " (invalid)")
     effect = MISSING
     if outside is not None:
         effect = MISSING if math.isnan(outside.effect) else f"{100 * outside.effect:.0f} %"

@@ -29,13 +29,15 @@ class Truth:
     """Pictures of an acted emotion by (view, frame) of a track, and what is known of the face in them.
 
     vertices, neutral [V,3] metres and units, neutral_units [E] by frame of the track: under the emotion and in the
-    same speech without it; empty where nobody knows.
+    same speech without it; empty where nobody knows. noise: standard deviation in 0..1 of the noisiest source's
+    pictures, NaN where none says.
     """
 
     vertices: dict[int, np.ndarray] = field(default_factory=dict)
     neutral: dict[int, np.ndarray] = field(default_factory=dict)
     units: dict[int, np.ndarray] = field(default_factory=dict)
     neutral_units: dict[int, np.ndarray] = field(default_factory=dict)
+    noise: float = float("nan")
     _cells: dict[Cell, tuple[Capture | Track, int, int]] = field(default_factory=dict)
 
     @property
@@ -85,6 +87,7 @@ def read_truth(
             for theirs, view in views.items():
                 truth._cells[view, frame] = (record, theirs, at)
         _add_face(record, numbers, count, truth.vertices, truth.units)
+        truth.noise = float(np.fmax(truth.noise, _noise(record)))
         if isinstance(record, Track) and base is None:
             vertices = _tracked_vertices(track)
             truth.neutral.update((t, vertices[t]) for t in matched.values())
@@ -126,6 +129,14 @@ def _numbers(record: Capture | Track) -> np.ndarray:
             f"{record.path}: its only_frames do not name the {record.frame_count} frames it holds"
         )
     return np.array(chosen)
+
+
+def _noise(record: Capture | Track) -> float:
+    """Standard deviation of a studio capture's noise, from the floor in dB that it names; NaN where it names none."""
+    floors = record.info.get("noise_floor_psnr") if isinstance(record, Capture) else None
+    values = floors.values() if isinstance(floors, dict) else ()
+    known = [value for value in values if isinstance(value, int | float) and 0 < value < 200]
+    return 10 ** (-min(known) / 20) if known else float("nan")
 
 
 def _match_cameras(name: object, theirs: Sequence[Camera], ours: Sequence[Camera]) -> dict[int, int]:

@@ -80,7 +80,7 @@ def temporal_error(
         raise ValueError(f"{len(pictures)} pictures need {len(pictures) - 1} motions, got {len(motions)}")
     sums = TemporalError()
     for t, (pixels, known) in enumerate(motions):
-        inside = masks[t + 1] & known & (look_up(masks[t].astype(np.float32), pixels) > 0.999)
+        inside = _followed(masks[t], masks[t + 1], pixels, known)
         change = _change(pictures[t], pictures[t + 1], pixels)
         if truth is not None:
             change = change - _change(truth[t], truth[t + 1], pixels)
@@ -89,11 +89,28 @@ def temporal_error(
     return sums
 
 
+def noise_error(noise: float, masks: np.ndarray, motions: Sequence[Motion]) -> TemporalError:
+    """The temporal error that a perfect, clean result would show against a truth with noise in it.
+
+    noise: its standard deviation in 0..1, taken for Gaussian and independent from pixel to pixel; masks, motions as
+    `temporal_error` takes them. Between pixels the picture before is averaged, and so is its noise.
+    """
+    sums = TemporalError()
+    for t, (pixels, known) in enumerate(motions):
+        inside = _followed(masks[t], masks[t + 1], pixels, known)
+        along = (pixels[inside] - 0.5) % 1
+        kept = (along**2 + (1 - along) ** 2).prod(-1)
+        expected = np.sqrt(2 / np.pi) * noise * np.sqrt(1 + kept, dtype=np.float64)
+        sums += TemporalError(float(expected.sum()), int(inside.sum()))
+    return sums
+
+
 @dataclass(frozen=True)
 class Flicker:
     """Temporal error of the result over that of the edits; valid where the result shows the emotion.
 
-    result, edits: mean absolute errors in 0..1; displacement: share of the truth's that is reached.
+    result, edits: mean absolute errors in 0..1; displacement: share of the truth's that is reached. floor: the ratio
+    that noise in the truth alone makes, NaN where its noise is unknown.
     """
 
     ratio: float
@@ -101,12 +118,17 @@ class Flicker:
     edits: float
     displacement: float
     valid: bool
+    floor: float = float("nan")
 
 
-def flicker(result: TemporalError, edits: TemporalError, displacement: float) -> Flicker:
-    """The ratio of two temporal errors against the truth, over the same pixels."""
+def flicker(
+    result: TemporalError, edits: TemporalError, displacement: float, noise: TemporalError | None = None
+) -> Flicker:
+    """The ratio of two temporal errors against the truth, over the same pixels; noise: see `noise_error`."""
     ratio = result.mean / edits.mean if edits.total else float("nan")
-    return Flicker(ratio, result.mean, edits.mean, displacement, bool(displacement >= FLICKER_NEEDS))
+    floor = noise.mean / edits.mean if noise is not None and edits.total else float("nan")
+    valid = bool(displacement >= FLICKER_NEEDS)
+    return Flicker(ratio, result.mean, edits.mean, displacement, valid, floor)
 
 
 @dataclass(frozen=True)
@@ -195,6 +217,11 @@ def unit_agreement(found: np.ndarray, expected: np.ndarray) -> UnitAgreement:
     covariance = float(((a - a.mean()) * (b - b.mean())).mean())
     correlation = covariance / (a.std() * b.std()) if a.std() else float("nan")
     return UnitAgreement(float(correlation), float(covariance / b.var()), rmse)
+
+
+def _followed(before: np.ndarray, after: np.ndarray, pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """bool [H,W]: pixels in the mask after whose surface point was in sight, and in the mask, before."""
+    return after & known & (look_up(before.astype(np.float32), pixels) > 0.999)
 
 
 def _change(picture: np.ndarray, following: np.ndarray, pixels: np.ndarray) -> np.ndarray:
