@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
 from emoga.camera import Camera
-from emoga.images import from_uint8, to_uint8
+from emoga.images import from_uint8
 from emoga.optimize.metrics import masked_psnr
-from emoga.optimize.metrics_emotion import TemporalError, temporal_error
+from emoga.optimize.metrics_emotion import Motion, TemporalError, noise_error, temporal_error
 from emoga.optimize.surface_pictures import surface_motion
 
 CHANGED = 10 / 255  # a blurred difference between true pictures beyond this is the emotion, not noise
@@ -53,12 +53,6 @@ def oracle_weights(edits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.stack(out).astype(np.float32)
 
 
-def noisy(pictures: np.ndarray, psnr: float) -> np.ndarray:
-    """uint8 pictures with Gaussian noise of so many dB."""
-    noise = np.random.default_rng(0).normal(0, 10 ** (-psnr / 20), pictures.shape)
-    return to_uint8(from_uint8(pictures) + noise)
-
-
 def views_temporal_error(
     pictures: np.ndarray,
     truth: np.ndarray,
@@ -74,14 +68,30 @@ def views_temporal_error(
     bool: pictures that count; steps from or to others do not.
     """
     total = TemporalError()
-    for view, camera in enumerate(cameras):
-        for t in range(len(vertices) - 1):
-            if usable is not None and not usable[view, t : t + 2].all():
-                continue
-            motion = surface_motion(vertices[t], vertices[t + 1], faces, camera)
+    for (view, t), motion in _steps(vertices, faces, cameras):
+        if usable is None or usable[view, t : t + 2].all():
             step = (view, slice(t, t + 2))
             total += temporal_error(pictures[step], truth[step], masks[step], [motion])
     return total
+
+
+def views_noise_error(
+    psnr: float, masks: np.ndarray, vertices: np.ndarray, faces: np.ndarray, cameras: Iterable[Camera]
+) -> TemporalError:
+    """`noise_error` of a truth that is noisy by so many dB, added up as in `views_temporal_error`."""
+    total = TemporalError()
+    for (view, t), motion in _steps(vertices, faces, cameras):
+        total += noise_error(10 ** (-psnr / 20), masks[view, t : t + 2], [motion])
+    return total
+
+
+def _steps(
+    vertices: np.ndarray, faces: np.ndarray, cameras: Iterable[Camera]
+) -> Iterator[tuple[tuple[int, int], Motion]]:
+    """(view, frame) and the surface's motion to the next frame, for all views and frames but the last."""
+    for view, camera in enumerate(cameras):
+        for t in range(len(vertices) - 1):
+            yield (view, t), surface_motion(vertices[t], vertices[t + 1], faces, camera)
 
 
 def summarise(cases: list[dict[str, float]], better: str) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from emotion_figures import changed, dilated, noisy, psnrs, views_temporal_error
+from emotion_figures import changed, dilated, psnrs, views_noise_error, views_temporal_error
 from emotion_films import Reel
 from emotion_methods import Edited
 from emotion_peers import uv_change_pictures, uv_mean_pictures
@@ -109,20 +109,20 @@ def motion_figures(
     ours = views_temporal_error(case.stacked(pictures), *surface)
     theirs = case.stacked(edits.record.edited)
     clean = views_temporal_error(theirs, *surface, usable=case.stacked(~edits.failed))
-    found = flicker(ours, clean, reached.share)
+    noise = views_noise_error(reel.noise_psnr, *surface[1:])
+    found = flicker(ours, clean, reached.share, noise)
     calm = pictures_of(still, reel.pairs)
     quiet = views_temporal_error(
         case.stacked(calm), case.stacked(reel.before), case.stacked(reel.neutral_masks), reel.neutral.vertices,
         faces, reel.emotion.cameras,
     )  # fmt: skip
-    noise = views_temporal_error(case.stacked(noisy(reel.truth, reel.noise_psnr)), *surface)
     with_failed = flicker(ours, views_temporal_error(theirs, *surface), reached.share)
     return {
         "flicker": found.ratio,
         "flicker_valid": bool(found.valid),
         "flicker_with_failed_edits": with_failed.ratio,
         "flicker_without_emotion": flicker(quiet, clean, 1.0).ratio,
-        "flicker_of_noise": flicker(noise, clean, 1.0).ratio,
+        "flicker_of_noise": found.floor,
         "psnr_without_emotion": float(psnrs(calm, reel.before, reel.neutral_masks).mean()),
         "displacement_share": reached.share,
         "displacement_cosine": reached.cosine,

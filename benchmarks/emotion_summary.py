@@ -33,7 +33,7 @@ NOTES = {
     "flicker_without_emotion": "the neutral avatar against the neutral truth, over the same edits: what tracking and "
     "fitting flicker by, whatever is learnt",
     "flicker_of_noise": "what a result without any error would get, for the truth itself is noisy by what its film "
-    "says; simulated as Gaussian",
+    "says; taken for Gaussian",
     "displacement_share": "slope of the learnt displacement of face vertices on the true one",
     "change_outside": "mean absolute change in levels of 255 where the truth does not change, margin 3 %",
     "identity_mm": "face vertices at rest, tracked from the avatar's emotion pictures, from tracking the true ones, "
