@@ -82,7 +82,8 @@ def test_rates_decay_to_the_last_one():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"iterations": 0}, {"weighting": "best"}, {"form": "sum"}, {"geometry": False, "texture": False}]
+    "wrong",
+    [{"iterations": 0}, {"weighting": "best"}, {"form": "sum"}, {"geometry": False, "texture": False}],
 )
 def test_impossible_choices_are_refused(wrong):
     with pytest.raises(InputError, match="learning"):

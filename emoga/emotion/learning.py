@@ -33,6 +33,7 @@ from emoga.optimize.backdrop import backdrops
 from emoga.optimize.carry import sort_bindings
 from emoga.optimize.emotion_colors import residual_sh
 from emoga.optimize.frame_params import frame_params
+from emoga.optimize.perceptual import load_perceptual, stack_note
 from emoga.optimize.solving_priors import unit_motion
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render import SH_C0
@@ -85,9 +86,14 @@ def learn_emotions(
         checkpoint.unlink(missing_ok=True)
     found = [_told(trainer, index) for index in range(len(edits))]
     notes = [_note(one, len(part)) for one, part in zip(found, edits, strict=True) if one.failed]
+    perceptual = trainer.perceptual
+    if perceptual is not None:
+        notes.append(stack_note(perceptual))
     for note in notes:
         report(Note(note))
-    return learnt, LearnReport(round(time.monotonic() - started, 2), found, trainer.iteration, notes=notes)
+    stack = "none" if perceptual is None else perceptual.name
+    seconds = round(time.monotonic() - started, 2)
+    return learnt, LearnReport(seconds, found, trainer.iteration, stack, notes)
 
 
 def _check(avatar: Avatar, track: Track, edits: Sequence[EmotionEdits]) -> None:
@@ -151,7 +157,9 @@ def _prepare(
             states[name] = AdamState.zeros_like(value.reshape(len(value), -1))
     colors = backdrops(track)[0]
     bindings = sort_bindings(puppet.gaussians.binding, puppet.head.faces.shape[0])
-    return Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states)
+    trainer = Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states)
+    trainer.perceptual = load_perceptual() if learning.perceptual else None
+    return trainer
 
 
 def _bounds(head: Head, frames: Frames) -> tuple[np.ndarray, np.ndarray]:

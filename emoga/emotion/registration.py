@@ -8,7 +8,7 @@ pictures, from coarse pictures to fine ones; points and pictures that disagree l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -59,7 +59,8 @@ class Task:
     """What is to be registered: P edits at pairs (view, row among the frames), on the points of a surface.
 
     motion_mm [E]: how far units move the face; bounds [E] each of the offset. given [P,H,W] or None: weights to
-    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion.
+    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion. bias: for
+    each of LEVELS the local contrast [N,3] that the editor adds to every point, whatever the emotion; or none.
     """
 
     surface: Surface
@@ -72,21 +73,37 @@ class Task:
     priors: Priors | None
     given: np.ndarray | None = None
     strengths: bool = True
+    bias: Sequence[np.ndarray] = ()
 
 
 def register(task: Task, start: Registered, levels: Sequence[tuple[int, int]] = LEVELS) -> Registered:
     """Fit offset and strengths from a start."""
     found = start
     before = task.frames.vertices(torch.zeros_like(start.offset))
-    height = task.edits.masks.shape[1]
     for rows, steps in levels:
-        size = min(rows, height)
-        level = _Level(task, before, size)
+        level = _Level(task, before, rows)
         for _ in range(steps):
             found = level.step(found)
     for _ in range(AMPLIFYING):
         found = level.step(found, solving=False)
     return found
+
+
+def shared_bias(tasks: Sequence[Task], found: Sequence[Registered]) -> list[np.ndarray]:
+    """What an editor adds to every face whatever the emotion, for each of LEVELS: local contrast [N,3] float32.
+
+    What the emotions' own offsets leave unexplained in common; pulled to zero, as few emotions tell little.
+    """
+    biases = []
+    for rows, _ in LEVELS:
+        total, weight = 0.0, 1.0
+        for task, one in zip(tasks, found, strict=True):
+            before = task.frames.vertices(torch.zeros_like(one.offset))
+            mean, seen = _Level(replace(task, bias=()), before, rows).left(one)
+            share = np.minimum(seen, 1)[:, None]
+            total, weight = total + share * mean, weight + share
+        biases.append((total / weight).astype(np.float32))
+    return biases
 
 
 class _Level:
@@ -96,6 +113,8 @@ class _Level:
         self.task, self.before = task, before
         edits = task.edits
         height, width = edits.masks.shape[1:]
+        self.bias = task.bias[[size for size, _ in LEVELS].index(rows)] if len(task.bias) else np.float32(0)
+        rows = min(rows, height)
         self.size = (max(8, round(width * rows / height)), rows)
         self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
         self.edited = [self._shrunk(picture) for picture in edits.edited]
@@ -164,7 +183,19 @@ class _Level:
         shift = _projected(moves, sight.pixels, depth, camera)
         slope = dx[:, :, None] * shift[:, None, 0] + dy[:, :, None] * shift[:, None, 1]
         share = self.shares[p] * sight.share
-        return slope, self.captured[p] - edited, share
+        return slope, self.captured[p] + self.bias - edited, share
+
+    def left(self, found: Registered) -> tuple[np.ndarray, np.ndarray]:
+        """What the offset leaves unexplained, its mean [N,3] over pictures, and how often it was seen [N]."""
+        after = self.task.frames.vertices(found.offset)
+        total, seen = np.zeros((len(self.task.surface), 3)), np.zeros(len(self.task.surface))
+        for p, (_, row) in enumerate(self.task.pairs):
+            posed = self.before[row] + np.float32(found.strengths[p]) * (after[row] - self.before[row])
+            sight = look(self.task.surface, posed, self.cameras[p])
+            weight = self.shares[p] * sight.share * np.float32(found.trust[p])
+            total += weight[:, None] * (read(self.edited[p], sight.pixels) - self.captured[p])
+            seen += weight
+        return total / np.maximum(seen, 1e-3)[:, None], seen
 
     def _weights(self, residuals, shares, found: Registered) -> tuple[list[np.ndarray], np.ndarray]:
         """Weights [N] per picture and trust [P]."""
