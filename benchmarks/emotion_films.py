@@ -13,12 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import emoga  # before torch: it sets how torch's threads wait
 
-import emoga
+# isort: split
+import numpy as np
+import torch
+
 from emoga.avatar import Avatar
 from emoga.capture import Track, load_track, open_capture
+from emoga.head import load_head
 from emoga.images import to_uint8
+from emoga.optimize.regions import visible_faces
 from emoga.progress import Reporter, silent
 from emoga.studio import capture
 from emoga.studio.pseudo_edits import Film, load_film
@@ -56,12 +61,12 @@ class Reel:
     @functools.cached_property
     def masks(self) -> np.ndarray:
         """bool [P,H,W]: head mask of the true emotion pictures."""
-        return _stack(self.emotion.masks >= 0.5)
+        return _stack(head_masks(self.emotion))
 
     @functools.cached_property
     def neutral_masks(self) -> np.ndarray:
         """bool [P,H,W]: head mask of the pictures without the emotion."""
-        return _stack(self.neutral.masks >= 0.5)
+        return _stack(head_masks(self.neutral))
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -121,6 +126,18 @@ class Studio:
         if not path.exists():
             make(path)
         return path
+
+
+def head_masks(film: Film) -> np.ndarray:
+    """bool [C,T,H,W]: the film's masks (hair in, clothing out) above the neck boundary, where avatars end."""
+    head, masks = load_head(), film.masks >= 0.5
+    below = [head.region_names.index(name) for name in ("shoulders", "boundary") if name in head.region_names]
+    regions = head.face_regions.numpy()
+    for view, camera in enumerate(film.cameras):
+        for frame, vertices in enumerate(film.vertices):
+            seen = visible_faces(head, torch.from_numpy(vertices), camera)
+            masks[view, frame] &= ~((seen >= 0) & np.isin(regions[np.maximum(seen, 0)], below))
+    return masks
 
 
 def _only(views: tuple[int, ...], frames: tuple[int, ...]) -> tuple[str, str]:

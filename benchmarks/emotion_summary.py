@@ -10,8 +10,8 @@ from emotion_figures import summarise
 Rows = dict[str, dict[str, Any]]  # of one case, by method
 
 NOTES = {
-    "psnr": "dB, 8-bit sRGB, in the true head mask, per picture, then averaged, over the scored pictures: 2 views "
-    "x 6 frames that neither the avatar nor the emotion was learnt from",
+    "psnr": "dB, 8-bit sRGB, in the true head mask (hair in, clothing out, above the neck boundary), per picture, "
+    "then averaged, over the scored pictures: 2 views x 6 frames that neither avatar nor emotion was learnt from",
     "psnr_without_emotion": "the neutral avatar against the neutral truth of the scored pictures: no emotion can be "
     "expected to be much better than the person it is learnt by",
     "psnr_edited": "the same where the true pictures with and without the emotion differ by more than 10 of 255",

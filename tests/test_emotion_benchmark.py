@@ -107,6 +107,23 @@ def test_pictures_that_failed_are_left_out_of_flicker() -> None:
     assert views_temporal_error(pictures, *surface, usable=usable).mean == pytest.approx(0, abs=1e-6)
 
 
+def test_a_head_ends_at_the_neck_boundary() -> None:
+    from emotion_films import head_masks
+
+    from emoga.studio.pseudo_edits import Film
+
+    head = load_head()
+    camera = look_at((0.0, 0.0, 1.0), (0.0, -0.06, -0.04), 0.4, SIZE, SIZE, name="front")
+    vertices = head.template.double().numpy()[None]
+    film = Film(np.zeros((1, 1, SIZE, SIZE, 3)), np.ones((1, 1, SIZE, SIZE)), vertices, [camera])
+    found = head_masks(film)[0, 0]
+    columns, rows = camera.project(vertices[0][head.regions["nose"].numpy()])[0].T.astype(int)
+    assert found[rows, columns].all()
+    shoulders = vertices[0][head.regions["shoulders"].numpy() & (vertices[0][:, 2] > 0)]
+    assert len(shoulders) == 0 or not found[tuple(camera.project(shoulders)[0].T.astype(int)[::-1])].all()
+    assert 0.02 < (~found).mean() < 0.5
+
+
 def test_a_uv_mean_shows_paint_where_it_was_seen() -> None:
     from emotion_peers import uv_change_pictures, uv_mean_pictures
 
