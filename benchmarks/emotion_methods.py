@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from emoga.emotion.learning import Learning
 from emotion_figures import dilated, oracle_weights
 from emotion_films import Reel
 
@@ -14,6 +13,7 @@ from emoga.avatar import Avatar
 from emoga.capture import Track
 from emoga.emotion.acting import Actor
 from emoga.emotion.edits import EmotionEdits
+from emoga.emotion.learning import Learning
 from emoga.emotion.masks import MaskKind, picture_masks
 from emoga.images import to_uint8
 from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from emoga.emotion.learning import learn_emotions
 from emotion_films import Studio
 from emotion_methods import SEED, Edited, Method, edited, masked, weights_for
 from emotion_scoring import Case
 
 import emoga
 from emoga.avatar import Avatar
+from emoga.emotion.learning import learn_emotions
 from emoga.progress import Reporter, silent
 
 
