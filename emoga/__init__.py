@@ -22,6 +22,7 @@ _PLACES = {
     "reenact": "emoga.reenactment",
     "export": "emoga.exporting",
     "evaluate": "emoga.evaluation",
+    "edit": "emoga.editing",
     "open_capture": "emoga.capture",
     "load_track": "emoga.capture",
     "save_track": "emoga.capture",

@@ -1,0 +1,235 @@
+"""The parametric method: a plan carried out by formulas, in seconds, without any weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from emoga.avatar import Avatar, Gaussians
+from emoga.editing.abilities import MADE_THINGS, can, nearest, parts_of
+from emoga.editing.history import Worn, take_off, worn_things
+from emoga.editing.light import SH_C0, repainted, to_linear
+from emoga.editing.marks import tattoo
+from emoga.editing.masks import part_mask
+from emoga.editing.materials import material_paint
+from emoga.editing.painting import PAINTED_AWAY, PAINTED_THINGS, PAINTS, Paint
+from emoga.editing.shapes import SHAPES, reshaped, vertex_mask
+from emoga.editing.subject import Subject, make_subject
+from emoga.editing.surface import joined
+from emoga.errors import InputError
+from emoga.guidance import EditPlan, Operation
+from emoga.progress import Reporter, silent, tracked
+
+# Regions of the head's mesh that hold a part which must stay.
+MESH_PARTS: dict[str, tuple[str, ...]] = {
+    "hair": ("scalp",), "skin": ("face", "cheeks", "nose", "forehead", "jaw", "ears", "neck"),
+    "face": ("face", "cheeks", "nose", "forehead", "jaw"), "brows": ("brows",), "cheekbones": ("cheeks",),
+    "eyes": ("eyelids", "eyeballs", "irises", "lashes"), "lips": ("lips",), "mouth": ("lips", "mouth_interior"),
+    "chin": ("jaw",), "temples": ("scalp",),
+}  # fmt: skip
+KEEP_FADE = 12.0
+OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+@dataclass
+class Outcome:
+    """An edited avatar, and what became of the plan: done in words, refused with the reason."""
+
+    avatar: Avatar
+    done: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    things: list[Worn] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where an edit may act: nowhere on `keep`, and when `region` is given only there."""
+
+    keep: tuple[str, ...] = ()
+    region: tuple[str, ...] = ()
+
+    def weight(self, subject: Subject) -> np.ndarray:
+        """[N] in 0..1 for Gaussians."""
+        inside = np.ones(len(subject.points))
+        if self.region:
+            inside = np.max([part_mask(subject, part) for part in self.region], axis=0)
+        for part in self.keep:
+            inside = inside * (1 - part_mask(subject, part))
+        return inside
+
+    def kept_vertices(self, avatar_head) -> np.ndarray | None:  # type: ignore[no-untyped-def]
+        """[V] in 0..1, or None: vertices that must stay."""
+        kept = np.zeros(len(avatar_head.template))
+        for part in self.keep:
+            kept = np.maximum(kept, vertex_mask(avatar_head, _mesh(part), KEEP_FADE))
+        if self.region:
+            kept = np.maximum(
+                kept, 1 - np.max([vertex_mask(avatar_head, _mesh(p), KEEP_FADE) for p in self.region], 0)
+            )
+        return kept if kept.any() else None
+
+
+def _mesh(part: str) -> tuple[str, ...]:
+    return MESH_PARTS.get(part, (part,))
+
+
+def carry_out(
+    avatar: Avatar,
+    plan: EditPlan,
+    strength: float = 1.0,
+    region: tuple[str, ...] = (),
+    picture: np.ndarray | None = None,
+    report: Reporter = silent,
+) -> Outcome:
+    """Do what a plan asks. strength multiplies that of every operation; picture: [H,W,4] for tattoos.
+
+    What cannot be done is in the outcome's `refused`; operations that can are done.
+    """
+    outcome = Outcome(avatar, things=worn_things(avatar))
+    known = [step for step in plan.operations if can(step)]
+    outcome.refused += [nearest(step) for step in plan.operations if not can(step)]
+    limits = Limits(tuple(part for part in plan.keep if part != "person"), region)
+    steps = [(part, weight * strength) for step in known for part, weight in _expanded(step)]
+    _check_labels(avatar)
+    shape = [(s.target, s.attribute, _signed(s, amount), s.side) for s, amount in steps if _is_shape(s)]
+    if shape:
+        from emoga.avatar.rig import avatar_head
+
+        kept = limits.kept_vertices(avatar_head(avatar))
+        outcome.avatar = reshaped(avatar, shape, kept)
+    rest = sorted((pair for pair in steps if not _is_shape(pair[0])), key=lambda pair: _stage(pair[0]))
+    paints = [pair for pair in rest if _stage(pair[0]) < 3]
+    if paints:
+        outcome.avatar = _painted(outcome.avatar, paints, limits, report)
+    for step, amount in tracked([pair for pair in rest if _stage(pair[0]) >= 3], "things", report):
+        _handle(outcome, step, amount, picture)
+    missed = {line.split(":")[0] for line in outcome.refused}
+    outcome.done = [step.words() for step in known if step.words().split(":")[0] not in missed]
+    return outcome
+
+
+def _expanded(step: Operation) -> list[tuple[Operation, float]]:
+    """The operation and those it implies, each with its strength."""
+    side = replace(step, strength=1.0)
+    return [(side, step.strength), *((part, part.strength * step.strength) for part in parts_of(step))]
+
+
+def _is_shape(step: Operation) -> bool:
+    return step.action == "change" and (step.target, step.attribute) in SHAPES
+
+
+def _signed(step: Operation, amount: float) -> float:
+    return -amount if step.direction == "less" else amount
+
+
+def _stage(step: Operation) -> int:
+    """Substances first, then paint on large parts, on small ones, then things."""
+    if step.attribute == "material":
+        return 0
+    if step.action == "change":
+        return 1 if step.target in ("skin", "hair") else 2
+    painted = step.target in PAINTED_THINGS if step.action == "add" else step.target in PAINTED_AWAY
+    return 2 if painted and step.action != "move" else 3
+
+
+def _painted(
+    avatar: Avatar, steps: list[tuple[Operation, float]], limits: Limits, report: Reporter
+) -> Avatar:
+    """The avatar with the colours of its Gaussians changed, one operation after the other."""
+    subject = make_subject(avatar)
+    allowed = limits.weight(subject)
+    sh = avatar.gaussians.sh
+    for step, amount in tracked(steps, "colours", report):
+        base = to_linear(0.5 + SH_C0 * sh[:, 0].detach().double().numpy())
+        paint = _paint(subject, base, step, amount)
+        if paint is not None:
+            sh = repainted(sh, paint.base, paint.weight * allowed)
+    return avatar.with_gaussians(replace(avatar.gaussians, sh=sh))
+
+
+def _paint(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint | None:
+    if step.attribute == "material":
+        return material_paint(subject, base, step.material, amount)
+    if step.action == "add":
+        return (
+            PAINTED_THINGS[step.target](subject, base, step, amount)
+            if step.target in PAINTED_THINGS
+            else None
+        )
+    if step.action == "remove":
+        return PAINTED_AWAY[step.target](subject, base, step, amount)
+    painter = PAINTS.get((step.target, step.attribute))
+    return painter(subject, base, step, _signed(step, amount)) if painter else None
+
+
+def _handle(outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None) -> None:
+    """Put a thing on, take one off, or move one."""
+    if step.target not in MADE_THINGS:
+        return
+    if step.action == "add":
+        _put_on(outcome, step, amount, picture)
+        return
+    sides = (step.side,) if step.side and step.action == "remove" else ("",)
+    mine = [
+        thing
+        for thing in outcome.things
+        if (thing.target == step.target and thing.side in (*sides, ""))
+        or (thing.target == step.target and not step.side)
+        or (thing.target == step.target and step.action == "move")
+    ]
+    if not mine:
+        outcome.refused.append(
+            f"{step.words()}: this avatar wears no {step.target} that emoga edit put on; "
+            "what was filmed cannot be taken off"
+        )
+        return
+    outcome.avatar, outcome.things = take_off(outcome.avatar, outcome.things, mine)
+    if step.action == "move":
+        for thing in mine:
+            _put_on(outcome, _moved(Operation(**thing.operation), step), thing.amount, picture)
+
+
+def _moved(before: Operation, step: Operation) -> Operation:
+    side = OTHER_SIDE.get(before.side or "left", "") if step.side == "other" else step.side or before.side
+    return replace(before, side=side, position=step.position or before.position)
+
+
+def _put_on(outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None) -> None:
+    if amount <= 0:
+        return
+    subject = make_subject(outcome.avatar)
+    begin = len(outcome.avatar.gaussians)
+    if step.target == "tattoo":
+        made = tattoo(subject, step, amount, picture)
+    else:
+        made = MADE_THINGS[step.target](subject, step, amount)
+    outcome.avatar = outcome.avatar.with_gaussians(joined([outcome.avatar.gaussians, made]))
+    outcome.things.append(Worn.of(step, begin, len(made), amount))
+
+
+def _check_labels(avatar: Avatar) -> None:
+    labels = avatar.gaussians.labels
+    if int(labels.min()) == int(labels.max()):
+        raise InputError(
+            "the avatar's Gaussians carry no region labels, so nothing can be found on it; "
+            "make it with emoga fit, or edit a file that was"
+        )
+
+
+def region_parts(text: str | None) -> tuple[str, ...]:
+    """`lips,brows` as parts of the head. Raises InputError for a name that is none."""
+    from emoga.guidance.edit_plan import PARTS
+
+    parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    for part in parts:
+        if part not in PARTS:
+            raise InputError(
+                f"--region {text}: {part!r} is no part of the head; known are {', '.join(PARTS)}"
+            )
+    return parts
+
+
+def added(before: Gaussians, after: Gaussians) -> int:
+    """How many Gaussians came on."""
+    return max(0, len(after) - len(before))
