@@ -16,7 +16,7 @@ import typer.completion
 
 import emoga
 from emoga.errors import EmogaError
-from emoga_cli.commands import cache, demo, doctor, evaluate, export, fit, info, reenact, studio, track
+from emoga_cli.commands import cache, demo, doctor, edit, evaluate, export, fit, info, reenact, studio, track
 from emoga_cli.session import forget_stdout
 
 EXIT_INTERRUPTED = 130
@@ -31,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (track, fit, reenact, export, evaluate, studio, demo, info, doctor, cache):
+for module in (track, fit, edit, reenact, export, evaluate, studio, demo, info, doctor, cache):
     module.register(app)
 
 

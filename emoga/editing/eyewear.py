@@ -88,7 +88,7 @@ def _places(subject: Subject) -> dict[str, np.ndarray]:
         temple = find_places(subject, landmarks(subject, (number,)))
         at[f"{side}_ear"] = np.array(
             [
-                sign * max(abs(temple.points[0][0]) + 2 * MM, np.abs(top[:, 0]).min() + 2 * MM),
+                sign * max(abs(temple.points[0][0]) + 4 * MM, np.abs(top[:, 0]).min() + 4 * MM),
                 np.quantile(root[:, 1], 0.85),
                 np.quantile(root[:, 2], 0.45),
             ]

@@ -15,7 +15,7 @@ from emoga.guidance import Operation
 
 AROUND, UP = 180, 60
 STEP = 1.8 * MM
-GAP = 2.5 * MM
+GAP = 1.5 * MM
 
 
 class Shell:
@@ -104,7 +104,7 @@ def hat(subject: Subject, step: Operation, amount: float) -> Gaussians:
     kind = next(
         (style for style in step.style if style in ("cap", "bowler", "top", "fedora", "beret")), "beanie"
     )
-    thick = {"beanie": 5, "cap": 3, "bowler": 5, "top": 5, "fedora": 5, "beret": 4}[kind] * MM
+    thick = {"beanie": 3, "cap": 2, "bowler": 5, "top": 5, "fedora": 5, "beret": 4}[kind] * MM
     edge = _edge(subject, shell, azimuth, 4 * MM if kind in ("bowler", "top", "fedora") else 0.0)
     share = np.linspace(0, 1, int(0.15 / STEP))[:, None]
     elevation = edge + share * (0.499 * np.pi - edge)
@@ -123,7 +123,8 @@ def hat(subject: Subject, step: Operation, amount: float) -> Gaussians:
         solids.append(_brim(rim, azimuth, kind, shell.centre))
     wool = "wool" if kind in ("beanie", "beret") else "cloth"
     finish = finish_of(step, wool, {"top": "black", "bowler": "black", "cap": "navy"}.get(kind, "grey"))
-    return worn(subject, merged(solids), finish, SKULL, "scalp")
+    solid = merged(solids)
+    return worn(subject, solid, finish, SKULL, "scalp", _knit(solid, shell.centre, kind))
 
 
 def headband(subject: Subject, step: Operation, amount: float) -> Gaussians:
@@ -138,6 +139,18 @@ def headband(subject: Subject, step: Operation, amount: float) -> Gaussians:
     grid = shell.point(np.broadcast_to(azimuth, elevation.shape), elevation, GAP + swell)
     finish = finish_of(step, "cloth", "navy")
     return worn(subject, _outwards(grid, shell.centre), finish, SKULL, "scalp")
+
+
+def _knit(solid: Solid, centre: np.ndarray, kind: str) -> np.ndarray:
+    """Brightness [M] of ribs, for what is knitted; of seams, for caps."""
+    x, _, z = (solid.centres - centre).T
+    turn = np.arctan2(x, z)
+    if kind in ("beanie", "beret"):
+        rows = np.random.default_rng(29).standard_normal(len(x))
+        return 1 + 0.16 * np.sin(96 * turn) + 0.05 * rows
+    if kind == "cap":
+        return 1 - 0.25 * np.exp(-((np.sin(3 * turn) / 0.05) ** 2))
+    return np.ones(len(x))
 
 
 def _outwards(grid: np.ndarray, centre: np.ndarray) -> Solid:
@@ -168,7 +181,7 @@ def _cuff(rim: np.ndarray, upper: np.ndarray, centre: np.ndarray) -> np.ndarray:
     grid = rim + share * (upper - rim)
     outward = grid - centre
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
-    return grid + (2.0 + 3.0 * np.sin(np.pi * share)) * MM * outward
+    return grid + (0.8 + 2.2 * np.sin(np.pi * share)) * MM * outward
 
 
 def _brim(rim: np.ndarray, azimuth: np.ndarray, kind: str, centre: np.ndarray) -> Solid:

@@ -13,6 +13,8 @@ from emoga.editing.wearing import finish_of, worn
 from emoga.guidance import Operation
 
 STEP = 0.6 * MM
+# The ear proper is further from the middle of the template than this; below it there is skin of the neck.
+STANDS_OFF = 67 * MM
 
 
 def earring(subject: Subject, step: Operation, amount: float) -> Gaussians:
@@ -57,10 +59,10 @@ def lobe(subject: Subject, side: str) -> Places:
     """The place on an ear's lobe where earrings are worn, facing outwards."""
     vertices = template_vertices(subject.head)
     sign = 1 if side == "left" else -1
-    ears = vertices[subject.head.regions["ears"].numpy() & (sign * vertices[:, 0] > 0)]
-    low = ears[ears[:, 1] < ears[:, 1].min() + 9 * MM]
-    outer = low[np.argsort(sign * low[:, 0])[-max(3, len(low) // 5) :]].mean(0)
-    return find_places(subject, np.array([[outer[0] + sign * 1 * MM, low[:, 1].min() + 4 * MM, outer[2]]]))
+    ears = vertices[subject.head.regions["ears"].numpy() & (sign * vertices[:, 0] > STANDS_OFF)]
+    low = ears[ears[:, 1] < ears[:, 1].min() + 10 * MM]
+    outer = low[np.argsort(sign * low[:, 0])[-max(3, len(low) // 3) :]].mean(0)
+    return find_places(subject, np.array([[outer[0] + sign * 2 * MM, low[:, 1].min() + 4 * MM, outer[2]]]))
 
 
 def _earring(subject: Subject, step: Operation, side: str) -> Gaussians:

@@ -14,6 +14,7 @@ DARKEST = 1e-3
 # Colours so dark that a ratio to them says nothing.
 BLACK = 0.04
 MOST_RATIO = 3.0
+MOST_VARIATION = 0.6
 
 
 def to_linear(colour: np.ndarray) -> np.ndarray:
@@ -42,12 +43,27 @@ def repainted(sh: torch.Tensor, linear: np.ndarray, weight: np.ndarray) -> torch
     new = to_srgb((1 - share) * light + share * np.maximum(linear[rows], DARKEST))
     # A colour below black shows black, and stays as it is when it is painted black.
     new = np.where((base < 0) & (new < BLACK), base, new)
-    ratio = np.clip(new / np.maximum(base, BLACK), 0, MOST_RATIO)
-    changed = old * ratio[:, None, :]
+    changed = _view_dependence(old, base, new)
     changed[:, 0] = (new - 0.5) / SH_C0
     result = sh.clone()
     result[rows] = torch.from_numpy(changed).to(sh)
     return result
+
+
+def _view_dependence(old: np.ndarray, base: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """SH [N,K,3] of which all but the first vary about the new base [N,3] as they did about the old one.
+
+    A gain is a gain of all. A colour that turns into another one keeps how its brightness varies, not its hue: a
+    channel that was almost black would otherwise be blown up with its noise.
+    """
+    ratio = np.clip(new / np.maximum(base, BLACK), 0, MOST_RATIO)
+    gained = old * ratio[:, None, :]
+    bright = np.maximum(base @ LUMA, BLACK)[:, None]
+    vary = np.clip((old @ LUMA) / bright, -MOST_VARIATION, MOST_VARIATION)
+    turned = vary[..., None] * new[:, None, :]
+    change = ratio.max(1) / np.maximum(ratio.min(1), 1e-3)
+    share = np.clip((change - 1.3) / 0.7, 0, 1)[:, None, None]
+    return (1 - share) * gained + share * turned
 
 
 def tinted(base: np.ndarray, colour: np.ndarray, reference: np.ndarray, texture: float = 0.7) -> np.ndarray:

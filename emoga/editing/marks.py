@@ -17,6 +17,7 @@ from emoga.guidance.edit_plan import colour_value
 ABOVE = 0.35 * MM
 FRECKLE, SPOT, MOLE = np.array([0.70, 0.52, 0.38]), np.array([0.74, 0.62, 0.50]), np.array([0.22, 0.14, 0.10])
 CREASE, RIDGE = np.array([0.52, 0.45, 0.42]), np.array([1.16, 1.14, 1.13])
+HOLLOW = np.array([0.74, 0.68, 0.66])
 SCAR, SCAR_EDGE = np.array([1.30, 1.02, 1.0]), np.array([0.80, 0.62, 0.60])
 # Landmarks at the middle of a part: the subject's right, his left.
 CENTRES: dict[str, tuple[int, int]] = {
@@ -61,7 +62,7 @@ def _forehead_lines(subject: Subject, rng: np.random.Generator) -> list[tuple[np
     low = landmarks(subject, (63, 105, 66, 107, 9, 336, 296, 334, 293))
     high = landmarks(subject, (103, 67, 109, 10, 10, 10, 338, 297, 332))
     lines = []
-    for share, depth in ((0.30, 0.7), (0.48, 0.9), (0.66, 0.7)):
+    for share, depth in ((0.28, 0.9), (0.45, 1.2), (0.62, 1.0)):
         line = low + (share + 0.03 * rng.standard_normal(len(low)))[:, None] * (high - low)
         lines.append((line, depth))
     frown = landmarks(subject, (107, 55))
@@ -94,17 +95,19 @@ def _curve(path: np.ndarray, spacing: float = 0.55 * MM) -> np.ndarray:
 
 def _crease(subject: Subject, path: np.ndarray, depth: float) -> Gaussians:
     """A fold: a dark line with a lighter ridge under it, both fading towards the ends."""
-    taper = np.sin(np.pi * np.linspace(0.03, 0.97, len(path))) ** 0.7
+    taper = np.sin(np.pi * np.linspace(0.02, 0.98, len(path)))
     places = find_places(subject, path)
-    line = stroke(subject, places, 0.75 * MM, CREASE, 0.50 * depth * taper)
+    hollow = stroke(subject, places, 3.4 * MM, HOLLOW, 0.30 * depth * taper)
+    places = Places(places.raised(0.15 * MM), places.normals, places.tangents, places.faces)
+    line = stroke(subject, places, 0.8 * MM, CREASE, 0.42 * depth * taper)
     along = np.gradient(path, axis=0)
     across = np.cross(along, places.normals)
     across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-12
     across *= np.where(across[:, 1:2] > 0, -1, 1)
     ridge = stroke(
-        subject, find_places(subject, path + 1.6 * MM * across), 1.0 * MM, RIDGE, 0.35 * depth * taper
+        subject, find_places(subject, path + 2.6 * MM * across), 2.0 * MM, RIDGE, 0.25 * depth * taper
     )
-    return joined([line, ridge])
+    return joined([hollow, line, ridge])
 
 
 def stroke(

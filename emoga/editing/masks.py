@@ -66,18 +66,22 @@ def hair_mask(subject: Subject) -> np.ndarray:
     scalp = template_vertices(subject.head)[subject.head.regions["scalp"].numpy()]
     distance, _ = cKDTree(scalp).query(points)
     own = subject.labelled("scalp")
-    prior = np.where(own, 0.93, 0.6 * smoothstep(distance, 28 * MM, 4 * MM))
+    # Hairlines differ: above the forehead the colour decides.
+    inner = 0.93 - 0.45 * smoothstep(points[:, 2], -45 * MM, -5 * MM) * smoothstep(
+        points[:, 1], 105 * MM, 80 * MM
+    )
+    prior = np.where(own, inner, 0.5 * smoothstep(distance, 28 * MM, 4 * MM))
     off = ((subject.means - subject.bind.origin.numpy()[subject.rows]) * subject.normals).sum(1)
     prior = np.maximum(
         prior, 0.8 * smoothstep(off, 4 * MM, 9 * MM) * (distance < 45 * MM) * (points[:, 1] > -0.03)
     )
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
-    crown = own & (points[:, 1] > 0.06) & (subject.opacities > OPAQUE)
+    crown = own & (points[:, 1] > 0.05) & (points[:, 2] < -0.02) & (subject.opacities > OPAQUE)
     hair, skin = _model(subject, crown), _model(subject, subject.labelled("cheeks", "nose", "forehead"))
     if hair is None or skin is None:
         return prior
     likelihood = np.clip(_log_density(subject, hair) - _log_density(subject, skin), -6, 6)
-    odds = prior / np.maximum(1 - prior, 1e-6) * np.exp(0.7 * likelihood)
+    odds = prior / np.maximum(1 - prior, 1e-6) * np.exp(0.9 * likelihood)
     return np.where(prior > 0, odds / (1 + odds), 0.0) * (prior > 0.02)
 
 
@@ -93,7 +97,9 @@ def brow_mask(subject: Subject) -> np.ndarray:
 
 def lip_mask(subject: Subject) -> np.ndarray:
     """The lips outside the mouth."""
-    weight = near(subject.points, _lip_places(subject), 1.2 * MM, 3.0 * MM)
+    weight = np.maximum(
+        subject.labelled("lips"), near(subject.points, _lip_places(subject), 0.5 * MM, 1.8 * MM)
+    )
     return weight * ~subject.labelled("teeth", "tongue", "eyeballs", "irises", "nose")
 
 

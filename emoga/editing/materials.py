@@ -12,6 +12,8 @@ from emoga.editing.painting import Paint, smoothed
 from emoga.editing.subject import Subject
 
 UP_FRONT = np.array([0.0, 0.45, 0.89])
+# Where light comes from that shows form in a head of one colour.
+WINDOW = np.array([0.42, 0.55, 0.72])
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Substance:
 
 
 SUBSTANCES: dict[str, Substance] = {
-    "marble": Substance((0.90, 0.89, 0.87), (0.60, 0.60, 0.63), 0.5, 0.15),
+    "marble": Substance((0.86, 0.85, 0.82), (0.55, 0.55, 0.58), 0.5, 0.08),
     "bronze": Substance((0.52, 0.35, 0.18), (0.25, 0.42, 0.36), 0.25, 0.8),
     "clay": Substance((0.69, 0.42, 0.31), grain=0.06),
     "stone": Substance((0.58, 0.57, 0.55), (0.35, 0.35, 0.34), 0.2, grain=0.16),
@@ -46,7 +48,8 @@ def material_paint(subject: Subject, base: np.ndarray, name: str, amount: float)
     if name == "cartoon":
         return Paint(_cartoon(subject, base), weight * min(amount, 1.0))
     substance = SUBSTANCES[name]
-    light = subject.shading(subject.normals) * _relief(subject, base)
+    carved = 0.5 + 0.62 * np.clip(subject.normals @ WINDOW, -0.4, 1)
+    light = subject.shading(subject.normals) ** 0.5 * carved * _relief(subject, base)
     colour = to_linear(np.array(substance.srgb))
     vein = (substance.veined * _veins(subject.points, name))[:, None]
     body = (1 - vein) * colour + vein * to_linear(np.array(substance.vein))
@@ -70,7 +73,7 @@ def _relief(subject: Subject, base: np.ndarray) -> np.ndarray:
     hair = hair_mask(subject)
     level = np.exp(smoothed(subject, np.log(bright)[:, None].repeat(3, 1), head_mask(subject), 7 * MM)[:, 0])
     detail = np.clip(bright / level, 0.3, 2.5)
-    return np.clip(detail ** (0.55 - 0.15 * hair), 0.45, 1.5)
+    return np.clip(detail ** (0.42 - 0.1 * hair), 0.55, 1.4)
 
 
 def _veins(points: np.ndarray, name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from emoga.editing.light import greyed, tinted, to_linear
+from emoga.editing.light import LUMA, greyed, tinted, to_linear
 from emoga.editing.masks import (
     INSIDE,
     MM,
@@ -116,7 +116,10 @@ def _greying(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: flo
 
 def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float) -> Paint:
     weight = part_mask(subject, "lips")
-    painted = tinted(base, colour, subject.typical(weight), 0.85)
+    own = subject.typical(weight)
+    # Half way to the colour's own brightness: lips in the shade stay in the shade.
+    colour = colour * (float(own @ LUMA) / max(float(colour @ LUMA), 1e-3)) ** 0.55
+    painted = tinted(base, colour, own, 0.8)
     # Dark lips keep some of their darkness under a thin layer.
     share = min(amount, 1.0)
     return Paint((1 - share) * base + share * painted, weight)

@@ -56,11 +56,13 @@ def finish_of(step: Operation, usual: str, colour: str = "") -> Finish:
     return Finish(colour_value(named), finish.metal, finish.gloss, finish.opacity)
 
 
-def solid_sh(subject: Subject, solid: Solid, finish: Finish) -> np.ndarray:
+def solid_sh(subject: Subject, solid: Solid, finish: Finish, texture: np.ndarray | float = 1.0) -> np.ndarray:
     """SH [M,K,3] of a solid in the avatar's light: diffuse, mirrored for metal, a highlight where SH can show one."""
     light = subject.shading(solid.normals)
     exposure = np.clip(float(subject.skin @ LUMA) / 0.30, 0.5, 1.2)
-    shade = (1 - finish.metal) * light + finish.metal * polished(solid.normals, light)
+    shade = np.broadcast_to(texture, len(solid)) * (
+        (1 - finish.metal) * light + finish.metal * polished(solid.normals, light)
+    )
     linear = exposure * shade[:, None] * to_linear(np.array(finish.srgb))
     sh = flat_sh(subject, np.clip(linear, 0, 1.6))
     if sh.shape[1] > 1 and finish.gloss > 0:
@@ -76,14 +78,24 @@ def solid_sh(subject: Subject, solid: Solid, finish: Finish) -> np.ndarray:
     return sh
 
 
-def worn(subject: Subject, solid: Solid, finish: Finish, binding: int, label: str = "face") -> Gaussians:
-    """Gaussians of a solid at its place at the bind pose, all of them on one triangle or bone."""
+def worn(
+    subject: Subject,
+    solid: Solid,
+    finish: Finish,
+    binding: int,
+    label: str = "face",
+    texture: np.ndarray | float = 1.0,
+) -> Gaussians:
+    """Gaussians of a solid at its place at the bind pose, all of them on one triangle or bone.
+
+    texture: gain [M] of linear light.
+    """
     return bound_gaussians(
         subject,
         solid.centres,
         solid.axes,
         solid.sizes,
-        solid_sh(subject, solid, finish),
+        solid_sh(subject, solid, finish, texture),
         np.full(len(solid), binding),
         opacity=finish.opacity,
         label=label,
