@@ -13,6 +13,7 @@ from avatar_samples import colored_avatar, sample_motion
 from mannequin import make_mannequin
 from model_server import reply, server
 from PIL import Image
+from scipy.spatial import cKDTree
 
 import emoga
 from emoga.avatar import Avatar, load_avatar, save_avatar
@@ -191,16 +192,23 @@ def test_things_on_the_skull_move_with_it_within_a_millimetre(avatar: Avatar, ta
     after = things(avatar, target)
     head, count = load_head("open"), len(avatar.gaussians)
     puppet, params = make_puppet(after), frantic_motion()
-    names = ("scalp",) if target != "glasses" else ("scalp", "ears")
-    skull = torch.stack([head.regions[name] for name in names]).any(0) & (head.template[:, 1] > 0)
+    # Brows and cheeks rise behind glasses without touching them; ears and the bridge of the nose carry them.
+    names = ("scalp", "ears", "nose" if target == "glasses" else "forehead")
+    skull = torch.stack([head.regions[name] for name in names]).any(0)
+    skull &= (head.template[:, 1] > -0.012) | ~head.regions["nose"]
+    skull = head.faces[skull[head.faces].all(1)]
+    shares = torch.from_numpy(np.random.default_rng(0).dirichlet(np.ones(3), 24)).float()
     rest = puppet.pose(HeadParams.zeros(head, 1))
-    few = torch.arange(count, len(after.gaussians), 97)
+    few = torch.arange(count, len(after.gaussians), 23)
 
-    def gaps(posed):  # type: ignore[no-untyped-def]
-        return torch.cdist(posed.world.means[few], posed.vertices[skull])
+    def gap(posed):  # type: ignore[no-untyped-def]
+        surface = torch.einsum("sc,fcx->fsx", shares, posed.vertices[skull]).reshape(-1, 3)
+        return torch.from_numpy(cKDTree(surface.numpy()).query(posed.world.means[few].numpy())[0])
 
+    resting = gap(rest) < 0.005
+    assert resting.sum() > 5
     for frame in range(len(params.expr)):
-        assert float((gaps(puppet.pose(params, frame)) - gaps(rest)).abs().max()) < 1e-3
+        assert float((gap(puppet.pose(params, frame)) - gap(rest))[resting].abs().max()) < 1e-3
 
 
 def test_things_do_not_flush_and_what_is_drawn_on_skin_does(avatar: Avatar) -> None:

@@ -34,14 +34,14 @@ COMPOUNDS: dict[tuple[str, str, str], list[Operation]] = {
         _change("ears", "size", "more", 0.35),
     ],
     ("person", "age", "less"): [
-        _change("skin", "smoothness", "more", 0.9), _change("lips", "colour", "", 0.25, colour="rose"),
-        _change("lips", "fullness", "more", 0.4), _change("eyes", "size", "more", 0.3),
+        _change("skin", "smoothness", "more", 0.9), _change("lips", "colour", "", 0.15, colour="rose"),
+        _change("lips", "fullness", "more", 0.15), _change("eyes", "size", "more", 0.1),
         _change("hair", "lightness", "less", 0.35),
     ],
     ("person", "femininity", "more"): [
         _change("skin", "smoothness", "more", 0.6), Operation("remove", "stubble", strength=0.5),
-        _change("lips", "colour", "", 0.45, colour="rose"), _change("brows", "thickness", "less", 0.5),
-        _change("lips", "fullness", "more", 0.4), _change("jaw", "width", "less", 0.4),
+        _change("lips", "colour", "", 0.3, colour="rose"), _change("brows", "thickness", "less", 0.5),
+        _change("lips", "fullness", "more", 0.15), _change("jaw", "width", "less", 0.4),
         Operation("add", "eyeliner", strength=0.35),
     ],
     ("person", "masculinity", "more"): [

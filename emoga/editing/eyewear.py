@@ -93,9 +93,22 @@ def _places(subject: Subject) -> dict[str, np.ndarray]:
                 np.quantile(root[:, 2], 0.45),
             ]
         )
+        at[f"{side}_ear"][0] = sign * max(abs(at[f"{side}_ear"][0]), _width(subject, at[f"{side}_ear"], sign))
     at["bridge"] = find_places(subject, landmarks(subject, (6,))).points[0]
     at["brow"] = find_places(subject, landmarks(subject, (105,))).points[0]
     return at
+
+
+def _width(subject: Subject, place: np.ndarray, sign: int) -> float:
+    """How far out, metres, hair and skin reach just in front of the top of an ear."""
+    rows = subject.opaque[~subject.labelled("ears")[subject.opaque]]
+    points = subject.means[rows]
+    close = np.abs(points[:, 1] - place[1]) < 8 * MM
+    close &= (
+        (points[:, 2] - place[2] > -5 * MM) & (points[:, 2] - place[2] < 25 * MM) & (sign * points[:, 0] > 0)
+    )
+    reach = np.quantile(sign * points[close, 0], 0.97) if close.sum() > 5 else 0.0
+    return float(min(reach, abs(place[0]) + 12 * MM)) + 1.2 * MM
 
 
 def _outline(step: Operation, half: float, size: float, sign: int) -> np.ndarray:

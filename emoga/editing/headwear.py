@@ -83,12 +83,16 @@ class Shell:
         return self.centre + radius[..., None] * direction
 
 
-def _edge(subject: Subject, shell: Shell, azimuth: np.ndarray, lift: float) -> np.ndarray:
+def _edge(subject: Subject, shell: Shell, azimuth: np.ndarray, lift: float, sides: float = 0.0) -> np.ndarray:
     """Elevation [A], radians, of the line around forehead, over the ears and the back of the head."""
     front = find_places(subject, landmarks(subject, (10,))).points[0] * 0.35
     front = front + 0.65 * find_places(subject, landmarks(subject, (151,))).points[0]
     ear = subject.vertices[subject.head.regions["ears"].numpy()][:, 1].max()
-    heights = {0.0: front[1] + 6 * MM + lift, np.pi / 2: ear + 2 * MM + lift, np.pi: ear - 12 * MM + lift}
+    heights = {
+        0.0: front[1] + 6 * MM + lift,
+        np.pi / 2: ear + 2 * MM + lift + sides,
+        np.pi: ear - 12 * MM + lift + 2 * sides,
+    }
     turn = np.abs((azimuth + np.pi) % (2 * np.pi) - np.pi)
     height = np.interp(turn, list(heights), list(heights.values()))
     elevation = np.zeros_like(azimuth)
@@ -105,7 +109,13 @@ def hat(subject: Subject, step: Operation, amount: float) -> Gaussians:
         (style for style in step.style if style in ("cap", "bowler", "top", "fedora", "beret")), "beanie"
     )
     thick = {"beanie": 3, "cap": 2, "bowler": 5, "top": 5, "fedora": 5, "beret": 4}[kind] * MM
-    edge = _edge(subject, shell, azimuth, 4 * MM if kind in ("bowler", "top", "fedora") else 0.0)
+    edge = _edge(
+        subject,
+        shell,
+        azimuth,
+        4 * MM if kind in ("bowler", "top", "fedora") else 0.0,
+        -10 * MM if kind == "beanie" else 0.0,
+    )
     share = np.linspace(0, 1, int(0.15 / STEP))[:, None]
     elevation = edge + share * (0.499 * np.pi - edge)
     grid = shell.point(

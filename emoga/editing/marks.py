@@ -68,7 +68,7 @@ def _forehead_lines(subject: Subject, rng: np.random.Generator) -> list[tuple[np
     frown = landmarks(subject, (107, 55))
     for sign in (1, -1):
         line = frown * np.array([sign * 0.42, 1, 1]) + np.array([0, 2 * MM, 0])
-        lines.append((line, 0.7))
+        lines.append((line, 0.45))
     return lines
 
 

@@ -76,6 +76,8 @@ def hair_mask(subject: Subject) -> np.ndarray:
         prior, 0.8 * smoothstep(off, 4 * MM, 9 * MM) * (distance < 45 * MM) * (points[:, 1] > -0.03)
     )
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
+    # The shadows inside an ear are as dark as hair.
+    prior = np.where(subject.labelled("ears"), 0.06 * prior, prior)
     crown = own & (points[:, 1] > 0.05) & (points[:, 2] < -0.02) & (subject.opacities > OPAQUE)
     hair, skin = _model(subject, crown), _model(subject, subject.labelled("cheeks", "nose", "forehead"))
     if hair is None or skin is None:

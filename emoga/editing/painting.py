@@ -29,7 +29,7 @@ from emoga.guidance.edit_plan import colour_value
 LIGHTER, DARKER = np.array([1.45, 1.52, 1.6]), np.array([0.56, 0.48, 0.42])
 TAN = np.array([0.80, 0.64, 0.52])
 FLUSH = np.array([1.06, 0.60, 0.64])
-STUBBLE = np.array([0.62, 0.66, 0.74])
+STUBBLE = np.array([0.60, 0.60, 0.66])
 SHADOW = np.array([0.74, 0.68, 0.76])
 # Iris and pupil on the template's eyeball, metres.
 IRIS, PUPIL = 6.0 * MM, 2.0 * MM
@@ -94,7 +94,7 @@ def _blood(subject: Subject) -> np.ndarray:
 
 def _colour(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
     weight = part_mask(subject, step.target, step.side)
-    texture = {"hair": 0.6, "lips": 0.8, "skin": 0.9, "teeth": 0.8}.get(step.target, 0.7)
+    texture = {"hair": 0.45, "lips": 0.8, "skin": 0.9, "teeth": 0.8}.get(step.target, 0.7)
     colour = linear_colour(step.colour, "brown")
     if step.target == "lips":
         return _lips(subject, base, colour, 0.75 * amount)
@@ -245,9 +245,9 @@ def _eyeshadow(subject: Subject, base: np.ndarray, step: Operation, amount: floa
 
 
 def _stubble(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
-    grain = 0.75 + 0.5 * np.random.default_rng(5).random(len(base))
+    grain = 0.35 + 0.9 * np.random.default_rng(5).random(len(base))
     weight = np.clip(beard_area(subject) * min(amount, 1.3) * grain, 0, 1) * skin_mask(subject)
-    return Paint(_gain(greyed(base, 0.35), STUBBLE, 1.2), weight)
+    return Paint(_gain(greyed(base, 0.25), STUBBLE, 1.1), weight)
 
 
 def beard_area(subject: Subject) -> np.ndarray:
@@ -255,9 +255,9 @@ def beard_area(subject: Subject) -> np.ndarray:
     points = subject.points
     low = smoothstep(points[:, 1], -0.045, -0.070)
     line = landmarks(subject, (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 58, 288))
-    jaw = near(points, line, 16 * MM, 30 * MM)
-    lip = near(points, landmarks(subject, (164, 165, 391, 167, 393, 186, 410)), 5 * MM, 9 * MM)
-    chin = near(points, landmarks(subject, (18, 200, 199, 175, 194, 418, 32, 262)), 8 * MM, 14 * MM)
+    jaw = near(points, line, 12 * MM, 34 * MM)
+    lip = near(points, landmarks(subject, (164, 165, 391, 167, 393, 186, 410)), 3 * MM, 10 * MM)
+    chin = near(points, landmarks(subject, (18, 200, 199, 175, 194, 418, 32, 262)), 6 * MM, 18 * MM)
     throat = (
         0.5 * subject.labelled("neck") * smoothstep(points[:, 1], -0.140, -0.110) * (points[:, 2] > -0.03)
     )

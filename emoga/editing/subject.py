@@ -137,8 +137,15 @@ def make_subject(avatar: Avatar) -> Subject:
 
 
 def template_vertices(head: Head) -> np.ndarray:
-    """[V,3] metres: the template head in the bind pose."""
-    return head.bind_vertices(torch.zeros(len(head.shape_names))).double().numpy()
+    """[V,3] metres: the template head in the bind pose; not to be written to."""
+    if head.checksum not in _templates:
+        made = head.bind_vertices(torch.zeros(len(head.shape_names))).double().numpy()
+        made.setflags(write=False)
+        _templates[head.checksum] = made
+    return _templates[head.checksum]
+
+
+_templates: dict[str, np.ndarray] = {}
 
 
 def _template_frames(head: Head, rig: str) -> TriangleFrames:
