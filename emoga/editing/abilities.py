@@ -5,10 +5,11 @@ from __future__ import annotations
 from emoga.editing.eyewear import glasses, sunglasses
 from emoga.editing.headwear import hat, headband
 from emoga.editing.jewellery import earring, nose_ring, nose_stud, stud
-from emoga.editing.marks import age_spots, eyeliner, freckles, mole, scar, tattoo, wrinkles
+from emoga.editing.marks import age_spots, eyeliner, freckles, mole, scar, wrinkles
 from emoga.editing.materials import SUBSTANCES
 from emoga.editing.painting import PAINTED_AWAY, PAINTED_THINGS, PAINTS
 from emoga.editing.shapes import SHAPES
+from emoga.editing.tattoos import tattoo
 from emoga.guidance import Operation
 from emoga.guidance.planning import hint_for
 

@@ -16,7 +16,7 @@ from emoga.guidance.edit_plan import colour_value
 STEP = 0.9 * MM
 # From the bridge of the nose to the lenses, metres.
 CLEARANCE = 4 * MM
-CLEAR = Finish((0.85, 0.90, 0.93), 0.2, 0.9, 0.06)
+CLEAR = Finish((0.85, 0.90, 0.93), 0.2, 0.9, 0.015)
 TINTED = Finish((0.06, 0.06, 0.07), 0.15, 0.6, 0.90)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from emoga.avatar import Gaussians
-from emoga.editing.masks import MM, landmarks
+from emoga.editing.masks import MM, STANDS_OFF, landmarks
 from emoga.editing.meshes import Solid, ball, circle, merged, tube
 from emoga.editing.subject import Subject, template_vertices
 from emoga.editing.surface import Places, find_places, joined
@@ -13,8 +13,6 @@ from emoga.editing.wearing import finish_of, worn
 from emoga.guidance import Operation
 
 STEP = 0.6 * MM
-# The ear proper is further from the middle of the template than this; below it there is skin of the neck.
-STANDS_OFF = 67 * MM
 
 
 def earring(subject: Subject, step: Operation, amount: float) -> Gaussians:

@@ -14,7 +14,7 @@ DARKEST = 1e-3
 # Colours so dark that a ratio to them says nothing.
 BLACK = 0.04
 MOST_RATIO = 3.0
-MOST_VARIATION = 0.6
+MOST_VARIATION, SOLID_VARIATION = 0.6, 0.2
 
 
 def to_linear(colour: np.ndarray) -> np.ndarray:
@@ -27,10 +27,11 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.clip(linear, 0, None) ** (1 / GAMMA)
 
 
-def repainted(sh: torch.Tensor, linear: np.ndarray, weight: np.ndarray) -> torch.Tensor:
+def repainted(sh: torch.Tensor, linear: np.ndarray, weight: np.ndarray, solid: bool = False) -> torch.Tensor:
     """sh [N,K,3] with the base colour `linear` [N,3] where weight [N] is 1, the old one where it is 0.
 
-    What depends on the view is multiplied as the base is. Gaussians of weight 0 keep their bits.
+    What depends on the view is multiplied as the base is; of a solid substance only its brightness varies, and less.
+    Gaussians of weight 0 keep their bits.
     """
     weight = np.clip(weight, 0, 1)
     rows = np.flatnonzero(weight > 1e-4)
@@ -44,6 +45,10 @@ def repainted(sh: torch.Tensor, linear: np.ndarray, weight: np.ndarray) -> torch
     # A colour below black shows black, and stays as it is when it is painted black.
     new = np.where((base < 0) & (new < BLACK), base, new)
     changed = _view_dependence(old, base, new)
+    if solid:
+        changed = (1 - share[..., None]) * changed + share[..., None] * _varying(
+            old, base, new, SOLID_VARIATION
+        )
     changed[:, 0] = (new - 0.5) / SH_C0
     result = sh.clone()
     result[rows] = torch.from_numpy(changed).to(sh)
@@ -58,12 +63,16 @@ def _view_dependence(old: np.ndarray, base: np.ndarray, new: np.ndarray) -> np.n
     """
     ratio = np.clip(new / np.maximum(base, BLACK), 0, MOST_RATIO)
     gained = old * ratio[:, None, :]
-    bright = np.maximum(base @ LUMA, BLACK)[:, None]
-    vary = np.clip((old @ LUMA) / bright, -MOST_VARIATION, MOST_VARIATION)
-    turned = vary[..., None] * new[:, None, :]
+    turned = _varying(old, base, new, MOST_VARIATION)
     change = ratio.max(1) / np.maximum(ratio.min(1), 1e-3)
     share = np.clip((change - 1.3) / 0.7, 0, 1)[:, None, None]
     return (1 - share) * gained + share * turned
+
+
+def _varying(old: np.ndarray, base: np.ndarray, new: np.ndarray, most: float) -> np.ndarray:
+    """SH [N,K,3] of the new base's hue, as bright from everywhere as the old ones were, in shares of at most `most`."""
+    bright = np.maximum(base @ LUMA, BLACK)[:, None]
+    return np.clip((old @ LUMA) / bright, -most, most)[..., None] * new[:, None, :]
 
 
 def tinted(base: np.ndarray, colour: np.ndarray, reference: np.ndarray, texture: float = 0.7) -> np.ndarray:

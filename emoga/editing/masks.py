@@ -10,6 +10,8 @@ from emoga.editing.subject import OPAQUE, Subject, template_vertices
 MM = 1e-3
 INSIDE = ("mouth_interior", "teeth", "tongue", "eyeballs", "irises", "lashes")
 CLOTHES = ("shoulders", "boundary")
+# The ear proper is further from the middle of the template than this; the region around it is skin and sideburns.
+STANDS_OFF = 67 * MM
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
     "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "teeth": ("teeth",), "ears": ("ears",),
@@ -57,7 +59,7 @@ def head_mask(subject: Subject) -> np.ndarray:
 def clothes(subject: Subject) -> np.ndarray:
     """[N] bool: below the neck, and on the neck what has another colour than skin."""
     low = subject.labelled(*CLOTHES)
-    return low | (subject.labelled("neck") & (_difference(subject) > 3.0))
+    return low | (subject.labelled("neck") & (_difference(subject) > 4.5))
 
 
 def hair_mask(subject: Subject) -> np.ndarray:
@@ -77,7 +79,8 @@ def hair_mask(subject: Subject) -> np.ndarray:
     )
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
     # The shadows inside an ear are as dark as hair.
-    prior = np.where(subject.labelled("ears"), 0.06 * prior, prior)
+    own_ear = subject.labelled("ears") & (np.abs(points[:, 0]) > STANDS_OFF)
+    prior = np.where(own_ear, 0.06 * prior, prior)
     crown = own & (points[:, 1] > 0.05) & (points[:, 2] < -0.02) & (subject.opacities > OPAQUE)
     hair, skin = _model(subject, crown), _model(subject, subject.labelled("cheeks", "nose", "forehead"))
     if hair is None or skin is None:
@@ -89,7 +92,7 @@ def hair_mask(subject: Subject) -> np.ndarray:
 
 def brow_mask(subject: Subject) -> np.ndarray:
     """Dark hairs in the band where brows are."""
-    line = _brow_line(subject)
+    line = brow_line(subject)
     band = near(subject.points, line, 5 * MM, 9 * MM) * ~subject.labelled("eyelids", *INSIDE)
     around = near(subject.points, line, 16 * MM, 18 * MM) * subject.labelled("forehead", "face", "brows")
     skin = float(subject.typical(around) @ np.array([0.3, 0.6, 0.1]))
@@ -122,7 +125,7 @@ def _lip_places(subject: Subject) -> np.ndarray:
     return vertices[subject.head.regions["lips"].numpy()]
 
 
-def _brow_line(subject: Subject) -> np.ndarray:
+def brow_line(subject: Subject) -> np.ndarray:
     """Points [M,3] along both brows of the template."""
     upper = {"right": (70, 63, 105, 66, 107), "left": (300, 293, 334, 296, 336)}
     lower = {"right": (46, 53, 52, 65, 55), "left": (276, 283, 282, 295, 285)}

@@ -46,7 +46,7 @@ def material_paint(subject: Subject, base: np.ndarray, name: str, amount: float)
     """Base colours [N,3] of a head made of a material."""
     weight = head_mask(subject)
     if name == "cartoon":
-        return Paint(_cartoon(subject, base), weight * min(amount, 1.0))
+        return Paint(_cartoon(subject, base), weight * min(amount, 1.0), solid=True)
     substance = SUBSTANCES[name]
     carved = 0.5 + 0.62 * np.clip(subject.normals @ WINDOW, -0.4, 1)
     light = subject.shading(subject.normals) ** 0.5 * carved * _relief(subject, base)
@@ -56,7 +56,7 @@ def material_paint(subject: Subject, base: np.ndarray, name: str, amount: float)
     shade = light * (1 - substance.gloss) + substance.gloss * polished(subject.normals, light)
     shade = shade * (1 + substance.grain * np.random.default_rng(11).standard_normal(len(base)))
     exposure = np.clip(float(subject.skin @ LUMA) / 0.28, 0.55, 1.15)
-    return Paint(np.clip(exposure * shade[:, None] * body, 0, 1.5), weight * min(amount, 1.0))
+    return Paint(np.clip(exposure * shade[:, None] * body, 0, 1.5), weight * min(amount, 1.0), solid=True)
 
 
 def polished(normals: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from emoga.editing.light import LUMA, greyed, tinted, to_linear
 from emoga.editing.masks import (
     INSIDE,
     MM,
+    brow_line,
     brow_mask,
     hair_mask,
     landmarks,
@@ -21,7 +22,7 @@ from emoga.editing.masks import (
     skin_mask,
     smoothstep,
 )
-from emoga.editing.subject import Subject
+from emoga.editing.subject import Subject, template_vertices
 from emoga.guidance import Operation
 from emoga.guidance.edit_plan import colour_value
 
@@ -37,10 +38,14 @@ IRIS, PUPIL = 6.0 * MM, 2.0 * MM
 
 @dataclass(frozen=True)
 class Paint:
-    """New base colours [N,3] in linear light and where they go, weight [N] in 0..1."""
+    """New base colours [N,3] in linear light and where they go, weight [N] in 0..1.
+
+    solid: a substance of its own, in which nothing of the old hues may shine through.
+    """
 
     base: np.ndarray
     weight: np.ndarray
+    solid: bool = False
 
 
 # subject, current base [N,3], operation, signed amount -> paint
@@ -97,10 +102,13 @@ def _colour(subject: Subject, base: np.ndarray, step: Operation, amount: float) 
     texture = {"hair": 0.45, "lips": 0.8, "skin": 0.9, "teeth": 0.8}.get(step.target, 0.7)
     colour = linear_colour(step.colour, "brown")
     if step.target == "lips":
-        return _lips(subject, base, colour, 0.75 * amount)
+        return _lips(subject, base, colour, 0.6 * amount)
     if step.target == "hair" and step.colour in ("grey", "white", "silver"):
         return Paint(_greying(subject, base, colour, amount), weight)
-    painted = tinted(base, colour, subject.typical(weight), texture)
+    own = subject.typical(weight)
+    if step.colour in ("grey", "white", "silver"):
+        colour = _in_its_light(colour, own)
+    painted = tinted(base, colour, own, texture)
     share = min(amount, 1.0) * (0.85 if step.target in ("skin", "cheeks", "nose", "ears") else 1.0)
     return Paint((1 - share) * base + share * painted, weight)
 
@@ -110,15 +118,22 @@ def _greying(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: flo
     early = near(subject.points, landmarks(subject, (127, 356)), 20 * MM, 70 * MM)
     chance = np.random.default_rng(7).random(len(base))
     turned = smoothstep(0.9 * amount + 0.25 * early - 0.5 * chance, 0.0, 0.5)[:, None]
-    grey = tinted(base, colour, subject.typical(hair_mask(subject)), 0.55)
+    own = subject.typical(hair_mask(subject))
+    grey = tinted(base, _in_its_light(colour, own), own, 0.55)
     return (1 - turned) * base + turned * grey
+
+
+def _in_its_light(colour: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """A grey with some of the hue that light and hair had: a neutral one looks blue under a warm lamp."""
+    hue = own / max(float(own @ LUMA), 1e-3)
+    return colour * (0.7 + 0.3 * np.clip(hue, 0.3, 2.0))
 
 
 def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float) -> Paint:
     weight = part_mask(subject, "lips")
     own = subject.typical(weight)
     # Half way to the colour's own brightness: lips in the shade stay in the shade.
-    colour = colour * (float(own @ LUMA) / max(float(colour @ LUMA), 1e-3)) ** 0.55
+    colour = colour * (float(own.max()) / max(float(colour.max()), 1e-3)) ** 0.55
     painted = tinted(base, colour, own, 0.8)
     # Dark lips keep some of their darkness under a thin layer.
     share = min(amount, 1.0)
@@ -127,8 +142,6 @@ def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float)
 
 def _iris(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
     head = subject.head
-    from emoga.editing.subject import template_vertices
-
     places = template_vertices(head)
     irises = head.regions["irises"].numpy()
     weight, rim = np.zeros(len(base)), np.zeros(len(base))
@@ -176,8 +189,6 @@ def _smoothness(subject: Subject, base: np.ndarray, step: Operation, amount: flo
 
 
 def _brow_thickness(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
-    from emoga.editing.masks import _brow_line
-
     hairs = brow_mask(subject) * side_mask(subject.points, step.side)
     if amount < 0:
         bare = smoothed(subject, base, np.clip(skin_mask(subject), 0, 1), 8 * MM)
@@ -185,7 +196,7 @@ def _brow_thickness(subject: Subject, base: np.ndarray, step: Operation, amount:
         edge = hairs * (0.35 + 0.65 * ~_core(subject))
         return Paint(0.5 * bare + 0.5 * skin, np.clip(-amount * edge, 0, 1))
     dark = subject.typical(hairs) if hairs.max() > 0.3 else 0.2 * subject.skin
-    band = near(subject.points, _brow_line(subject), 3.5 * MM, 6.5 * MM) * ~subject.labelled(
+    band = near(subject.points, brow_line(subject), 3.5 * MM, 6.5 * MM) * ~subject.labelled(
         "eyelids", *INSIDE
     )
     chance = 0.55 + 0.45 * np.random.default_rng(3).random(len(base))
@@ -194,15 +205,11 @@ def _brow_thickness(subject: Subject, base: np.ndarray, step: Operation, amount:
 
 
 def _core(subject: Subject) -> np.ndarray:
-    from emoga.editing.masks import _brow_line
-
-    return near(subject.points, _brow_line(subject), 1.5 * MM, 2.5 * MM) > 0.5
+    return near(subject.points, brow_line(subject), 1.5 * MM, 2.5 * MM) > 0.5
 
 
 def _around_brows(subject: Subject) -> np.ndarray:
-    from emoga.editing.masks import _brow_line
-
-    return near(subject.points, _brow_line(subject), 14 * MM, 16 * MM) * skin_mask(subject) * ~_core(subject)
+    return near(subject.points, brow_line(subject), 14 * MM, 16 * MM) * skin_mask(subject) * ~_core(subject)
 
 
 def _teeth(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:

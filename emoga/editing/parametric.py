@@ -10,13 +10,13 @@ from emoga.avatar import Avatar, Gaussians
 from emoga.editing.abilities import MADE_THINGS, can, nearest, parts_of
 from emoga.editing.history import Worn, take_off, worn_things
 from emoga.editing.light import SH_C0, repainted, to_linear
-from emoga.editing.marks import tattoo
 from emoga.editing.masks import part_mask
 from emoga.editing.materials import material_paint
 from emoga.editing.painting import PAINTED_AWAY, PAINTED_THINGS, PAINTS, Paint
 from emoga.editing.shapes import SHAPES, reshaped, vertex_mask
 from emoga.editing.subject import Subject, make_subject
 from emoga.editing.surface import joined
+from emoga.editing.tattoos import tattoo
 from emoga.errors import InputError
 from emoga.guidance import EditPlan, Operation
 from emoga.progress import Reporter, silent, tracked
@@ -144,7 +144,7 @@ def _painted(
         base = to_linear(0.5 + SH_C0 * sh[:, 0].detach().double().numpy())
         paint = _paint(subject, base, step, amount)
         if paint is not None:
-            sh = repainted(sh, paint.base, paint.weight * allowed)
+            sh = repainted(sh, paint.base, paint.weight * allowed, paint.solid)
     return avatar.with_gaussians(replace(avatar.gaussians, sh=sh))
 
 
