@@ -50,7 +50,7 @@ COMPOUNDS: dict[tuple[str, str, str], list[Operation]] = {
         _change("jaw", "width", "more", 0.4), _change("lips", "colour", "", 0.2, colour="nude"),
     ],
     ("", "makeup", "add"): [
-        Operation("add", "lipstick", strength=0.8), Operation("add", "eyeshadow", strength=0.6),
+        Operation("add", "lipstick", strength=0.7, colour="rose"), Operation("add", "eyeshadow", strength=0.6),
         Operation("add", "eyeliner", strength=0.8), Operation("add", "blush", strength=0.8),
     ],
 }  # fmt: skip

@@ -14,7 +14,7 @@ from emoga.editing.surface import Places, bound_gaussians, skin_latents, skin_sh
 from emoga.geometry import vertex_normals
 
 # Above the skin's own Gaussians, metres.
-ABOVE = 0.35 * MM
+ABOVE = 0.5 * MM
 # Landmarks at the middle of a part: the subject's right, his left.
 CENTRES: dict[str, tuple[int, int]] = {
     "cheeks": (50, 280), "forehead": (151, 151), "chin": (175, 175), "neck": (172, 397), "nose": (4, 4),
@@ -88,8 +88,10 @@ def middle_of(subject: Subject, part: str, side: str) -> np.ndarray:
     right, left = CENTRES.get(part, CENTRES["cheeks"])
     place = landmarks(subject, (right if side == "right" else left,))[0]
     if part == "neck":
-        sign = -1 if side == "right" else 1
-        place = np.array([sign * 42 * MM, -0.112, -0.020]) if side else np.array([0, -0.125, -0.012])
+        sign = {"left": 1, "right": -1}.get(side, 0)
+        vertices = template_vertices(subject.head)[subject.head.regions["neck"].numpy()]
+        place = np.array([sign * 55 * MM, -0.105 if sign else -0.130, -0.060 if sign else -0.020])
+        place = vertices[np.argsort(np.linalg.norm(vertices - place, axis=1))[:3]].mean(0)
     if part == "forehead" and side:
         place = place + np.array([(-1 if side == "right" else 1) * 22 * MM, 0, -4 * MM])
     if part == "chin" and side:

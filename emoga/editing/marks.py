@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from emoga.avatar import Gaussians
-from emoga.editing.drawing import dots, middle_of, scattered, smooth_curve, stroke
+from emoga.editing.drawing import dots, middle_of, scattered, smooth_curve, stroke, template_normal
 from emoga.editing.light import to_linear
 from emoga.editing.masks import MM, landmarks
 from emoga.editing.subject import Subject
@@ -16,7 +16,7 @@ from emoga.guidance.edit_plan import colour_value
 FRECKLE, SPOT, MOLE = np.array([0.70, 0.52, 0.38]), np.array([0.74, 0.62, 0.50]), np.array([0.22, 0.14, 0.10])
 CREASE, RIDGE = np.array([0.52, 0.45, 0.42]), np.array([1.16, 1.14, 1.13])
 HOLLOW = np.array([0.74, 0.68, 0.66])
-SCAR, SCAR_EDGE = np.array([1.30, 1.02, 1.0]), np.array([0.80, 0.62, 0.60])
+SCAR, SCAR_EDGE = np.array([1.75, 1.36, 1.32]), np.array([0.66, 0.44, 0.42])
 # Lines of an ageing face: part, mediapipe landmarks along them (right side; the left is their mirror), depth.
 MIRROR = {
     129: 358, 203: 423, 206: 426, 216: 436, 212: 432, 33: 263, 226: 446, 31: 261, 228: 448, 229: 449, 230: 450,
@@ -100,8 +100,8 @@ def freckles(subject: Subject, step: Operation, amount: float) -> Gaussians:
         scattered(subject, part, step.side, reach.get(part, 20) * MM, int(70 * amount), rng) for part in parts
     ]
     places = find_places(subject, np.concatenate(points))
-    radius = 0.35 * MM * np.exp(0.35 * rng.standard_normal(len(places)))
-    return dots(subject, places, radius, FRECKLE, 0.45 + 0.3 * rng.random(len(places)))
+    radius = 0.45 * MM * np.exp(0.35 * rng.standard_normal(len(places)))
+    return dots(subject, places, radius, FRECKLE, 0.55 + 0.3 * rng.random(len(places)))
 
 
 def age_spots(subject: Subject, step: Operation, amount: float) -> Gaussians:
@@ -132,20 +132,21 @@ def scar(subject: Subject, step: Operation, amount: float) -> Gaussians:
     length = (46 if "long" in step.style else 16 if {"small", "short"} & set(step.style) else 28) * MM
     slant = 1.5 if "vertical" in step.style or part == "eyes" else 0.05 if "horizontal" in step.style else 1.0
     sign = -1 if centre[0] > 0 else 1
-    way = np.array([sign * np.cos(slant), np.sin(slant), 0])
+    normal, up = template_normal(subject, centre)
+    way = sign * np.cos(slant) * np.cross(up, normal) + np.sin(slant) * up
     rng = np.random.default_rng(23)
     share = np.linspace(-0.5, 0.5, 9)[:, None]
-    path = centre + share * length * way + 0.5 * MM * rng.standard_normal((9, 3))
+    path = centre + share * length * way + 0.35 * MM * rng.standard_normal((9, 3))
     places = find_places(subject, smooth_curve(path))
     taper = np.sin(np.pi * np.linspace(0.02, 0.98, len(places))) ** 0.5
     width = (2.4 if {"thick", "deep"} & set(step.style) else 1.0 if "thin" in step.style else 1.6) * MM
-    edge = stroke(subject, places, 2.0 * width, SCAR_EDGE, 0.45 * amount * taper)
+    edge = stroke(subject, places, 2.0 * width, SCAR_EDGE, 0.6 * amount * taper)
     line = stroke(
         subject,
         Places(places.raised(0.2 * MM), places.normals, places.tangents, places.faces),
         width,
         SCAR,
-        0.75 * amount * taper,
+        0.9 * amount * taper,
     )
     return joined([edge, line])
 

@@ -29,7 +29,7 @@ class Substance:
 
 SUBSTANCES: dict[str, Substance] = {
     "marble": Substance((0.86, 0.85, 0.82), (0.55, 0.55, 0.58), 0.5, 0.08),
-    "bronze": Substance((0.52, 0.35, 0.18), (0.25, 0.42, 0.36), 0.25, 0.8),
+    "bronze": Substance((0.66, 0.46, 0.25), (0.33, 0.47, 0.38), 0.2, 0.85),
     "clay": Substance((0.69, 0.42, 0.31), grain=0.06),
     "stone": Substance((0.58, 0.57, 0.55), (0.35, 0.35, 0.34), 0.2, grain=0.16),
     "plaster": Substance((0.93, 0.92, 0.90), grain=0.02),
@@ -55,7 +55,7 @@ def material_paint(subject: Subject, base: np.ndarray, name: str, amount: float)
     body = (1 - vein) * colour + vein * to_linear(np.array(substance.vein))
     shade = light * (1 - substance.gloss) + substance.gloss * polished(subject.normals, light)
     shade = shade * (1 + substance.grain * np.random.default_rng(11).standard_normal(len(base)))
-    exposure = np.clip(float(subject.skin @ LUMA) / 0.28, 0.55, 1.15)
+    exposure = np.clip(float(subject.skin @ LUMA) / 0.28, 0.75, 1.15)
     return Paint(np.clip(exposure * shade[:, None] * body, 0, 1.5), weight * min(amount, 1.0), solid=True)
 
 
@@ -64,7 +64,7 @@ def polished(normals: np.ndarray, light: np.ndarray) -> np.ndarray:
     mirrored = 2 * normals[:, 2:3] * normals - np.array([0.0, 0.0, 1.0])
     sky = 0.35 + 0.75 / (1 + np.exp(-7 * (mirrored[:, 1] - 0.05)))
     window = 1.6 * np.exp(-0.5 * (np.arccos(np.clip(mirrored @ UP_FRONT, -1, 1)) / 0.33) ** 2)
-    return 0.55 * (sky + window) + 0.3 * light
+    return 0.75 * (0.55 * (sky + window) + 0.3 * light) ** 1.9
 
 
 def _relief(subject: Subject, base: np.ndarray) -> np.ndarray:
@@ -91,16 +91,15 @@ def _veins(points: np.ndarray, name: str) -> np.ndarray:
 
 
 def _cartoon(subject: Subject, base: np.ndarray) -> np.ndarray:
-    """Flat, saturated colours in three tones."""
-    flat = smoothed(subject, base, head_mask(subject), 6 * MM)
-    bright = np.clip(flat @ LUMA, 1e-3, None)
-    result = flat.copy()
-    for part in ("skin", "hair", "lips"):
+    """Flat, vivid colours in three tones; brows and eyes keep their lines."""
+    result = base.copy()
+    for part, radius in (("skin", 6 * MM), ("hair", 4 * MM), ("lips", 3 * MM)):
         weight = part_mask(subject, part)
         colour = subject.typical(weight)
-        tone = np.clip(bright / max(float(colour @ LUMA), 1e-3), 0, 3)
-        steps = np.select([tone < 0.55, tone < 1.25], [0.6, 1.0], 1.35)
         grey = float(colour @ LUMA)
-        vivid = np.clip(grey + 1.35 * (colour - grey), 0.003, 1)
+        tone = np.clip(smoothed(subject, base, weight, radius) @ LUMA / max(grey, 1e-3), 0, 3)
+        steps = np.select([tone < 0.62, tone < 1.2], [0.55, 1.0], 1.35)
+        vivid = np.clip(grey + 1.25 * (colour - grey), 0.003, 1)
         result = (1 - weight[:, None]) * result + weight[:, None] * steps[:, None] * vivid
-    return np.clip(result, 0, 1.3)
+    brows = part_mask(subject, "brows")[:, None]
+    return np.clip((1 - 0.5 * brows) * result, 0, 1.3)

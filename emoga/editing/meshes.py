@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Gaussians overlap so that no gaps show: standard deviation in shares of half a quadrilateral's side.
-OVERLAP = 0.72
+OVERLAP = 1.15
 THIN = 0.12
 
 
@@ -38,7 +38,7 @@ def merged(solids: list[Solid]) -> Solid:
     return Solid(*(np.concatenate(part) for part in parts))
 
 
-def from_grid(grid: np.ndarray, outward: np.ndarray | None = None, overlap: float = OVERLAP) -> Solid:
+def from_grid(grid: np.ndarray, outward: np.ndarray | None = None) -> Solid:
     """The quadrilaterals of a grid of vertices [A,B,3]; normals turned to agree with `outward` [A-1,B-1,3]."""
     a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
     centres = (a + b + c + d) / 4
@@ -50,7 +50,7 @@ def from_grid(grid: np.ndarray, outward: np.ndarray | None = None, overlap: floa
     normal = _unit(normal.reshape(-1, 3))
     first = _unit(along.reshape(-1, 3) - normal * (along.reshape(-1, 3) * normal).sum(1, keepdims=True))
     axes = np.stack([first, np.cross(normal, first), normal], -1)
-    sigma = overlap / 2 * size
+    sigma = OVERLAP / 2 * size
     sizes = np.concatenate([sigma, THIN * sigma.min(1, keepdims=True)], 1)
     usable = (size.min(1) > 1e-7) & np.isfinite(axes).all((1, 2))
     return Solid(centres.reshape(-1, 3)[usable], axes[usable], sizes[usable])
@@ -100,7 +100,7 @@ def sheet(outline: np.ndarray, bulge: float, step: float) -> Solid:
     closed = np.concatenate([outline, outline[:1]])
     grid = centre + share * (closed - centre)
     grid[..., 2] += bulge * (1 - share[..., 0] ** 2)
-    return from_grid(grid, np.broadcast_to(np.array([0.0, 0.0, 1.0]), (rings, len(outline), 3)), 1.1)
+    return from_grid(grid, np.broadcast_to(np.array([0.0, 0.0, 1.0]), (rings, len(outline), 3)))
 
 
 def circle(radius: float, count: int = 48) -> np.ndarray:

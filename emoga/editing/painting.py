@@ -133,7 +133,7 @@ def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float)
     weight = part_mask(subject, "lips")
     own = subject.typical(weight)
     # Half way to the colour's own brightness: lips in the shade stay in the shade.
-    colour = colour * (float(own.max()) / max(float(colour.max()), 1e-3)) ** 0.55
+    colour = colour * (float(own.max()) / max(float(colour.max()), 1e-3)) ** 0.75
     painted = tinted(base, colour, own, 0.8)
     # Dark lips keep some of their darkness under a thin layer.
     share = min(amount, 1.0)
@@ -200,7 +200,7 @@ def _brow_thickness(subject: Subject, base: np.ndarray, step: Operation, amount:
         "eyelids", *INSIDE
     )
     chance = 0.55 + 0.45 * np.random.default_rng(3).random(len(base))
-    weight = np.clip(0.75 * amount * band * chance, 0, 1) * side_mask(subject.points, step.side)
+    weight = np.clip(0.9 * amount * band * chance, 0, 1) * side_mask(subject.points, step.side)
     return Paint(np.broadcast_to(dark, base.shape), weight)
 
 
@@ -231,12 +231,12 @@ def _lipstick(subject: Subject, base: np.ndarray, step: Operation, amount: float
 def _blush(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
     places = landmarks(subject, (116, 50, 345, 280))
     weight = (
-        near(subject.points, places, 3 * MM, 22 * MM)
+        near(subject.points, places, 2 * MM, 28 * MM)
         * skin_mask(subject)
         * side_mask(subject.points, step.side)
     )
     painted = tinted(base, linear_colour(step.colour, "rose"), subject.skin, 0.9)
-    return Paint(painted, 0.5 * min(amount, 1.6) * weight)
+    return Paint(painted, 0.4 * min(amount, 1.6) * weight)
 
 
 def _eyeshadow(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:

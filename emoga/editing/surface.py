@@ -75,7 +75,7 @@ def skin_height(subject: Subject, points: np.ndarray, normals: np.ndarray) -> np
     order = np.argsort(height, axis=1)
     height, weight = np.take_along_axis(height, order, 1), np.take_along_axis(weight, order, 1)
     share = np.cumsum(weight, 1) / (weight.sum(1, keepdims=True) + 1e-12)
-    index = (share < 0.7).sum(1).clip(max=count - 1)
+    index = (share < 0.85).sum(1).clip(max=count - 1)
     chosen = np.take_along_axis(height, index[:, None], 1)[:, 0]
     return np.where(weight.sum(1) > 0.05, chosen, 0.0)
 
