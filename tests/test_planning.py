@@ -56,6 +56,17 @@ def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
     ("text", "expected"),
     [
         ("make her 20 years older", [Operation("change", "person", "age", "more")]),
+        ("make him ten years younger", [Operation("change", "person", "age", "less", strength=0.5)]),
+        ("eyes 10% bigger", [Operation("change", "eyes", "size", "more", strength=0.5)]),
+        (
+            "I'd like her eyebrows a little thinner",
+            [Operation("change", "brows", "thickness", "less", strength=0.4)],
+        ),
+        ("emerald green eyes", [Operation("change", "eyes", "colour", colour="emerald")]),
+        ("hair from black to reddish brown", [Operation("change", "hair", "colour", colour="brown")]),
+        ("silver hair", [Operation("change", "hair", "colour", colour="silver")]),
+        ("let her gain some weight", [Operation("change", "person", "weight", "more")]),
+        ("purple lipstick on the lower lip", [Operation("add", "lipstick", colour="purple")]),
         ("slim her face a bit", [Operation("change", "face", "width", "less", strength=0.4)]),
         ("increase the width of his nose", [Operation("change", "nose", "width", "more")]),
         ("fewer wrinkles", [Operation("remove", "wrinkles")]),

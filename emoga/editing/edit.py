@@ -25,6 +25,7 @@ from emoga.progress import Note, Reporter, silent
 METHODS = ("parametric",)
 MAX_PLAN_FILE = 256 * 1024
 MAX_PICTURE = 4096
+SHAPES_OF_INK = {"star", "heart", "cross", "moon", "teardrop", "dot"}
 MOST_STRENGTH = 2.0
 
 
@@ -169,6 +170,15 @@ def _changed(
         report(Note(line, warning=True))
     if plan.not_understood:
         report(Note(f"not understood: {', '.join(plan.not_understood)}", warning=True))
+    shapeless = any(
+        step.target == "tattoo" and not set(step.style) & SHAPES_OF_INK for step in plan.operations
+    )
+    if shapeless and picture is None:
+        report(
+            Note(
+                f"the tattoo is a star: say {', '.join(sorted(SHAPES_OF_INK))}, or give --image", warning=True
+            )
+        )
     entry = {
         "made_by": f"emoga {emoga.__version__} edit",
         "method": found.method,

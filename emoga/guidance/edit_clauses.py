@@ -26,7 +26,7 @@ OWNERS = {"the", "his", "her", "its", "their", "your"}
 
 def clauses(text: str) -> list[list[str]]:
     """The clauses of an instruction as words, phrases joined and hyphens resolved."""
-    text = text.lower().replace("\u2019", "'").replace("&", " and ")
+    text = text.lower().replace("\u2019", "'").replace("&", " and ").replace("%", " percent")
     for phrase in sorted(PHRASES, key=len, reverse=True):
         pattern = r"(?<![\w-])" + re.escape(phrase).replace(r"\ ", r"[\s-]+") + r"(?![\w-])"
         text = re.sub(pattern, PHRASES[phrase], text)

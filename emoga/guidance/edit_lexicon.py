@@ -31,7 +31,8 @@ PHRASES: dict[str, str] = {
     "eye shadow": "eyeshadow", "eye liner": "eyeliner", "make up": "makeup", "make-up": "makeup",
     "smoky eyes": "black eyeshadow", "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
     "cheek bones": "cheekbones", "cheek bone": "cheekbones", "hair line": "hairline", "eye brows": "brows",
-    "eye brow": "brow", "eye colour": "eyes", "eye color": "eyes", "skin tone": "skin",
+    "eye brow": "brow", "lower lip": "lips", "upper lip": "lips", "lower lips": "lips",
+    "eye colour": "eyes", "eye color": "eyes", "skin tone": "skin",
     "lose weight": "slimmer", "lost weight": "slimmer", "losing weight": "slimmer", "loses weight": "slimmer",
     "gain weight": "heavier", "gained weight": "heavier", "put on weight": "heavier", "more weight": "heavier",
     "less weight": "slimmer", "thin down": "slimmer", "slim down": "slimmer", "over weight": "overweight",
@@ -60,7 +61,7 @@ AXES: dict[str, tuple[str, str]] = {
     "height": ("high higher raise raised lift lifted tall", "low lower lowered"),
     "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
                   "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
-    "fullness": ("full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
+    "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
     "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
     "prominence": ("prominent protruding strong stronger pronounced defined projecting jutting",
@@ -166,42 +167,25 @@ STRENGTHS: dict[str, float] = {
     "totally": 1.6, "completely": 1.6, "way": 1.5, "super": 1.5, "intensely": 1.6, "massively": 1.8,
 }  # fmt: skip
 MAX_STRENGTH = 2.0
+NUMBERS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30,
+    "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
+}  # fmt: skip
 
-LESS = {"less", "fewer", "reduce", "reduced", "decrease", "decreased", "diminish", "soften", "fade", "weaken"}
-MORE = {"more", "increase", "increased", "enhance", "emphasise", "emphasize", "intensify", "boost"}
-REMOVE = {
-    "remove",
-    "removed",
-    "without",
-    "no",
-    "erase",
-    "delete",
-    "lose",
-    "shave",
-    "wash",
-    "clean",
-    "hide",
-    "undo",
-}
-ADD = {"add", "put", "give", "wear", "wears", "wearing", "place", "draw", "apply", "get", "insert"}
-MOVE = {"move", "shift", "relocate", "transfer", "slide", "swap", "switch"}
-KEEP = {
-    "keep",
-    "keeping",
-    "preserve",
-    "preserving",
-    "retain",
-    "leave",
-    "leaving",
-    "except",
-    "unchanged",
-    "untouched",
-}
-NEGATION = {"not", "don't", "dont", "never", "isn't"}
+LESS = _words(
+    "lose loses losing lost less fewer reduce reduced decrease decreased diminish soften fade weaken"
+)
+MORE = _words("gain gains gained more increase increased enhance emphasise emphasize intensify boost")
+REMOVE = _words("remove removed without no erase delete lose shave wash clean hide undo")
+ADD = _words("add put give wear wears wearing place draw apply get insert")
+MOVE = _words("move shift relocate transfer slide swap switch")
+KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched")
+NEGATION = _words("not don't dont never isn't")
 UP_DOWN = {"up": "up", "upwards": "up", "higher": "up", "down": "down", "downwards": "down", "lower": "down"}
 LEFT, RIGHT, BOTH = {"left"}, {"right"}, {"both", "each", "pair", "either"}
 # Adjectives that are whole operations.
 IMPLIED = {
+    "shave": ("remove", "stubble"),
     "shaved": ("remove", "stubble"), "shaven": ("remove", "stubble"), "beardless": ("remove", "stubble"),
     "bald": ("remove", "hair"), "balding": ("remove", "hair"), "hairless": ("remove", "hair"),
 }  # fmt: skip
@@ -236,6 +220,7 @@ FILLERS = _words(
     "rimmed framed frame frames rim made dye dyed paint painted tint tinted wear wearing worn upper inner outer "
     "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
     "figurine rendering version of's same years year rest everything else exactly alone does do did will him's "
+    "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "statue sculpture bust bands band pattern shape shaped design picture image"
 )  # fmt: skip
 

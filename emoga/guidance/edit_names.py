@@ -19,7 +19,7 @@ REGIONS = _table("""
     face: faced facial
     forehead:
     brows: brow eyebrow eyebrows
-    eyes: eye eyed iris irises
+    eyes: eye eyed iris irises eyelid eyelids lid lids
     lashes: lash eyelashes eyelash
     nose: nosed nostril nostrils
     cheeks: cheek cheeked
@@ -130,6 +130,9 @@ COLOUR_WORDS = _table("""
     grey: gray greying graying greyer grayer greyish grizzled
     white: snow-white
     black: blacker jet raven
+    gold: golden
+    silver: silvery
+    copper: coppery
 """)
 HAIR_ONLY = {"brunette", "brunet", "redhead", "blond", "blonde", "blonder", "fair-haired", "greying", "graying",
              "ginger", "grizzled", "platinum", "flaxen", "auburn"}  # fmt: skip

@@ -22,6 +22,7 @@ from emoga.guidance.edit_lexicon import (
     MORE,
     MOVE,
     NEGATION,
+    NUMBERS,
     REMOVE,
     REVERSED,
     RIGHT,
@@ -91,7 +92,11 @@ def is_known(word: str) -> bool:
     """Whether a word means anything here."""
     tables = (ADJECTIVES, COLOUR_WORDS, MATERIALS, STYLES, SHADES, FIGURES, IMPLIED, SMALL)
     return (
-        bool(noun(word)) or word.startswith("#") or word.isdigit() or any(word in table for table in tables)
+        bool(noun(word))
+        or word.startswith("#")
+        or word.isdigit()
+        or word in NUMBERS
+        or any(word in table for table in tables)
     )
 
 
@@ -101,9 +106,19 @@ def describing(words: list[str]) -> list[Describing]:
     figure = any(word in FIGURES for word in words)
     for at, word in enumerate(words):
         follows = words[at + 1] if at + 1 < len(words) else ""
-        if (noun(word) and word not in COLOUR_WORDS) or _is_shade(word, follows):
+        before = words[at - 1] if at else ""
+        if (
+            (noun(word) and word not in COLOUR_WORDS)
+            or _is_shade(word, follows)
+            or (before == "from" and word in COLOUR_WORDS)
+        ):
             continue
-        meant = _describing(at, word, words[at - 1] if at else "")
+        # "a little thinner" says how much, "a little nose" how large.
+        if word in STRENGTHS and follows and not noun(follows):
+            continue
+        if _is_spare_colour(before, word, follows):
+            continue
+        meant = _describing(at, word, before)
         if meant is not None:
             found.append(meant)
     if figure and not any(word.material for word in found):
@@ -115,6 +130,15 @@ def describing(words: list[str]) -> list[Describing]:
 
 def _is_shade(word: str, follows: str) -> bool:
     return word in SHADES and (follows in COLOUR_WORDS or follows in SHADES)
+
+
+def _is_spare_colour(before: str, word: str, follows: str) -> bool:
+    """Of two colours the first says more, "emerald green", unless it only leans that way, "reddish brown"."""
+    if word not in COLOUR_WORDS:
+        return False
+    if word.endswith("ish") and follows in COLOUR_WORDS:
+        return True
+    return before in COLOUR_WORDS and not before.endswith("ish")
 
 
 def _describing(at: int, word: str, before: str) -> Describing | None:
@@ -143,10 +167,10 @@ def resolve(adjective: Describing, part: str, side: str, less: bool) -> Operatio
     """What an adjective asks of a part of the head ("" is none named); None when it means nothing there."""
     if adjective.implied:
         return Operation(*adjective.implied)
-    if adjective.colour and part not in ("", "person"):
-        return _coloured(adjective, part, side)
     if adjective.material and part in ("", "person", "face", "skin"):
         return _made_of(adjective, part)
+    if adjective.colour and part not in ("", "person"):
+        return _coloured(adjective, part, side)
     return _moved(adjective, part, side, less)
 
 

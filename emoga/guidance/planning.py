@@ -18,6 +18,7 @@ from emoga.guidance.edit_lexicon import (
     MAX_STRENGTH,
     MOVE,
     NEGATION,
+    NUMBERS,
     PERSONS,
     REMOVE,
     RIGHT,
@@ -27,7 +28,8 @@ from emoga.guidance.edit_names import HOME, PAIRED, THING_STYLES
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
 from emoga.guidance.edit_words import Describing, resolve
 
-YEARS_AT_ONE = 20
+# Figures that mean strength 1, and the age below which somebody is young.
+YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
 OPPOSITE = {"left": "right", "right": "left"}
 # Adjectives that need no noun and do not look for one in the clause before.
 OF_THEMSELVES = {"age", "weight", "femininity", "masculinity", "muscle", "tan", "pallor", "flush"}
@@ -223,14 +225,10 @@ class _Reader:
         step = resolve(adjective, part, clause.side, less)
         if step is None:
             return []
-        strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength, 3))
+        strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength * _measured(clause, step), 3))
         direction = step.direction
-        if step.attribute == "age":
-            years = re.search(r"\b(\d+) years? (older|younger|old)\b", clause.text)
-            if years and years[2] == "old":
-                direction = "less" if int(years[1]) < 30 else "more"
-            elif years:
-                strength = min(MAX_STRENGTH, max(0.1, int(years[1]) / YEARS_AT_ONE))
+        if step.attribute == "age" and (years := re.search(r"\b(\d+) years? old\b", clause.text)):
+            direction = "less" if int(years[1]) < YOUNG else "more"
         return [replace(step, strength=strength, direction=direction)]
 
     def _read_persons(self, clause: Clause) -> list[Operation]:
@@ -260,6 +258,21 @@ class _Reader:
                 if part in ("brows", "mouth", "forehead", "cheekbones")
             ]
         return []
+
+
+def _measured(clause: Clause, step: Operation) -> float:
+    """The strength that a figure asks for: "20 years older", "by 30 percent"."""
+    for at, word in enumerate(clause.words):
+        value = NUMBERS.get(word, int(word) if word.isdigit() and len(word) < 4 else 0)
+        unit = clause.words[at + 1] if at + 1 < len(clause.words) else ""
+        by_years = (
+            step.attribute == "age"
+            and unit in ("years", "year")
+            and "old" not in clause.words[at + 2 : at + 3]
+        )
+        if value and (by_years or unit == "percent"):
+            return max(0.1, value / (YEARS_AT_ONE if by_years else PERCENT_AT_ONE))
+    return 1.0
 
 
 def _dressed(step: Operation, looks: list[Describing]) -> Operation:
