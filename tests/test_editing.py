@@ -240,6 +240,20 @@ def test_things_come_off_and_move(avatar: Avatar) -> None:
         run(two, "take off the hat")
 
 
+def test_later_edits_leave_things_alone_and_kept_parts_free(avatar: Avatar) -> None:
+    worn = run(avatar, "a red beanie, round glasses and a stud")
+    after = run(worn, "blond hair and green skin, bronze statue")
+    new = slice(len(avatar.gaussians), None)
+    assert torch.equal(after.gaussians.sh[new], worn.gaussians.sh[new])
+    assert changed_rows(avatar, after).any()
+    old = run(avatar, "make him older, but keep the forehead")
+    labels = old.gaussians.labels[new]
+    forehead = load_head("open").region_names.index("forehead")
+    assert len(labels) > 100 and not (labels == forehead).any()
+    with pytest.raises(InputError, match="outside of --region lips"):
+        run(avatar, "a hat", region="lips")
+
+
 def test_sizes_are_those_of_life(avatar: Avatar) -> None:
     count = len(avatar.gaussians)
     hoop = make_subject(things(avatar, "earring", side="left", style=("hoop",))).means[count:]

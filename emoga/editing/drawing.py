@@ -79,7 +79,7 @@ def _drawn(
     means = places.raised(ABOVE)
     return bound_gaussians(
         subject, means, axes, sizes, sh, places.faces, skin_latents(subject, places.points),
-        np.clip(opacity, 0.004, 0.97),
+        np.clip(opacity, 0.004, 0.97), subject.head.face_regions.numpy()[places.faces],
     )  # fmt: skip
 
 

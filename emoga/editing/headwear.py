@@ -14,7 +14,7 @@ from emoga.editing.wearing import SKULL, finish_of, worn
 from emoga.guidance import Operation
 
 AROUND, UP = 180, 60
-STEP = 1.8 * MM
+STEP = 2.4 * MM
 GAP = 1.5 * MM
 
 
@@ -157,7 +157,7 @@ def _knit(solid: Solid, centre: np.ndarray, kind: str) -> np.ndarray:
     turn = np.arctan2(x, z)
     if kind in ("beanie", "beret"):
         rows = np.random.default_rng(29).standard_normal(len(x))
-        return 1 + 0.16 * np.sin(96 * turn) + 0.05 * rows
+        return 1 + 0.16 * np.sin(64 * turn) + 0.05 * rows
     if kind == "cap":
         return 1 - 0.25 * np.exp(-((np.sin(3 * turn) / 0.05) ** 2))
     return np.ones(len(x))

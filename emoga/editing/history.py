@@ -17,6 +17,8 @@ from emoga.guidance.edit_plan import BadPlan, operation_from_json
 
 EDITS, THINGS = "edits", "things"
 MAX_THINGS = 1000
+# Things that are part of the skin once they are there.
+DRAWN = {"wrinkles", "freckles", "age_spots", "mole", "scar", "tattoo", "eyeliner"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _read(record: object, gaussians: int) -> Worn | None:
         return None
     begin, count, amount = record.get("begin"), record.get("count"), record.get("amount")
     numbers = isinstance(begin, int) and isinstance(count, int) and isinstance(amount, int | float)
-    if not numbers or begin < 0 or count <= 0 or begin + count > gaussians or not 0 <= amount <= 4:
+    if not numbers or begin < 1 or count < 1 or begin + count > gaussians or not 0 <= amount <= 4:
         return None
     try:
         step = operation_from_json(record.get("operation"))

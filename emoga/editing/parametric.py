@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
-from emoga.avatar import Avatar, Gaussians
+from emoga.avatar import Avatar
+from emoga.avatar.rig import avatar_head
 from emoga.editing.abilities import MADE_THINGS, can, nearest, parts_of
-from emoga.editing.history import Worn, take_off, worn_things
+from emoga.editing.history import DRAWN, Worn, take_off, worn_things
 from emoga.editing.light import SH_C0, repainted, to_linear
 from emoga.editing.masks import part_mask
 from emoga.editing.materials import material_paint
@@ -19,6 +21,9 @@ from emoga.editing.surface import joined
 from emoga.editing.tattoos import tattoo
 from emoga.errors import InputError
 from emoga.guidance import EditPlan, Operation
+from emoga.guidance.edit_names import HOME
+from emoga.guidance.edit_plan import PARTS
+from emoga.head import Head
 from emoga.progress import Reporter, silent, tracked
 
 # Regions of the head's mesh that hold a part which must stay.
@@ -58,14 +63,14 @@ class Limits:
             inside = inside * (1 - part_mask(subject, part))
         return inside
 
-    def kept_vertices(self, avatar_head) -> np.ndarray | None:  # type: ignore[no-untyped-def]
+    def kept_vertices(self, head: Head) -> np.ndarray | None:
         """[V] in 0..1, or None: vertices that must stay."""
-        kept = np.zeros(len(avatar_head.template))
+        kept = np.zeros(len(head.template))
         for part in self.keep:
-            kept = np.maximum(kept, vertex_mask(avatar_head, _mesh(part), KEEP_FADE))
+            kept = np.maximum(kept, vertex_mask(head, _mesh(part), KEEP_FADE))
         if self.region:
             kept = np.maximum(
-                kept, 1 - np.max([vertex_mask(avatar_head, _mesh(p), KEEP_FADE) for p in self.region], 0)
+                kept, 1 - np.max([vertex_mask(head, _mesh(p), KEEP_FADE) for p in self.region], 0)
             )
         return kept if kept.any() else None
 
@@ -94,8 +99,6 @@ def carry_out(
     _check_labels(avatar)
     shape = [(s.target, s.attribute, _signed(s, amount), s.side) for s, amount in steps if _is_shape(s)]
     if shape:
-        from emoga.avatar.rig import avatar_head
-
         kept = limits.kept_vertices(avatar_head(avatar))
         outcome.avatar = reshaped(avatar, shape, kept)
     rest = sorted((pair for pair in steps if not _is_shape(pair[0])), key=lambda pair: _stage(pair[0]))
@@ -103,7 +106,7 @@ def carry_out(
     if paints:
         outcome.avatar = _painted(outcome.avatar, paints, limits, report)
     for step, amount in tracked([pair for pair in rest if _stage(pair[0]) >= 3], "things", report):
-        _handle(outcome, step, amount, picture)
+        _handle(outcome, step, amount, picture, limits)
     missed = {line.split(":")[0] for line in outcome.refused}
     outcome.done = [step.words() for step in known if step.words().split(":")[0] not in missed]
     return outcome
@@ -138,7 +141,7 @@ def _painted(
 ) -> Avatar:
     """The avatar with the colours of its Gaussians changed, one operation after the other."""
     subject = make_subject(avatar)
-    allowed = limits.weight(subject)
+    allowed = limits.weight(subject) * ~subject.things
     sh = avatar.gaussians.sh
     for step, amount in tracked(steps, "colours", report):
         base = to_linear(0.5 + SH_C0 * sh[:, 0].detach().double().numpy())
@@ -163,21 +166,18 @@ def _paint(subject: Subject, base: np.ndarray, step: Operation, amount: float) -
     return painter(subject, base, step, _signed(step, amount)) if painter else None
 
 
-def _handle(outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None) -> None:
+def _handle(
+    outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None, limits: Limits
+) -> None:
     """Put a thing on, take one off, or move one."""
     if step.target not in MADE_THINGS:
         return
     if step.action == "add":
-        _put_on(outcome, step, amount, picture)
+        _put_on(outcome, step, amount, picture, limits)
         return
-    sides = (step.side,) if step.side and step.action == "remove" else ("",)
-    mine = [
-        thing
-        for thing in outcome.things
-        if (thing.target == step.target and thing.side in (*sides, ""))
-        or (thing.target == step.target and not step.side)
-        or (thing.target == step.target and step.action == "move")
-    ]
+    mine = [thing for thing in outcome.things if thing.target == step.target]
+    if step.action == "remove" and step.side in OTHER_SIDE:
+        mine = [thing for thing in mine if thing.side in (step.side, "", "both")]
     if not mine:
         outcome.refused.append(
             f"{step.words()}: this avatar wears no {step.target} that emoga edit put on; "
@@ -187,7 +187,7 @@ def _handle(outcome: Outcome, step: Operation, amount: float, picture: np.ndarra
     outcome.avatar, outcome.things = take_off(outcome.avatar, outcome.things, mine)
     if step.action == "move":
         for thing in mine:
-            _put_on(outcome, _moved(Operation(**thing.operation), step), thing.amount, picture)
+            _put_on(outcome, _moved(Operation(**thing.operation), step), thing.amount, picture, limits)
 
 
 def _moved(before: Operation, step: Operation) -> Operation:
@@ -195,17 +195,30 @@ def _moved(before: Operation, step: Operation) -> Operation:
     return replace(before, side=side, position=step.position or before.position)
 
 
-def _put_on(outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None) -> None:
+def _put_on(
+    outcome: Outcome, step: Operation, amount: float, picture: np.ndarray | None, limits: Limits
+) -> None:
     if amount <= 0:
         return
+    places = {*HOME[step.target], *step.position}
+    if limits.region and step.target not in DRAWN and not places & set(limits.region):
+        outcome.refused.append(f"{step.words()}: lies outside of --region {','.join(limits.region)}")
+        return
     subject = make_subject(outcome.avatar)
-    begin = len(outcome.avatar.gaussians)
     if step.target == "tattoo":
         made = tattoo(subject, step, amount, picture)
     else:
         made = MADE_THINGS[step.target](subject, step, amount)
-    outcome.avatar = outcome.avatar.with_gaussians(joined([outcome.avatar.gaussians, made]))
-    outcome.things.append(Worn.of(step, begin, len(made), amount))
+    begin = len(outcome.avatar.gaussians)
+    grown = outcome.avatar.with_gaussians(joined([outcome.avatar.gaussians, made]))
+    if step.target in DRAWN and (limits.keep or limits.region):
+        inside = limits.weight(make_subject(grown)) > 0.5
+        inside[:begin] = True
+        grown = grown.with_gaussians(grown.gaussians.select(torch.from_numpy(inside)))
+    count = len(grown.gaussians) - begin
+    if count:
+        outcome.avatar = grown
+        outcome.things.append(Worn.of(step, begin, count, amount))
 
 
 def _check_labels(avatar: Avatar) -> None:
@@ -219,8 +232,6 @@ def _check_labels(avatar: Avatar) -> None:
 
 def region_parts(text: str | None) -> tuple[str, ...]:
     """`lips,brows` as parts of the head. Raises InputError for a name that is none."""
-    from emoga.guidance.edit_plan import PARTS
-
     parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
     for part in parts:
         if part not in PARTS:
@@ -228,8 +239,3 @@ def region_parts(text: str | None) -> tuple[str, ...]:
                 f"--region {text}: {part!r} is no part of the head; known are {', '.join(PARTS)}"
             )
     return parts
-
-
-def added(before: Gaussians, after: Gaussians) -> int:
-    """How many Gaussians came on."""
-    return max(0, len(after) - len(before))

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from emoga.avatar import Avatar
 from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import avatar_head, bind_pose, binding_rows, rig_of, to_world
+from emoga.editing.history import DRAWN, worn_things
 from emoga.editing.light import LUMA, SH_C0, to_linear
 from emoga.geometry import vertex_normals
 from emoga.head import Head
@@ -90,12 +91,21 @@ class Subject:
     def opaque(self) -> np.ndarray:
         """Indices of the Gaussians that hide what is behind them, hair and skin alike."""
         inner = self.labelled("mouth_interior", "teeth", "tongue", "eyeballs", "irises", "lashes")
-        return np.flatnonzero((self.opacities > OPAQUE) & ~inner)
+        return np.flatnonzero((self.opacities > OPAQUE) & ~inner & ~self.things)
+
+    @cached_property
+    def things(self) -> np.ndarray:
+        """[N] bool: what earlier edits put on the head; it is neither skin nor hair."""
+        found = np.zeros(len(self.points), bool)
+        for thing in worn_things(self.avatar):
+            if thing.target not in DRAWN:
+                found[thing.begin : thing.begin + thing.count] = True
+        return found
 
     def labelled(self, *names: str) -> np.ndarray:
         """[N] bool: Gaussians of some of the head's regions."""
         numbers = [self.head.region_names.index(name) for name in names if name in self.head.region_names]
-        return np.isin(self.avatar.gaussians.labels.numpy(), numbers)
+        return np.isin(self.avatar.gaussians.labels.numpy(), numbers) & ~self.things
 
     @cached_property
     def skin(self) -> np.ndarray:

@@ -121,13 +121,16 @@ def bound_gaussians(
     binding: np.ndarray,
     latents: torch.Tensor | None = None,
     opacity: np.ndarray | float = OPACITY,
-    label: str = "face",
+    labels: str | np.ndarray = "face",
 ) -> Gaussians:
     """Gaussians from their look at the bind pose: means [M,3], axes [M,3,3] (columns), sizes [M,3], metres.
 
-    binding [M]: triangles, or -1 - bone. Without latents their colours do not depend on emotion.
+    binding [M]: triangles, or -1 - bone. labels: a region, or a number for each. Without latents no emotion changes
+    their colours.
     """
     count = len(means)
+    if isinstance(labels, str):
+        labels = subject.head.region_names.index(labels)
     if latents is None:
         latents = still_latents(subject.avatar, count)
     like = Gaussians(
@@ -135,7 +138,7 @@ def bound_gaussians(
         torch.zeros(count),
         torch.from_numpy(sh).float(),
         torch.from_numpy(np.asarray(binding, np.int64)),
-        torch.full((count,), subject.head.region_names.index(label), dtype=torch.uint8),
+        torch.from_numpy(np.full(count, labels, np.uint8)),
         latents,
     )
     world = WorldGaussians(

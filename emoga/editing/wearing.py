@@ -98,5 +98,5 @@ def worn(
         solid_sh(subject, solid, finish, texture),
         np.full(len(solid), binding),
         opacity=finish.opacity,
-        label=label,
+        labels=label,
     )
