@@ -11,7 +11,7 @@ import pytest
 import torch
 from avatar_samples import colored_avatar, sample_motion
 from mannequin import make_mannequin
-from model_server import reply, server
+from model_server import reply, says, server
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -262,6 +262,11 @@ def test_sizes_are_those_of_life(avatar: Avatar) -> None:
     assert 0.11 < np.ptp(frame[:, 0]) < 0.19
 
 
+def test_chance_has_a_seed(avatar: Avatar) -> None:
+    one, again, other = (run(avatar, "freckles", seed=seed).gaussians.means for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
 def test_a_tattoo_comes_from_a_picture(avatar: Avatar, tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (200, 30, 30)).save(tmp_path / "logo.png")
     after = run(avatar, "a tattoo on the right cheek", image=tmp_path / "logo.png")
@@ -426,6 +431,47 @@ def test_a_server_that_is_not_there_is_exit_3(folder: Path, capsys: pytest.Captu
     ]
     assert main(line) == 3
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_server_plans_and_its_key_stays_out_of_the_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMOGA_LLM_KEY", "secret-key")
+    answer = {"operations": [{"action": "add", "target": "nose_ring", "material": "silver"}], "keep": [],
+              "refused": [], "not_understood": []}  # fmt: skip
+    out = tmp_path / "e.h5"
+    with server(lambda handler, _: reply(handler, says(answer))) as (url, seen):
+        assert (
+            main(["edit", str(folder / "a.ply"), "-o", str(out), "--prompt", "bling", "--llm", url, "-q"])
+            == 0
+        )
+    assert seen.headers[0]["Authorization"] == "Bearer secret-key"
+    assert load_avatar(out).provenance["edits"][0]["prompt"] == "bling"
+    assert "secret-key" not in json.dumps(load_avatar(out).provenance)
+    assert b"secret-key" not in out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "body", [b"garbage", b"x" * 300_000, says({"operations": [{"action": "read", "target": "/etc/passwd"}]})]
+)
+def test_a_server_that_misbehaves_is_exit_2(
+    folder: Path, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server(lambda handler, _: reply(handler, body)) as (url, _):
+        line = [
+            "edit",
+            str(folder / "a.ply"),
+            "-o",
+            str(folder / "x.ply"),
+            "--prompt",
+            "older",
+            "--llm",
+            url,
+            "-q",
+        ]
+        assert main(line) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (folder / "x.ply").exists()
 
 
 def test_a_printed_plan_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

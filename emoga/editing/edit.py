@@ -89,7 +89,7 @@ def edit(
 
     region: parts of the head that may change, `lips,brows`; strength: 0 changes nothing, 1 is clearly visible, at
     most 2; image: picture of a tattoo; llm: a server that plans instead of the built-in rules; keep_parent: put a
-    copy of the input beside the output, for `undo`. seed is recorded; the parametric method draws nothing anew.
+    copy of the input beside the output, for `undo`. seed: of where freckles and the like fall.
 
     Raises InputError for bad input and for a plan of which nothing can be done, MissingComponent when the server of
     `llm` cannot be reached.
@@ -160,7 +160,7 @@ def _changed(
     avatar: Avatar, plan: EditPlan, strength: float, parts: tuple[str, ...], picture: np.ndarray | None,
     source: Path | None, seed: int, found: EditReport, report: Reporter,
 ) -> Avatar:  # fmt: skip
-    outcome = carry_out(avatar, plan, strength, parts, picture, report)
+    outcome = carry_out(avatar, plan, strength, parts, picture, seed, report)
     found.done = outcome.done
     found.refused = [*outcome.refused, *(why_not(phrase) for phrase in plan.refused)]
     if not outcome.done:

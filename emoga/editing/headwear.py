@@ -134,7 +134,7 @@ def hat(subject: Subject, step: Operation, amount: float) -> Gaussians:
     wool = "wool" if kind in ("beanie", "beret") else "cloth"
     finish = finish_of(step, wool, {"top": "black", "bowler": "black", "cap": "navy"}.get(kind, "grey"))
     solid = merged(solids)
-    return worn(subject, solid, finish, SKULL, "scalp", _knit(solid, shell.centre, kind))
+    return worn(subject, solid, finish, SKULL, "scalp", _knit(subject, solid, shell.centre, kind))
 
 
 def headband(subject: Subject, step: Operation, amount: float) -> Gaussians:
@@ -151,12 +151,12 @@ def headband(subject: Subject, step: Operation, amount: float) -> Gaussians:
     return worn(subject, _outwards(grid, shell.centre), finish, SKULL, "scalp")
 
 
-def _knit(solid: Solid, centre: np.ndarray, kind: str) -> np.ndarray:
+def _knit(subject: Subject, solid: Solid, centre: np.ndarray, kind: str) -> np.ndarray:
     """Brightness [M] of ribs, for what is knitted; of seams, for caps."""
     x, _, z = (solid.centres - centre).T
     turn = np.arctan2(x, z)
     if kind in ("beanie", "beret"):
-        rows = np.random.default_rng(29).standard_normal(len(x))
+        rows = subject.rng(29).standard_normal(len(x))
         return 1 + 0.16 * np.sin(64 * turn) + 0.05 * rows
     if kind == "cap":
         return 1 - 0.25 * np.exp(-((np.sin(3 * turn) / 0.05) ** 2))

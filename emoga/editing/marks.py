@@ -32,7 +32,7 @@ CREASES: list[tuple[str, tuple[int, ...], float]] = [
 
 def wrinkles(subject: Subject, step: Operation, amount: float) -> Gaussians:
     """Lines of the forehead, about the eyes, from nose to mouth: all of them, or those of the parts named."""
-    rng = np.random.default_rng(13)
+    rng = subject.rng(13)
     wanted = {"nose": "cheeks", "mouth": "cheeks", "temples": "eyes", "brows": "forehead"}
     parts = {wanted.get(part, part) for part in step.position} or {"forehead", "eyes", "cheeks"}
     deep = amount * (1.35 if "deep" in step.style else 1.0)
@@ -93,7 +93,7 @@ def _crease(subject: Subject, path: np.ndarray, depth: float) -> Gaussians:
 
 def freckles(subject: Subject, step: Operation, amount: float) -> Gaussians:
     """Small brown dots over nose and cheeks, or over the parts named."""
-    rng = np.random.default_rng(17)
+    rng = subject.rng(17)
     parts = step.position or ("cheeks", "nose")
     reach = {"cheeks": 24, "nose": 13, "forehead": 26, "chin": 14}
     points = [
@@ -106,7 +106,7 @@ def freckles(subject: Subject, step: Operation, amount: float) -> Gaussians:
 
 def age_spots(subject: Subject, step: Operation, amount: float) -> Gaussians:
     """Brown patches on temples, cheeks and forehead."""
-    rng = np.random.default_rng(19)
+    rng = subject.rng(19)
     parts = step.position or ("temples", "forehead", "cheekbones")
     points = [scattered(subject, part, step.side, 22 * MM, max(2, int(4 * amount)), rng) for part in parts]
     centres = np.repeat(np.concatenate(points), 4, axis=0)
@@ -134,7 +134,7 @@ def scar(subject: Subject, step: Operation, amount: float) -> Gaussians:
     sign = -1 if centre[0] > 0 else 1
     normal, up = template_normal(subject, centre)
     way = sign * np.cos(slant) * np.cross(up, normal) + np.sin(slant) * up
-    rng = np.random.default_rng(23)
+    rng = subject.rng(23)
     share = np.linspace(-0.5, 0.5, 9)[:, None]
     path = centre + share * length * way + 0.35 * MM * rng.standard_normal((9, 3))
     places = find_places(subject, smooth_curve(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from emoga.editing.subject import OPAQUE, Subject, template_vertices
+from emoga.editing.subject import LANDMARKS, OPAQUE, Subject, template_vertices
 
 MM = 1e-3
 INSIDE = ("mouth_interior", "teeth", "tongue", "eyeballs", "irises", "lashes")
@@ -141,7 +141,7 @@ def brow_line(subject: Subject) -> np.ndarray:
 
 def landmarks(subject: Subject, numbers: tuple[int, ...]) -> np.ndarray:
     """[M,3] metres: mediapipe's landmarks on the template."""
-    found = subject.head.landmarks["mediapipe478"]
+    found = subject.head.landmarks[LANDMARKS]
     numbers = list(numbers)
     corners = template_vertices(subject.head)[subject.head.faces.numpy()[found.faces.numpy()[numbers]]]
     return (corners * found.bary.numpy()[numbers][..., None]).sum(1)

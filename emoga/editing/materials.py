@@ -54,7 +54,7 @@ def material_paint(subject: Subject, base: np.ndarray, name: str, amount: float)
     vein = (substance.veined * _veins(subject.points, name))[:, None]
     body = (1 - vein) * colour + vein * to_linear(np.array(substance.vein))
     shade = light * (1 - substance.gloss) + substance.gloss * polished(subject.normals, light)
-    shade = shade * (1 + substance.grain * np.random.default_rng(11).standard_normal(len(base)))
+    shade = shade * (1 + substance.grain * subject.rng(11).standard_normal(len(base)))
     exposure = np.clip(float(subject.skin @ LUMA) / 0.28, 0.75, 1.15)
     return Paint(np.clip(exposure * shade[:, None] * body, 0, 1.5), weight * min(amount, 1.0), solid=True)
 

@@ -116,7 +116,7 @@ def _colour(subject: Subject, base: np.ndarray, step: Operation, amount: float) 
 def _greying(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float) -> np.ndarray:
     """Hair by hair: some turn before others, and the temples before the crown."""
     early = near(subject.points, landmarks(subject, (127, 356)), 20 * MM, 70 * MM)
-    chance = np.random.default_rng(7).random(len(base))
+    chance = subject.rng(7).random(len(base))
     turned = smoothstep(0.9 * amount + 0.25 * early - 0.5 * chance, 0.0, 0.5)[:, None]
     own = subject.typical(hair_mask(subject))
     grey = tinted(base, _in_its_light(colour, own), own, 0.55)
@@ -199,7 +199,7 @@ def _brow_thickness(subject: Subject, base: np.ndarray, step: Operation, amount:
     band = near(subject.points, brow_line(subject), 3.5 * MM, 6.5 * MM) * ~subject.labelled(
         "eyelids", *INSIDE
     )
-    chance = 0.55 + 0.45 * np.random.default_rng(3).random(len(base))
+    chance = 0.55 + 0.45 * subject.rng(3).random(len(base))
     weight = np.clip(0.9 * amount * band * chance, 0, 1) * side_mask(subject.points, step.side)
     return Paint(np.broadcast_to(dark, base.shape), weight)
 
@@ -252,7 +252,7 @@ def _eyeshadow(subject: Subject, base: np.ndarray, step: Operation, amount: floa
 
 
 def _stubble(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
-    grain = 0.35 + 0.9 * np.random.default_rng(5).random(len(base))
+    grain = 0.35 + 0.9 * subject.rng(5).random(len(base))
     weight = np.clip(beard_area(subject) * min(amount, 1.3) * grain, 0, 1) * skin_mask(subject)
     return Paint(_gain(greyed(base, 0.25), STUBBLE, 1.1), weight)
 

@@ -45,6 +45,7 @@ class Outcome:
     done: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     things: list[Worn] = field(default_factory=list)
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,14 @@ def carry_out(
     strength: float = 1.0,
     region: tuple[str, ...] = (),
     picture: np.ndarray | None = None,
+    seed: int = 0,
     report: Reporter = silent,
 ) -> Outcome:
     """Do what a plan asks. strength multiplies that of every operation; picture: [H,W,4] for tattoos.
 
     What cannot be done is in the outcome's `refused`; operations that can are done.
     """
-    outcome = Outcome(avatar, things=worn_things(avatar))
+    outcome = Outcome(avatar, things=worn_things(avatar), seed=seed)
     known = [step for step in plan.operations if can(step)]
     outcome.refused += [nearest(step) for step in plan.operations if not can(step)]
     limits = Limits(tuple(part for part in plan.keep if part != "person"), region)
@@ -104,7 +106,7 @@ def carry_out(
     rest = sorted((pair for pair in steps if not _is_shape(pair[0])), key=lambda pair: _stage(pair[0]))
     paints = [pair for pair in rest if _stage(pair[0]) < 3]
     if paints:
-        outcome.avatar = _painted(outcome.avatar, paints, limits, report)
+        outcome.avatar = _painted(outcome, paints, limits, report)
     for step, amount in tracked([pair for pair in rest if _stage(pair[0]) >= 3], "things", report):
         _handle(outcome, step, amount, picture, limits)
     missed = {line.split(":")[0] for line in outcome.refused}
@@ -137,10 +139,11 @@ def _stage(step: Operation) -> int:
 
 
 def _painted(
-    avatar: Avatar, steps: list[tuple[Operation, float]], limits: Limits, report: Reporter
+    outcome: Outcome, steps: list[tuple[Operation, float]], limits: Limits, report: Reporter
 ) -> Avatar:
     """The avatar with the colours of its Gaussians changed, one operation after the other."""
-    subject = make_subject(avatar)
+    avatar = outcome.avatar
+    subject = make_subject(avatar, outcome.seed)
     allowed = limits.weight(subject) * ~subject.things
     sh = avatar.gaussians.sh
     for step, amount in tracked(steps, "colours", report):
@@ -204,7 +207,7 @@ def _put_on(
     if limits.region and step.target not in DRAWN and not places & set(limits.region):
         outcome.refused.append(f"{step.words()}: lies outside of --region {','.join(limits.region)}")
         return
-    subject = make_subject(outcome.avatar)
+    subject = make_subject(outcome.avatar, outcome.seed)
     if step.target == "tattoo":
         made = tattoo(subject, step, amount, picture)
     else:

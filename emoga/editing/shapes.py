@@ -10,6 +10,7 @@ from emoga.avatar import Avatar
 from emoga.avatar.rig import avatar_head
 from emoga.editing.masks import MM, side_mask, smoothstep
 from emoga.editing.subject import template_vertices
+from emoga.errors import InputError
 from emoga.head import Head
 
 # (part, attribute) -> directions for "more" at strength 1, the regions that may move (none: the whole head), and over
@@ -73,6 +74,11 @@ def reshaped(
 def displacement(head: Head, part: str, attribute: str, amount: float, side: str = "") -> np.ndarray:
     """[V,3] metres that an attribute moves the head's vertices by; exactly zero outside its region."""
     directions, regions, fade = SHAPES[part, attribute]
+    missing = sorted(directions.keys() - head.semantic.keys())
+    if missing:
+        raise InputError(
+            f"the {head.name} head has no direction {missing[0]!r}; edit an avatar of the open head"
+        )
     vertices = template_vertices(head)
     component = sum(weight * head.semantic[name] for name, weight in directions.items())
     moved = torch.tensordot(component, head.shape_basis, 1).double().numpy() * amount

@@ -14,11 +14,13 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import avatar_head, bind_pose, binding_rows, rig_of, to_world
 from emoga.editing.history import DRAWN, worn_things
 from emoga.editing.light import LUMA, SH_C0, to_linear
+from emoga.errors import InputError
 from emoga.geometry import vertex_normals
 from emoga.head import Head
 
 # Gaussians that hide what is behind them.
 OPAQUE = 0.3
+LANDMARKS = "mediapipe478"
 SKIN = ("cheeks", "nose", "forehead")
 
 
@@ -26,13 +28,18 @@ SKIN = ("cheeks", "nose", "forehead")
 class Subject:
     """One avatar and its head, everything in NumPy.
 
-    bind: frames of triangles and bones at the bind pose; vertices [V,3] there, metres.
+    bind: frames of triangles and bones at the bind pose; vertices [V,3] there, metres; seed: of all chance.
     """
 
     avatar: Avatar
     head: Head
     bind: TriangleFrames
     vertices: np.ndarray
+    seed: int = 0
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """A source of chance of its own for each use, the same for the same seed."""
+        return np.random.default_rng([stream, self.seed])
 
     @cached_property
     def points(self) -> np.ndarray:
@@ -137,13 +144,18 @@ class Subject:
         return np.clip(self.light[0] + normals @ self.light[1:], 0.25, 2.0)
 
 
-def make_subject(avatar: Avatar) -> Subject:
-    """Lay an avatar out. Raises InputError when its head model is not at hand."""
+def make_subject(avatar: Avatar, seed: int = 0) -> Subject:
+    """Lay an avatar out. Raises InputError when its head model is not at hand or knows no landmarks."""
     head = avatar_head(avatar)
+    if LANDMARKS not in head.landmarks or not head.semantic:
+        raise InputError(
+            f"the {head.name} head has no {LANDMARKS} landmarks or no named directions of shape, by which "
+            "edits find their way; edit an avatar of the open head"
+        )
     bind = bind_pose(avatar, head)
     bind = TriangleFrames(*(part.float() for part in (bind.origin, bind.rotation, bind.size, bind.fade)))
     vertices = head.bind_vertices(avatar.shape.detach(), avatar.static_offset).double().numpy()
-    return Subject(avatar, head, bind, vertices)
+    return Subject(avatar, head, bind, vertices, seed)
 
 
 def template_vertices(head: Head) -> np.ndarray:

@@ -47,7 +47,7 @@ PHRASES: dict[str, str] = {
     "a shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
     "red head": "redhead", "red haired": "redhead", "cartoon character": "cartoon", "rose gold": "rose_gold",
     "stainless steel": "steel", "tortoise shell": "brown", "rosy cheeked": "rosy cheeks",
-    "in love with": "with", "made out of": "of", "made of": "of", "looks like": "resembling",
+    "made out of": "of", "made of": "of", "looks like": "resembling",
     "look like": "resembling", "looking like": "resembling", "looked like": "resembling", "resemble": "resembling",
 }  # fmt: skip
 
@@ -219,7 +219,7 @@ FILLERS = _words(
     "style some any there which who what more most and or but while also too then now plus even much very still again "
     "rimmed framed frame frames rim made dye dyed paint painted tint tinted wear wearing worn upper inner outer "
     "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
-    "figurine rendering version of's same years year rest everything else exactly alone does do did will him's "
+    "figurine rendering version same years year rest everything else exactly alone does do did will "
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "statue sculpture bust bands band pattern shape shaped design picture image"
 )  # fmt: skip

@@ -200,5 +200,4 @@ STYLES = _table("""
     vertical:
     horizontal:
     deep: deeper
-    fine_lined:
 """)
