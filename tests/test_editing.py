@@ -501,3 +501,7 @@ def test_what_cannot_be_done_of_a_longer_prompt_is_said(
         == 0
     )
     assert "warning: 'wings' cannot be done here" in capsys.readouterr().err
+    line = ["edit", str(folder / "a.ply"), "-o", out, "--overwrite", "--json", "-q"]
+    assert main([*line, "--prompt", "longer hair, blond hair, and take off the hat"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["done"] == ["change hair: blond colour"] and len(found["refused"]) == 2

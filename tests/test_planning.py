@@ -64,6 +64,13 @@ def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
         ),
         ("emerald green eyes", [Operation("change", "eyes", "colour", colour="emerald")]),
         ("hair from black to reddish brown", [Operation("change", "hair", "colour", colour="brown")]),
+        (
+            "blond hair, marble",
+            [
+                Operation("change", "hair", "colour", colour="blond"),
+                Operation("change", "person", "material", material="marble"),
+            ],
+        ),
         ("silver hair", [Operation("change", "hair", "colour", colour="silver")]),
         ("let her gain some weight", [Operation("change", "person", "weight", "more")]),
         ("purple lipstick on the lower lip", [Operation("add", "lipstick", colour="purple")]),

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from emoga.avatar import Gaussians
-from emoga.editing.masks import MM, landmarks
+from emoga.editing.masks import MM, landmarks, smoothstep
 from emoga.editing.meshes import Solid, from_grid, merged
 from emoga.editing.subject import Subject
 from emoga.editing.surface import find_places
@@ -15,7 +15,7 @@ from emoga.guidance import Operation
 
 AROUND, UP = 180, 60
 STEP = 2.4 * MM
-GAP = 1.5 * MM
+GAP = 2.0 * MM
 
 
 class Shell:
@@ -39,7 +39,7 @@ class Shell:
             np.any([subject.head.regions[n].numpy() for n in ("scalp", "forehead", "face")], 0)
         ]
         skull = self._binned(vertices, 100)
-        hair = self._binned(subject.means[rows], 92)
+        hair = self._binned(subject.means[rows], 97)
         reach = np.fmax(np.nan_to_num(hair), np.nan_to_num(skull))
         empty = reach <= 0
         filled = gaussian_filter(np.where(empty, 0, reach), 4, mode=("nearest", "wrap"))
@@ -88,13 +88,11 @@ def _edge(subject: Subject, shell: Shell, azimuth: np.ndarray, lift: float, side
     front = find_places(subject, landmarks(subject, (10,))).points[0] * 0.35
     front = front + 0.65 * find_places(subject, landmarks(subject, (151,))).points[0]
     ear = subject.vertices[subject.head.regions["ears"].numpy()][:, 1].max()
-    heights = {
-        0.0: front[1] + 6 * MM + lift,
-        np.pi / 2: ear + 2 * MM + lift + sides,
-        np.pi: ear - 12 * MM + lift + 2 * sides,
-    }
+    side, back = ear + 2 * MM + sides, ear - 12 * MM + 2 * sides
     turn = np.abs((azimuth + np.pi) % (2 * np.pi) - np.pi)
-    height = np.interp(turn, list(heights), list(heights.values()))
+    # Smooth in front and behind, where both sides meet.
+    to_side, to_back = smoothstep(turn, 0.0, np.pi / 2), smoothstep(turn, np.pi / 2, np.pi)
+    height = front[1] + 6 * MM + to_side * (side - front[1] - 6 * MM) + to_back * (back - side) + lift
     elevation = np.zeros_like(azimuth)
     for _ in range(8):
         elevation = np.arcsin(np.clip((height - shell.centre[1]) / shell.at(azimuth, elevation), -0.65, 0.95))

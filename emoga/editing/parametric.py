@@ -39,11 +39,15 @@ OTHER_SIDE = {"left": "right", "right": "left"}
 
 @dataclass
 class Outcome:
-    """An edited avatar, and what became of the plan: done in words, refused with the reason."""
+    """An edited avatar, and what became of the plan: done in words, refused with the reason.
+
+    missed: operations that turned out to be impossible on this avatar.
+    """
 
     avatar: Avatar
     done: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    missed: list[Operation] = field(default_factory=list)
     things: list[Worn] = field(default_factory=list)
     seed: int = 0
 
@@ -109,8 +113,7 @@ def carry_out(
         outcome.avatar = _painted(outcome, paints, limits, report)
     for step, amount in tracked([pair for pair in rest if _stage(pair[0]) >= 3], "things", report):
         _handle(outcome, step, amount, picture, limits)
-    missed = {line.split(":")[0] for line in outcome.refused}
-    outcome.done = [step.words() for step in known if step.words().split(":")[0] not in missed]
+    outcome.done = [step.words() for step in known if replace(step, strength=1.0) not in outcome.missed]
     return outcome
 
 
@@ -182,6 +185,7 @@ def _handle(
     if step.action == "remove" and step.side in OTHER_SIDE:
         mine = [thing for thing in mine if thing.side in (step.side, "", "both")]
     if not mine:
+        outcome.missed.append(step)
         outcome.refused.append(
             f"{step.words()}: this avatar wears no {step.target} that emoga edit put on; "
             "what was filmed cannot be taken off"
@@ -205,6 +209,7 @@ def _put_on(
         return
     places = {*HOME[step.target], *step.position}
     if limits.region and step.target not in DRAWN and not places & set(limits.region):
+        outcome.missed.append(step)
         outcome.refused.append(f"{step.words()}: lies outside of --region {','.join(limits.region)}")
         return
     subject = make_subject(outcome.avatar, outcome.seed)

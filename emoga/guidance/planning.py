@@ -24,7 +24,7 @@ from emoga.guidance.edit_lexicon import (
     RIGHT,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED, THING_STYLES
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
 from emoga.guidance.edit_words import Describing, resolve
 
@@ -214,6 +214,8 @@ class _Reader:
         of_person = clause.present & (HIS | HERS)
         if adjective.hair and not adjective.axis:
             return "hair"
+        if adjective.material in HEAD_MATERIALS and not adjective.axis and not adjective.colour:
+            return ""
         if self.pending and adjective.axis not in OF_THEMSELVES:
             return self.pending.pop()
         if of_person or adjective.axis in OF_THEMSELVES or not self.before:
