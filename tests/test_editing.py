@@ -236,6 +236,10 @@ def test_things_come_off_and_move(avatar: Avatar) -> None:
     earring = next(thing for thing in worn_things(moved) if thing.target == "earring")
     rows = slice(earring.begin, earring.begin + earring.count)
     assert earring.side == "right" and make_subject(moved).means[rows, 0].max() < 0
+    bare = run(run(avatar, "freckles"), "remove the freckles")
+    assert torch.equal(bare.gaussians.sh, avatar.gaussians.sh)
+    with pytest.raises(InputError, match="comes off with --undo"):
+        run(avatar, "remove the lipstick")
     with pytest.raises(InputError, match="wears no hat"):
         run(two, "take off the hat")
 

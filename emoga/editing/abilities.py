@@ -93,6 +93,8 @@ def nearest(step: Operation) -> str:
     own = sorted({attribute for part, attribute in (*SHAPES, *PAINTS) if part == step.target})
     if own:
         return f"{step.words()}: not possible; of {step.target} it can change {', '.join(own)}"
+    if step.action == "remove" and step.target in (*PAINTED_THINGS, "makeup"):
+        return f"{step.words()}: not possible; what an edit painted on comes off with --undo"
     if step.target == "beard":
         return f"{step.words()}: not possible; the nearest is stubble"
     things = ", ".join(sorted({*MADE_THINGS, *PAINTED_THINGS}))

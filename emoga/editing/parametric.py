@@ -34,6 +34,7 @@ MESH_PARTS: dict[str, tuple[str, ...]] = {
     "chin": ("jaw",), "temples": ("scalp",),
 }  # fmt: skip
 KEEP_FADE = 12.0
+THINGS_STAGE = 3
 OTHER_SIDE = {"left": "right", "right": "left"}
 
 
@@ -107,11 +108,16 @@ def carry_out(
     if shape:
         kept = limits.kept_vertices(avatar_head(avatar))
         outcome.avatar = reshaped(avatar, shape, kept)
-    rest = sorted((pair for pair in steps if not _is_shape(pair[0])), key=lambda pair: _stage(pair[0]))
-    paints = [pair for pair in rest if _stage(pair[0]) < 3]
+    worn = {thing.target for thing in outcome.things}
+    rest = sorted(
+        ((_stage(step, worn), step, amount) for step, amount in steps if not _is_shape(step)),
+        key=lambda row: row[0],
+    )
+    paints = [(step, amount) for stage, step, amount in rest if stage < THINGS_STAGE]
     if paints:
         outcome.avatar = _painted(outcome, paints, limits, report)
-    for step, amount in tracked([pair for pair in rest if _stage(pair[0]) >= 3], "things", report):
+    things = [(step, amount) for stage, step, amount in rest if stage == THINGS_STAGE]
+    for step, amount in tracked(things, "things", report):
         _handle(outcome, step, amount, picture, limits)
     outcome.done = [step.words() for step in known if replace(step, strength=1.0) not in outcome.missed]
     return outcome
@@ -131,14 +137,15 @@ def _signed(step: Operation, amount: float) -> float:
     return -amount if step.direction == "less" else amount
 
 
-def _stage(step: Operation) -> int:
-    """Substances first, then paint on large parts, on small ones, then things."""
+def _stage(step: Operation, worn: set[str]) -> int:
+    """Substances first, then paint on large parts, on small ones, then things; `worn` come off, not painted over."""
     if step.attribute == "material":
         return 0
     if step.action == "change":
         return 1 if step.target in ("skin", "hair") else 2
-    painted = step.target in PAINTED_THINGS if step.action == "add" else step.target in PAINTED_AWAY
-    return 2 if painted and step.action != "move" else 3
+    if step.action == "remove":
+        return 2 if step.target in PAINTED_AWAY and step.target not in worn else THINGS_STAGE
+    return 2 if step.action == "add" and step.target in PAINTED_THINGS else THINGS_STAGE
 
 
 def _painted(
