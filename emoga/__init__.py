@@ -24,6 +24,7 @@ _PLACES = {
     "export": "emoga.exporting",
     "evaluate": "emoga.evaluation",
     "evaluate_emotion": "emoga.evaluation",
+    "edit": "emoga.editing",
     "open_capture": "emoga.capture",
     "load_track": "emoga.capture",
     "save_track": "emoga.capture",

@@ -21,6 +21,7 @@ from emoga_cli.commands import (
     cache,
     demo,
     doctor,
+    edit,
     evaluate,
     evaluate_emotion,
     export,
@@ -58,7 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    track, fit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache,
+    track, fit, edit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache,
 ):  # fmt: skip
     module.register(app)
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emoga.capture import Track, load_track, open_capture, parse_hold_out, parse_pictures
 from emoga.errors import InputError
+
+if TYPE_CHECKING:
+    from emoga.guidance import Endpoint
 
 MEGA = 2**20
 BASE_MEMORY_MB = 700
@@ -151,6 +155,20 @@ def plan_reenact(
     in_the_making = (os.cpu_count() or 1) * (400 * count + 40 * pixels)
     memory = BASE_MEMORY_MB + (800 * count + in_the_making) / MEGA
     return Plan(steps, _scaled(seconds), memory, frames * pixels * 0.08 / MEGA)
+
+
+def plan_edit(
+    avatar: Path, output: Path, prompt: str | None, plan_file: Path | None, llm: Endpoint | None
+) -> Plan:
+    """What `emoga edit` will do and take."""
+    from emoga.avatar import inspect_avatar
+    from emoga.editing.edit import make_plan
+
+    made = make_plan(prompt, plan_file, llm)
+    count, _ = inspect_avatar(avatar)
+    steps = [*made.describe().splitlines(), f"write {output}"]
+    seconds = 2 + (1 + len(made.operations)) * 1e-5 * count
+    return Plan(steps, seconds, BASE_MEMORY_MB + 4000 * count / MEGA, 3 * 250 * count / MEGA)
 
 
 def plan_studio(

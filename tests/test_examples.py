@@ -173,6 +173,15 @@ def test_measure_emotions(stock: Path, tmp_path: Path) -> None:
 
 
 @needs_bash
+def test_edits(stock: Path, tmp_path: Path) -> None:
+    recipe("edits.sh", stock / "avatar.ply", tmp_path, "redder lips", "a nose ring", VIEW_OPTIONS="--size 48")
+    first, second = (load_avatar(tmp_path / f"{stage}.ply") for stage in (1, 2))
+    assert len(second.gaussians) > len(first.gaussians)
+    assert len(second.provenance["edits"]) == 2
+    assert list((tmp_path / "2").iterdir())
+
+
+@needs_bash
 def test_drive_each_other(stock: Path, tmp_path: Path) -> None:
     one, track = stock / "avatar.ply", stock / "film.h5"
     recipe("drive_each_other.sh", one, track, one, track, tmp_path, VIEW_OPTIONS="--size 48 --end 3")

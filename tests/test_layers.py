@@ -16,7 +16,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("capture", "motion", "avatar"),
     ("render", "guidance", "studio"),
     ("optimize",),
-    ("tracking", "fitting", "emotion", "reenactment", "exporting", "evaluation"),
+    ("tracking", "fitting", "editing", "emotion", "reenactment", "exporting", "evaluation"),
     ("demo", "describe", "doctor", "warm_up"),
 ]  # fmt: skip
 CHAINS = {0, 2}

@@ -1,0 +1,241 @@
+"""The words that say what an edit does: phrases, adjectives, strengths, verbs.
+
+Adjectives say an axis and a sign; what an axis means depends on the part of the head: a thick brow is dense, a thick
+lip is full. What edits are about has its names in edit_names.py.
+"""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+# Phrases that are read as one word, longest first.
+PHRASES: dict[str, str] = {
+    "five o'clock shadow": "stubble", "5 o'clock shadow": "stubble", "three day beard": "stubble",
+    "3 day beard": "stubble", "designer stubble": "stubble", "facial hair": "beard", "clean shaven": "shaved",
+    "age spots": "age_spots", "age spot": "age_spots", "liver spots": "age_spots", "sun spots": "age_spots",
+    "crow's feet": "wrinkles eyes", "crows feet": "wrinkles eyes", "laugh lines": "wrinkles cheeks",
+    "smile lines": "wrinkles cheeks", "frown lines": "wrinkles forehead", "worry lines": "wrinkles forehead",
+    "dark circles": "dark_circles", "bags under": "dark_circles", "eye bags": "dark_circles",
+    "under-eye circles": "dark_circles",
+    "beauty spot": "mole", "beauty mark": "mole", "birth mark": "mole",
+    "nose ring": "nose_ring", "septum ring": "nose_ring", "septum piercing": "nose_ring",
+    "nose stud": "nose_stud", "nose piercing": "nose_stud", "nose pin": "nose_stud",
+    "ear stud": "stud", "stud earring": "stud", "stud earrings": "stud both", "ear studs": "stud both",
+    "ear ring": "earring", "ear rings": "earrings", "ear piercing": "stud",
+    "sun glasses": "sunglasses", "dark glasses": "sunglasses", "head band": "headband", "sweat band": "headband",
+    "baseball cap": "cap", "woolly hat": "beanie", "wool hat": "beanie", "bobble hat": "beanie",
+    "top hat": "tophat", "bowler hat": "bowler", "cowboy hat": "cowboy hat",
+    "eye shadow": "eyeshadow", "eye liner": "eyeliner", "make up": "makeup", "make-up": "makeup",
+    "smoky eyes": "black eyeshadow", "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
+    "cheek bones": "cheekbones", "cheek bone": "cheekbones", "hair line": "hairline", "eye brows": "brows",
+    "eye brow": "brow", "lower lip": "lips", "upper lip": "lips", "lower lips": "lips",
+    "eye colour": "eyes", "eye color": "eyes", "skin tone": "skin",
+    "lose weight": "slimmer", "lost weight": "slimmer", "losing weight": "slimmer", "loses weight": "slimmer",
+    "gain weight": "heavier", "gained weight": "heavier", "put on weight": "heavier", "more weight": "heavier",
+    "less weight": "slimmer", "thin down": "slimmer", "slim down": "slimmer", "over weight": "overweight",
+    "stick out": "protruding", "sticks out": "protruding", "sticking out": "protruding", "jug ears": "protruding ears",
+    "stand out": "protruding", "stands out": "protruding",
+    "take off": "remove", "takes off": "remove", "took off": "remove", "get rid of": "remove", "take away": "remove",
+    "don't touch": "keep", "do not touch": "keep", "don't change": "keep", "do not change": "keep",
+    "don't alter": "keep", "do not alter": "keep", "without changing": "keep", "without touching": "keep",
+    "without altering": "keep", "not the": "keep", "as it is": "keep", "as they are": "keep", "as is": "keep",
+    "the same": "keep", "hands off": "keep", "other than": "keep", "apart from": "keep",
+    "a lot": "much", "lots of": "much", "a touch": "slightly", "a tad": "slightly", "a hint of": "slightly",
+    "a shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
+    "red head": "redhead", "red haired": "redhead", "cartoon character": "cartoon", "rose gold": "rose_gold",
+    "stainless steel": "steel", "tortoise shell": "brown", "rosy cheeked": "rosy cheeks",
+    "made out of": "of", "made of": "of", "looks like": "resembling",
+    "look like": "resembling", "looking like": "resembling", "looked like": "resembling", "resemble": "resembling",
+}  # fmt: skip
+
+# Axes of adjectives: +1 words, -1 words. A figure after a word is its own strength.
+AXES: dict[str, tuple[str, str]] = {
+    "size": ("big bigger biggest large larger huge*1.5 enormous*1.5 giant*1.5 enlarge enlarged",
+             "small smaller tiny*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
+    "width": ("wide wider widen widened broad broader broaden square squarer", "narrow narrower narrowed"),
+    "length": ("long longer grow grows grown lengthen lengthened elongate elongated",
+               "short shorter shorten shortened"),
+    "height": ("high higher raise raised lift lifted tall", "low lower lowered"),
+    "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
+                  "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
+    "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
+    "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter"),
+    "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
+    "prominence": ("prominent protruding strong stronger pronounced defined projecting jutting",
+                   "weak weaker receding"),
+    "opening": ("open opened wide-open", "squinty closed half-closed"),
+    "slope": ("sloping slanted sloped", "steep vertical"),
+    "pointedness": ("pointed pointy pointier sharp sharper", "blunt"),
+    "lightness": ("light lighter lighten lightened bright brighter brighten brightened fair fairer whiter whiten",
+                  "dark darker darken darkened"),
+    "shine": ("shiny shinier glossy glossier oily oilier", "matte dull"),
+    "smoothness": ("smooth smoother smoothed flawless airbrushed", "rough rougher"),
+    "curl": ("curly curlier wavy curled", "straight straighter straightened"),
+    "pallor": ("pale paler pallid ashen sickly pasty", ""),
+    "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
+    "flush": ("flushed flush rosy rosier ruddy blushing reddened sunburnt sunburned sunburn", ""),
+    "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5", "young younger youthful rejuvenate"
+            " rejuvenated teenage"),
+    "weight": ("heavy heavier fat fatter fattened overweight obese*1.5 stout stouter corpulent", "lean leaner slimmed"
+               " skeletal*1.5 thinned-down"),
+    "femininity": ("feminine womanly girly feminised feminized", ""),
+    "masculinity": ("masculine manly manlier macho masculinised masculinized virile", ""),
+    "muscle": ("muscular beefy burly", ""),
+}  # fmt: skip
+# Nouns of axes, for "increase the width of the nose".
+AXIS_NOUNS = {
+    "size": "size", "width": "width", "length": "length", "height": "height", "thickness": "thickness",
+    "fullness": "fullness", "volume": "volume", "roundness": "roundness", "prominence": "prominence",
+    "weight": "weight", "brightness": "lightness", "lightness": "lightness", "femininity": "femininity",
+    "masculinity": "masculinity", "tan": "tan", "pallor": "pallor",
+}  # fmt: skip
+# What an axis means for a part of the head, where it means anything.
+ATTRIBUTES: dict[str, dict[str, str]] = {
+    "person": {
+        "age": "age", "weight": "weight", "femininity": "femininity", "masculinity": "masculinity",
+        "muscle": "muscle", "thickness": "weight", "volume": "weight", "material": "material",
+    },
+    "face": {
+        "size": "width", "width": "width", "length": "length", "roundness": "roundness", "thickness": "width",
+        "volume": "roundness", "fullness": "roundness",
+    },
+    "skin": {
+        "lightness": "lightness", "tan": "tan", "pallor": "pallor", "flush": "flush", "smoothness": "smoothness",
+        "shine": "shine", "colour": "colour",
+    },
+    "hair": {
+        "colour": "colour", "lightness": "lightness", "length": "length", "thickness": "thickness",
+        "volume": "thickness", "fullness": "thickness", "curl": "curl", "shine": "shine",
+    },
+    "forehead": {"height": "height", "size": "height", "slope": "slope", "width": "width"},
+    "brows": {
+        "height": "height", "thickness": "thickness", "fullness": "thickness", "size": "thickness",
+        "colour": "colour", "lightness": "lightness", "prominence": "lightness",
+    },
+    "eyes": {
+        "size": "size", "opening": "opening", "width": "opening", "colour": "colour", "lightness": "lightness",
+        "roundness": "opening",
+    },
+    "lashes": {"length": "length", "thickness": "thickness", "colour": "colour", "lightness": "lightness"},
+    "nose": {
+        "size": "size", "width": "width", "thickness": "width", "length": "length", "prominence": "prominence",
+        "colour": "colour", "flush": "flush", "fullness": "size", "volume": "size",
+    },
+    "cheeks": {
+        "volume": "volume", "fullness": "volume", "size": "volume", "roundness": "volume", "thickness": "volume",
+        "flush": "flush", "colour": "colour", "pallor": "pallor",
+    },
+    "cheekbones": {"height": "prominence", "prominence": "prominence", "size": "prominence", "pointedness":
+                   "prominence", "width": "prominence"},
+    "lips": {
+        "fullness": "fullness", "thickness": "fullness", "size": "fullness", "volume": "fullness", "colour": "colour",
+        "lightness": "lightness", "width": "width", "shine": "shine", "roundness": "fullness",
+    },
+    "mouth": {"width": "width", "size": "width", "height": "height"},
+    "teeth": {"lightness": "lightness", "colour": "colour", "size": "size"},
+    "jaw": {"width": "width", "size": "width", "prominence": "width", "thickness": "width", "pointedness": "width"},
+    "chin": {
+        "width": "width", "height": "height", "length": "height", "prominence": "prominence", "size": "height",
+        "pointedness": "width", "thickness": "width", "roundness": "width",
+    },
+    "ears": {
+        "size": "size", "length": "size", "width": "size", "prominence": "prominence", "colour": "colour",
+        "flush": "flush", "pointedness": "pointedness",
+    },
+    "neck": {"thickness": "thickness", "width": "thickness", "size": "thickness", "length": "length"},
+    "temples": {"colour": "colour", "lightness": "lightness"},
+}  # fmt: skip
+# (part, axis) whose adjective means less of the attribute: a pointed chin is a narrow one.
+REVERSED = {("chin", "pointedness"), ("jaw", "pointedness"), ("brows", "prominence")}
+# Skin is meant when these are said of a face.
+SKIN_AXES = {"lightness", "tan", "pallor", "flush", "smoothness", "shine", "colour"}
+# What an adjective of this axis is about when no part is named.
+DEFAULT_REGION = {
+    "age": "person", "weight": "person", "femininity": "person", "masculinity": "person", "muscle": "person",
+    "thickness": "person", "volume": "person", "tan": "skin", "pallor": "skin", "flush": "skin", "smoothness": "skin",
+}  # fmt: skip
+
+STRENGTHS: dict[str, float] = {
+    "barely": 0.2, "faintly": 0.3, "faint": 0.3, "slightly": 0.4, "slight": 0.4, "subtly": 0.4, "subtle": 0.4,
+    "bit": 0.4, "little": 0.4, "mildly": 0.5, "mild": 0.5, "somewhat": 0.6, "gently": 0.5, "touch": 0.4, "few": 0.5,
+    "moderately": 0.7, "moderate": 0.7, "rather": 0.8, "fairly": 0.8, "quite": 1.1, "clearly": 1.2, "really": 1.3,
+    "very": 1.3, "strongly": 1.4, "heavily": 1.5, "significantly": 1.4, "considerably": 1.4, "noticeably": 1.2,
+    "much": 1.5, "far": 1.5, "lot": 1.5, "many": 1.5, "dramatically": 1.7, "drastically": 1.7, "extremely": 2.0,
+    "totally": 1.6, "completely": 1.6, "way": 1.5, "super": 1.5, "intensely": 1.6, "massively": 1.8,
+}  # fmt: skip
+MAX_STRENGTH = 2.0
+NUMBERS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30,
+    "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
+}  # fmt: skip
+
+LESS = _words(
+    "lose loses losing lost less fewer reduce reduced decrease decreased diminish soften fade weaken"
+)
+MORE = _words("gain gains gained more increase increased enhance emphasise emphasize intensify boost")
+REMOVE = _words("remove removed without no erase delete lose shave wash clean hide undo")
+ADD = _words("add put give wear wears wearing place draw apply get insert")
+MOVE = _words("move shift relocate transfer slide swap switch")
+KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched")
+NEGATION = _words("not don't dont never isn't")
+UP_DOWN = {"up": "up", "upwards": "up", "higher": "up", "down": "down", "downwards": "down", "lower": "down"}
+LEFT, RIGHT, BOTH = {"left"}, {"right"}, {"both", "each", "pair", "either"}
+# Adjectives that are whole operations.
+IMPLIED = {
+    "shave": ("remove", "stubble"),
+    "shaved": ("remove", "stubble"), "shaven": ("remove", "stubble"), "beardless": ("remove", "stubble"),
+    "bald": ("remove", "hair"), "balding": ("remove", "hair"), "hairless": ("remove", "hair"),
+}  # fmt: skip
+# Persons, for "an old woman": said of somebody else than "her" they change how feminine a face is.
+PERSONS = {
+    "woman": "femininity", "lady": "femininity", "girl": "femininity", "female": "femininity",
+    "man": "masculinity", "gentleman": "masculinity", "guy": "masculinity", "male": "masculinity",
+    "boy": "masculinity",
+}  # fmt: skip
+HERS, HIS = {"her", "she", "hers"}, {"him", "he", "his"}
+# Words that make more of a part than a head has.
+IMPOSSIBLE = {
+    "third",
+    "extra",
+    "second",
+    "another",
+    "additional",
+    "three",
+    "four",
+    "five",
+    "double",
+    "multiple",
+}
+FILLERS = _words(
+    "a an the his her their its my your him she he it they them of in on at to is are be being that this these those "
+    "make makes making made turn turns turning into as if look looks looking appear appears have has having had let "
+    "get gets getting become becomes change changes changing set him himself herself person someone somebody one man "
+    "woman lady girl boy guy male female subject character head portrait avatar with without for from by so please "
+    "should would could can must want like would i you we need only just all over around across along above below "
+    "under near next side sides part area colour color coloured colored colors colours tone shade hue kind type sort "
+    "style some any there which who what more most and or but while also too then now plus even much very still again "
+    "rimmed framed frame frames rim made dye dyed paint painted tint tinted wear wearing worn upper inner outer "
+    "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
+    "figurine rendering version same years year rest everything else exactly alone does do did will "
+    "i'd whole entire about approximately carved sculpted cast resembling percent look's "
+    "statue sculpture bust bands band pattern shape shaped design picture image"
+)  # fmt: skip
+
+# Why a word cannot be had, for the line that says so.
+HINTS: list[tuple[set[str], str]] = [
+    (
+        _words("smile smiling smiles happy sad angry laugh laughing frown frowning surprised disgusted wink "
+            "blink crying expression grin neutral scared afraid"),
+        "expressions are played, not edited: emoga reenact --emotion",
+    ),
+    (
+        _words("background room beach sky scene lighting light sunset environment lamp backdrop"),
+        "there is only a head: emoga reenact --background sets what is behind it",
+    ),
+    (_words("turn rotate nod tilt pose looking gaze camera zoom"), "poses come from a motion: emoga reenact"),
+    (_words("taller shirt dress suit body shoulders shoulder arms hands legs wings tail jacket tie clothes"),
+     "an avatar ends at the neck"),
+]  # fmt: skip

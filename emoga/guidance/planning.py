@@ -1,0 +1,285 @@
+"""Free text to the plan of an edit by rules: clause after clause, each adjective to the noun it stands by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from emoga.errors import InputError
+from emoga.guidance.edit_clauses import WORD, Clause, clauses
+from emoga.guidance.edit_lexicon import (
+    HERS,
+    HINTS,
+    HIS,
+    IMPOSSIBLE,
+    KEEP,
+    LEFT,
+    LESS,
+    MAX_STRENGTH,
+    MOVE,
+    NEGATION,
+    NUMBERS,
+    PERSONS,
+    REMOVE,
+    RIGHT,
+    UP_DOWN,
+)
+from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
+from emoga.guidance.edit_words import Describing, resolve
+
+# Figures that mean strength 1, and the age below which somebody is young.
+YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+OPPOSITE = {"left": "right", "right": "left"}
+# Adjectives that need no noun and do not look for one in the clause before.
+OF_THEMSELVES = {"age", "weight", "femininity", "masculinity", "muscle", "tan", "pallor", "flush"}
+
+
+def plan_edit(text: str) -> EditPlan:
+    """Read an instruction by rules: "a thin gold earring on his left ear, and redder lips".
+
+    What means nothing comes back as refused phrases. Raises InputError for a text that is empty or too long.
+    """
+    text = " ".join(text.split())
+    if not text or len(text) > MAX_TEXT:
+        raise InputError(f"an edit is described in 1 to {MAX_TEXT} characters, such as: make him older")
+    reader = _Reader(text)
+    for clause in clauses(text):
+        reader.read(clause)
+    return reader.plan()
+
+
+def hint_for(phrase: str) -> str:
+    """Why a refused phrase cannot be had, where that is known; else empty."""
+    words = set(WORD.findall(phrase.lower()))
+    return next((hint for about, hint in HINTS if words & about), "")
+
+
+class _Reader:
+    """Collects what clause after clause says."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.operations: list[Operation] = []
+        self.keep: list[str] = []
+        self.refused: list[str] = []
+        self.strange: list[str] = []
+        self.mode = ""
+        self.pending: list[str] = []
+        self.before: list[Operation] = []
+        self.adjectives: list[Describing] = []
+        self.region = ""
+
+    def plan(self) -> EditPlan:
+        self.refused += self.pending
+        if not (self.operations or self.refused or self.keep):
+            self.refused.append(self.text)
+        return EditPlan(
+            self.text,
+            tuple(dict.fromkeys(self.operations)),
+            tuple(sorted(set(self.keep))),
+            tuple(dict.fromkeys(self.refused)),
+            tuple(dict.fromkeys(self.strange)),
+        )
+
+    def read(self, words: list[str]) -> None:
+        clause = Clause(words)
+        if self._keeps(clause) or self._continues(clause):
+            return
+        if (
+            clause.strange_verb
+            or clause.present & NEGATION
+            or (clause.present & IMPOSSIBLE and clause.regions and not clause.things)
+        ):
+            self.refused.append(clause.text)
+            return
+        found = self._read_things(clause) + self._read_adjectives(clause) + self._read_persons(clause)
+        found = found or self._read_parts(clause)
+        if found:
+            self.operations += found
+            self.strange += [clause.words[at] for at in sorted(clause.unknown)]
+            self.before, self.adjectives = found, clause.adjectives
+            self.mode = found[-1].action
+            return
+        if clause.regions and not clause.unknown and not clause.adjectives:
+            self.pending += [name for _, name in clause.regions]
+        elif clause.unknown or clause.adjectives or clause.nouns:
+            self.refused.append(clause.text)
+        self.before = []
+
+    def _keeps(self, clause: Clause) -> bool:
+        if not clause.present & KEEP and not (self.mode == "keep" and clause.bare and clause.nouns):
+            return False
+        if not clause.nouns and clause.side in OPPOSITE and self.before:
+            self._replace_last(replace(self.before[-1], side=OPPOSITE[clause.side]))
+            return True
+        self.keep += [name for _, name in clause.nouns]
+        self.keep += self.pending if "keep" in clause.words[-1:] else []
+        self.pending, self.mode, self.before = [], "keep", []
+        return True
+
+    def _continues(self, clause: Clause) -> bool:
+        """A clause that only goes on about the one before: "... on her nose | and cheeks", "| in black"."""
+        before = self.before
+        if not before:
+            return False
+        if clause.bare and clause.regions and not clause.things:
+            if before[-1].target in HOME and before[-1].position:
+                places = sorted({*before[-1].position, *(name for _, name in clause.regions)})
+                self._replace_last(replace(before[-1], position=tuple(places)))
+                return True
+            if self.adjectives and before[-1].action == "change":
+                parts = [name for _, name in clause.regions]
+                found = [
+                    step
+                    for part in parts
+                    for word in self.adjectives
+                    for step in self._apply(clause, word, part)
+                ]
+                self.operations += found
+                return bool(found)
+        plain = clause.adjectives and not clause.nouns and not clause.unknown
+        if plain and before[-1].target in HOME and before[-1].action == "add":
+            looks = [word for word in clause.adjectives if word.colour or word.material or word.style]
+            if len(looks) == len(clause.adjectives) and not any(word.hair for word in looks):
+                self._replace_last(_dressed(before[-1], looks))
+                return True
+        return False
+
+    def _replace_last(self, step: Operation) -> None:
+        self.operations[-1] = step
+        self.before = [step]
+
+    def _read_things(self, clause: Clause) -> list[Operation]:
+        taken_away = clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
+        action = "move" if clause.present & MOVE else "remove" if taken_away else "add"
+        own = {at for at, _ in clause.nouns}
+        described = {adjective.at: clause.noun_of(adjective) for adjective in clause.adjectives}
+        of_regions = {
+            found[1] for found in described.values() if found and found[0] in own and found[1] not in HOME
+        }
+        places = sorted({name for _, name in clause.regions} - of_regions)
+        return [self._thing(clause, action, at, name, places, described) for at, name in clause.things]
+
+    def _thing(
+        self, clause: Clause, action: str, at: int, name: str, places: list[str], described: dict
+    ) -> Operation:
+        word = clause.words[at]
+        looks = [adjective for adjective in clause.adjectives if described[adjective.at] == (at, name)]
+        side = clause.side
+        if name in PAIRED and not side and (word.endswith("s") or "ears" in clause.words):
+            side = "both"
+        if name not in PAIRED and clause.present & {"pair"} and not clause.present & (LEFT | RIGHT):
+            side = ""
+        style = (THING_STYLES[word],) if word in THING_STYLES else ()
+        up_down = (
+            next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "") if action == "move" else ""
+        )
+        position = tuple(place for place in places if place not in HOME[name])
+        plain = Operation(
+            action,
+            name,
+            direction=up_down,
+            side=side,
+            position=position,
+            style=style,
+            strength=clause.strength,
+        )
+        return _dressed(plain, looks)
+
+    def _read_adjectives(self, clause: Clause) -> list[Operation]:
+        found: list[Operation] = []
+        for adjective in clause.adjectives:
+            target = clause.noun_of(adjective)
+            if target is not None and (not target[1] or target[1] in HOME):
+                continue
+            part = target[1] if target else self._unnamed(clause, adjective)
+            part = (
+                "temples" if part == "hair" and ("temples" in (name for _, name in clause.regions)) else part
+            )
+            steps = self._apply(clause, adjective, part)
+            found += steps
+            if not steps and target:
+                self.refused.append(f"{adjective.word} {clause.words[target[0]]}")
+            elif steps and self.pending:
+                found += [step for name in self.pending for step in self._apply(clause, adjective, name)]
+            if steps:
+                self.region = steps[-1].target
+        if found:
+            self.pending = []
+        return found
+
+    def _unnamed(self, clause: Clause, adjective: Describing) -> str:
+        """The part that an adjective without a noun is about."""
+        of_person = clause.present & (HIS | HERS)
+        if adjective.hair and not adjective.axis:
+            return "hair"
+        if adjective.material in HEAD_MATERIALS and not adjective.axis and not adjective.colour:
+            return ""
+        if self.pending and adjective.axis not in OF_THEMSELVES:
+            return self.pending.pop()
+        if of_person or adjective.axis in OF_THEMSELVES or not self.before:
+            return ""
+        return self.region if self.before[-1].target not in HOME else ""
+
+    def _apply(self, clause: Clause, adjective: Describing, part: str) -> list[Operation]:
+        less = bool(LESS & set(clause.words[: adjective.at + 2]))
+        step = resolve(adjective, part, clause.side, less)
+        if step is None:
+            return []
+        strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength * _measured(clause, step), 3))
+        direction = step.direction
+        if step.attribute == "age" and (years := re.search(r"\b(\d+) years? old\b", clause.text)):
+            direction = "less" if int(years[1]) < YOUNG else "more"
+        return [replace(step, strength=strength, direction=direction)]
+
+    def _read_persons(self, clause: Clause) -> list[Operation]:
+        """ "a woman", said of somebody who is none."""
+        for at, word in enumerate(clause.words):
+            known = HERS if PERSONS.get(word) == "femininity" else HIS
+            everyone = set(re.findall(r"[a-z]+", self.text.lower()))
+            article = next(
+                (other for other in clause.words[at - 1 :: -1] if other in ("a", "an", "the", "this")), ""
+            )
+            if at and word in PERSONS and not everyone & known and article in ("a", "an"):
+                return [Operation("change", "person", PERSONS[word], "more", strength=1.0)]
+        return []
+
+    def _read_parts(self, clause: Clause) -> list[Operation]:
+        """Verbs that need no adjective: removing a part of the head, moving one up or down."""
+        parts = [name for _, name in clause.regions]
+        if clause.present & REMOVE and parts and not clause.unknown:
+            return [Operation("remove", part, side=clause.side) for part in parts]
+        way = next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "")
+        if clause.present & MOVE and way and parts:
+            return [
+                Operation(
+                    "change", part, "height", "more" if way == "up" else "less", strength=clause.strength
+                )
+                for part in parts
+                if part in ("brows", "mouth", "forehead", "cheekbones")
+            ]
+        return []
+
+
+def _measured(clause: Clause, step: Operation) -> float:
+    """The strength that a figure asks for: "20 years older", "by 30 percent"."""
+    for at, word in enumerate(clause.words):
+        value = NUMBERS.get(word, int(word) if word.isdigit() and len(word) < 4 else 0)
+        unit = clause.words[at + 1] if at + 1 < len(clause.words) else ""
+        by_years = (
+            step.attribute == "age"
+            and unit in ("years", "year")
+            and "old" not in clause.words[at + 2 : at + 3]
+        )
+        if value and (by_years or unit == "percent"):
+            return max(0.1, value / (YEARS_AT_ONE if by_years else PERCENT_AT_ONE))
+    return 1.0
+
+
+def _dressed(step: Operation, looks: list[Describing]) -> Operation:
+    """A thing with the colour, material and style that adjectives give it."""
+    styles = {*step.style, *(word.style for word in looks if word.style)}
+    colour = next((word.colour for word in looks if word.colour and not word.material), step.colour)
+    material = next((word.material for word in looks if word.material), step.material)
+    return replace(step, colour=colour, material=material, style=tuple(sorted(styles)))

@@ -1,0 +1,141 @@
+"""`emoga edit`: an avatar changed as words say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from emoga.errors import InputError
+from emoga_cli.options import DryRunOption, OverwriteOption
+from emoga_cli.session import Session, verb
+
+if TYPE_CHECKING:
+    from emoga.editing import EditReport
+    from emoga.guidance import Endpoint
+
+COMMON = ("seed", "threads", "json", "quiet", "verbose")
+KEY_VARIABLE = "EMOGA_LLM_KEY"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @verb(app, "edit", common=COMMON)
+    def edit(
+        session: Session,
+        avatar: Annotated[Path | None, typer.Argument(help="Avatar (.ply or .h5).")] = None,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", help="Edited avatar to write (.ply or .h5).")
+        ] = None,
+        prompt: Annotated[
+            str | None, typer.Option("--prompt", "-p", help="What is to change, in words.")
+        ] = None,
+        plan: Annotated[
+            bool, typer.Option("--plan", help="Print the plan of the prompt, do nothing.")
+        ] = False,
+        plan_file: Annotated[
+            Path | None, typer.Option("--plan-file", help="Run a plan that --plan --json printed.")
+        ] = None,
+        vocabulary: Annotated[
+            bool, typer.Option("--vocabulary", help="List all that prompts may ask for.")
+        ] = False,
+        method: Annotated[
+            Literal["parametric"], typer.Option("--method", help="How to edit: by formulas, without weights.")
+        ] = "parametric",
+        region: Annotated[
+            str | None, typer.Option("--region", help="Parts that may change: lips,brows.  [default: all]")
+        ] = None,
+        strength: Annotated[
+            float, typer.Option("--strength", min=0, max=2, help="0 changes nothing, 1 is clearly visible.")
+        ] = 1.0,
+        image: Annotated[Path | None, typer.Option("--image", help="Picture of a tattoo.")] = None,
+        llm: Annotated[
+            str | None,
+            typer.Option(
+                "--llm",
+                help="OpenAI-compatible server that plans instead of the built-in rules: "
+                f"http://localhost:8080/v1. Its key is read from {KEY_VARIABLE}.",
+            ),
+        ] = None,
+        llm_model: Annotated[str, typer.Option("--llm-model", help="Model to ask it for.")] = "default",
+        undo: Annotated[
+            bool, typer.Option("--undo", help="Write the avatar that this one was made from.")
+        ] = False,
+        keep_parent: Annotated[
+            bool, typer.Option("--keep-parent", help="Put a copy of the input beside the output, for --undo.")
+        ] = False,
+        overwrite: OverwriteOption = False,
+        dry_run: DryRunOption = False,
+    ) -> None:
+        """Change an avatar's shape, colours and accessories as a prompt says; it stays drivable.
+
+        Example: emoga edit avatar.ply --prompt "make him older" -o older.ply
+        """
+        if vocabulary:
+            from emoga.editing.vocabulary import vocabulary as tables
+            from emoga.editing.vocabulary import vocabulary_text
+
+            session.finish({"vocabulary": tables()}, vocabulary_text())
+            return
+        endpoint = _endpoint(llm, llm_model)
+        if plan:
+            from emoga.editing.edit import make_plan
+
+            made = make_plan(prompt, plan_file, endpoint)
+            session.finish({"plan": made.as_json()}, made.describe())
+            return
+        if avatar is None:
+            raise InputError("name the avatar to edit: emoga edit avatar.ply --prompt ... -o edited.ply")
+        if output is None:
+            raise InputError("say where the edited avatar goes: --output edited.ply")
+        if undo:
+            from emoga.editing.edit import undo as undo_edit
+
+            parent = undo_edit(avatar, output, overwrite)
+            session.finish({"output": str(output), "parent": str(parent)}, f"{output}  from {parent}")
+            return
+        if dry_run:
+            from emoga_cli.plans import plan_edit
+
+            session.plan(plan_edit(avatar, output, prompt, plan_file, endpoint))
+            return
+        import emoga
+
+        _, found = emoga.edit(
+            avatar,
+            output,
+            prompt=prompt,
+            plan=plan_file,
+            method=method,
+            llm=endpoint,
+            region=region,
+            strength=strength,
+            image=image,
+            keep_parent=keep_parent,
+            seed=session.seed,
+            overwrite=overwrite,
+            report=session.report,
+        )
+        session.finish({"output": str(output), **found.as_json()}, _text(output, found))
+
+
+def _endpoint(url: str | None, model: str) -> Endpoint | None:
+    """The server to plan by; its key comes from the environment, so that no shell history holds it."""
+    if url is None:
+        return None
+    from emoga.guidance import Endpoint
+
+    return Endpoint(url, model, os.environ.get(KEY_VARIABLE))
+
+
+def _text(output: Path, found: EditReport) -> str:
+    came = f", {found.added:+d}" if found.added else ""
+    return "\n".join(
+        [
+            f"{output}  {found.gaussians} Gaussians{came}, {found.seconds:.1f} s",
+            *(f"  {s}" for s in found.done),
+        ]
+    )

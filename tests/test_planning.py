@@ -1,0 +1,247 @@
+"""Instructions to plans of edits: by rules, by a language model, and from files that may hold anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from edit_scoring import compare, expected_prompts, f1
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_server import reply, says, server
+
+from emoga.errors import InputError, MissingComponent
+from emoga.guidance.chat import Endpoint
+from emoga.guidance.edit_plan import (
+    BadPlan,
+    EditPlan,
+    Operation,
+    colour_value,
+    plan_from_json,
+    plan_from_text,
+)
+from emoga.guidance.planning import hint_for, plan_edit
+from emoga.guidance.planning_model import plan_edit_by_model, plan_schema
+
+PROMPTS = expected_prompts()
+
+
+def operations(text: str) -> tuple[Operation, ...]:
+    plan = plan_edit(text)
+    assert not plan.refused, plan.refused
+    return plan.operations
+
+
+def test_the_committed_prompts_are_planned() -> None:
+    assert len(PROMPTS) == 40
+    plans = [plan_edit(wanted["prompt"]) for wanted in PROMPTS]
+    scores = [compare(plan, wanted) for plan, wanted in zip(plans, PROMPTS, strict=True)]
+    wrong = [wanted["prompt"] for wanted, score in zip(PROMPTS, scores, strict=True) if any(score[1:])]
+    assert f1(scores) >= 0.9, wrong
+    refusals = [bool(wanted.get("refused")) for wanted in PROMPTS]
+    assert sum(refusals) >= 5
+    assert [bool(plan.refused) for plan in plans] == refusals
+
+
+def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
+    wanted = {"operations": [{"action": "change", "target": "lips", "attribute": "colour", "colour": "red"}]}
+    nothing = EditPlan("", refused=("redder lips",))
+    assert compare(plan_edit("red lips"), wanted) == (4, 0, 0)
+    assert compare(plan_edit("pink lips"), wanted) == (3, 1, 1)
+    assert compare(nothing, wanted) == (0, 1, 4)
+    assert f1([compare(nothing, wanted)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("make her 20 years older", [Operation("change", "person", "age", "more")]),
+        ("make him ten years younger", [Operation("change", "person", "age", "less", strength=0.5)]),
+        ("eyes 10% bigger", [Operation("change", "eyes", "size", "more", strength=0.5)]),
+        (
+            "I'd like her eyebrows a little thinner",
+            [Operation("change", "brows", "thickness", "less", strength=0.4)],
+        ),
+        ("emerald green eyes", [Operation("change", "eyes", "colour", colour="emerald")]),
+        ("hair from black to reddish brown", [Operation("change", "hair", "colour", colour="brown")]),
+        (
+            "blond hair, marble",
+            [
+                Operation("change", "hair", "colour", colour="blond"),
+                Operation("change", "person", "material", material="marble"),
+            ],
+        ),
+        ("silver hair", [Operation("change", "hair", "colour", colour="silver")]),
+        ("let her gain some weight", [Operation("change", "person", "weight", "more")]),
+        ("purple lipstick on the lower lip", [Operation("add", "lipstick", colour="purple")]),
+        ("slim her face a bit", [Operation("change", "face", "width", "less", strength=0.4)]),
+        ("increase the width of his nose", [Operation("change", "nose", "width", "more")]),
+        ("fewer wrinkles", [Operation("remove", "wrinkles")]),
+        ("a ring in her nose", [Operation("add", "nose_ring")]),
+        (
+            "gold hoop in the right ear",
+            [Operation("add", "earring", material="gold", side="right", style=("hoop",))],
+        ),
+        ("a pair of round glasses", [Operation("add", "glasses", style=("round",))]),
+        ("grey hair at the temples", [Operation("change", "temples", "colour", colour="grey")]),
+        (
+            "thicker eyebrows, except the left one",
+            [Operation("change", "brows", "thickness", "more", side="right")],
+        ),
+        ("golden skin", [Operation("change", "skin", "tan", "more")]),
+        ("a golden head", [Operation("change", "person", "material", material="gold")]),
+        ("lips in #aa2233", [Operation("change", "lips", "colour", colour="#aa2233")]),
+        (
+            "smaller nose and ears",
+            [Operation("change", part, "size", "less") for part in ("nose", "ears")],
+        ),
+        (
+            "sunglasses, black and large",
+            [Operation("add", "sunglasses", colour="black", style=("large",))],
+        ),
+    ],
+)
+def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation]) -> None:
+    assert operations(text) == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
+     "not older", "turn his head to the left", "rm -rf /", "longer ears, please bark", "plus vieux"],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
+    plan = plan_edit(text)
+    assert plan.refused
+    assert all(step.target == "ears" for step in plan.operations)
+
+
+def test_refusals_say_why_where_it_is_known() -> None:
+    assert "emoga reenact" in hint_for("make him smile")
+    assert hint_for("a parrot") == ""
+
+
+@pytest.mark.parametrize("text", ["", "   ", "a" * 1001])
+def test_no_text_is_no_instruction(text: str) -> None:
+    with pytest.raises(InputError, match="make him older"):
+        plan_edit(text)
+
+
+WORDS = [
+    "keep",
+    "red",
+    "lips",
+    "and",
+    ",",
+    "his",
+    "left",
+    "earring",
+    "ear",
+    "remove",
+    "less",
+    "older",
+    "wings",
+    "a",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=80) | st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join))
+def test_any_text_gives_a_plan_that_survives_its_own_checks(text: str) -> None:
+    try:
+        plan = plan_edit(text)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    assert plan.operations or plan.refused or plan.keep
+    assert plan_from_text(json.dumps(plan.as_json()), "plan").operations == plan.operations
+
+
+def test_colours_have_values() -> None:
+    assert colour_value("#ff0000") == (1, 0, 0)
+    assert sum(colour_value("dark red")) < sum(colour_value("red")) < sum(colour_value("light red"))
+
+
+STEP = {"action": "change", "target": "lips", "attribute": "colour", "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "no JSON object"),
+        ({"operations": {}}, "no list"),
+        ({"operations": [STEP] * 41}, "no list of at most 40"),
+        ({"operations": [3]}, "an operation is no JSON object"),
+        ({"operations": [{**STEP, "file": "/etc/passwd"}]}, "a key 'file'"),
+        ({"read": "/etc/passwd"}, "a key 'read'"),
+        ({"operations": [{**STEP, "target": "/etc/passwd"}]}, "'/etc/passwd' is not known"),
+        ({"operations": [{**STEP, "action": "run\nrm"}]}, "'run rm' is not known"),
+        ({"operations": [{**STEP, "strength": float("nan")}]}, "nan is not a number"),
+        ({"operations": [{**STEP, "strength": True}]}, "not a number"),
+        ({"operations": [{**STEP, "strength": 1e9}]}, "not a number from 0 to 2"),
+        ({"operations": [{**STEP, "colour": "#zzzzzz"}]}, "write #rrggbb"),
+        ({"operations": [{**STEP, "colour": "dark dark red"}]}, "write #rrggbb"),
+        ({"operations": [{**STEP, "attribute": "age"}]}, "lips has no age"),
+        ({"operations": [{**STEP, "style": ["x" * 9999]}]}, "style has"),
+        ({"operations": [{"action": "add", "target": "lips"}]}, "cannot be added"),
+        ({"keep": ["soul"]}, "keep has 'soul'"),
+        ({"refused": [1]}, "refused has"),
+        ({"text": 3}, "no text"),
+    ],
+)
+def test_plans_that_are_none_are_refused_in_one_line(data: object, words: str) -> None:
+    with pytest.raises(BadPlan) as caught:
+        plan_from_json(data)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "x" * 300_000, '{"operations": [1]}'])
+def test_a_file_that_holds_no_plan_is_one_line(text: str) -> None:
+    with pytest.raises(InputError, match=r"plan\.json: ") as caught:
+        plan_from_text(text, "plan.json")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+# ---- language models -----------------------------------------------------------------------------------------
+
+ANSWER = {"operations": [STEP], "keep": ["hair"], "refused": [], "not_understood": []}
+
+
+def ask(url: str, **options: object) -> EditPlan:
+    return plan_edit_by_model("red lips", Endpoint(url, **{"timeout": 5.0, "retries": 1, **options}))
+
+
+def test_a_model_is_held_to_the_schema_and_its_answer_becomes_a_plan() -> None:
+    with server(lambda handler, _: reply(handler, says(ANSWER))) as (url, seen):
+        plan = ask(url, key="secret-key")
+    assert plan == EditPlan("red lips", (Operation(**STEP),), ("hair",))
+    sent = seen.bodies[0]["response_format"]["json_schema"]["schema"]
+    assert sent == plan_schema() and "secret-key" not in json.dumps(seen.bodies)
+    assert "secret-key" not in repr(Endpoint(url, key="secret-key"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({**ANSWER, "read_file": "/etc/passwd"}, "a key 'read_file'"),
+        ({**ANSWER, "operations": [{**STEP, "position": ["../../secret"]}]}, "position has"),
+        ({**ANSWER, "text": "other"}, "not asked for"),
+        ({"operations": []}, "it is empty"),
+        ("I would paint the lips.", "not the JSON object"),
+    ],
+)
+def test_a_model_that_misbehaves_is_one_line(answer: object, words: str) -> None:
+    with (
+        server(lambda handler, _: reply(handler, says(answer))) as (url, seen),
+        pytest.raises(InputError) as caught,
+    ):
+        ask(url)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert len(seen.bodies) == 2
+
+
+def test_a_model_that_is_not_there_is_a_missing_component() -> None:
+    with server(lambda handler, _: reply(handler, b"")) as (url, _):
+        pass
+    with pytest.raises(MissingComponent, match="cannot be reached"):
+        ask(url, retries=0)
