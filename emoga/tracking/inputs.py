@@ -13,7 +13,7 @@ from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capt
 from emoga.capture.detector import detect_landmarks
 from emoga.errors import InputError
 from emoga.images import IMAGE_SUFFIXES, from_uint8, read_image_uint8
-from emoga.progress import Reporter
+from emoga.progress import Note, Reporter
 
 
 @dataclass
@@ -81,12 +81,15 @@ def open_clip(
     hold_out: Sequence[str],
     start: int | None,
     end: int | None,
+    convention: str | None,
     report: Reporter,
 ) -> Clip:
     """Open everything and check that it fits together. Raises InputError or MissingComponent."""
-    capture = open_capture(source)
+    capture = open_capture(source, convention=convention)
     frames = _frame_range(capture, start, end)
     held_out = parse_hold_out(hold_out, len(capture.pictures), len(frames))
+    if not hold_out and capture.held_out != HeldOut():
+        held_out = _own_split(capture, frames, report)
     found = _landmarks(capture, frames, landmarks, landmark_model, report)
     views = held_out.training_views(len(capture.pictures))
     if not found.valid[views].any():
@@ -96,6 +99,21 @@ def open_clip(
         raise InputError(f"{source}: no training frame has a face; hold out other frames")
     files = None if masks is None else _mask_files(Path(masks), capture)
     return Clip(capture, frames, found, held_out, files)
+
+
+def _own_split(capture: Capture, frames: np.ndarray, report: Reporter) -> HeldOut:
+    """The dataset's own split, as far as it concerns the chosen frames and leaves some to train on."""
+    kept = capture.held_out
+    held = HeldOut(kept.views, tuple(int(i) for i in np.flatnonzero(np.isin(frames, kept.frames))))
+    if len(held.frames) == len(frames):
+        held = HeldOut(kept.views)
+    report(
+        Note(
+            f"{capture.path}: holds out what its own split does, {len(held.views)} cameras and "
+            f"{len(held.frames)} frames; --hold-out says otherwise"
+        )
+    )
+    return held
 
 
 def _frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
