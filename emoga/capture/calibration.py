@@ -126,16 +126,12 @@ def check_axes_meet(cameras: Sequence[Camera], convention: str, where: str) -> N
     depths = meeting_depths(cameras)
     if depths is None or np.mean(depths < 0) <= 0.5:
         return
-    for other in CONVENTIONS:
-        found = meeting_depths(reread(cameras, convention, other))
-        if found is not None and (found > 0).all():
-            raise InputError(
-                f"{where}: read as {convention}, the cameras look away from the head; they look like {other}: "
-                f"pass --convention {other}"
-            )
+    readings = {other: meeting_depths(reread(cameras, convention, other)) for other in CONVENTIONS}
+    likely = [other for other, found in readings.items() if found is not None and (found > 0).all()]
+    choice = " or ".join(likely or CONVENTIONS)
     raise InputError(
-        f"{where}: read as {convention}, the cameras look away from each other; pass --convention with one of "
-        + ", ".join(CONVENTIONS)
+        f"{where}: read as {convention}, the cameras look away from the head; they look like {choice}: "
+        f"pass --convention {choice}"
     )
 
 

@@ -16,6 +16,7 @@ from emoga.errors import InputError
 from emoga.images import IMAGE_SUFFIXES, read_image_uint8
 
 MAX_JSON_BYTES = 256 * 2**20
+MAX_JSON_GROUPS, MAX_JSON_VALUES = 4_000_000, 32_000_000
 MAX_PICTURES = 2_000_000
 MAX_VIEWS = 4096
 Adjust = Callable[[np.ndarray], np.ndarray]
@@ -73,7 +74,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
             raise InputError(
                 f"{path}: {size} bytes is larger than any real index ({MAX_JSON_BYTES}); refused"
             )
-        found = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        # A byte of JSON may take a hundred in memory.
+        if data.count(b"[") + data.count(b"{") > MAX_JSON_GROUPS or data.count(b",") > MAX_JSON_VALUES:
+            raise InputError(f"{path}: holds more entries than any real index; refused")
+        found = json.loads(data)
     except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path}: not readable JSON ({error!r:.100})") from error
     if not isinstance(found, dict):

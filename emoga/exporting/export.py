@@ -61,9 +61,10 @@ def export(
 ) -> Exported:
     """Write an avatar in a format of `FORMATS`, by default the one the suffix of `output` names.
 
-    avatar: the record or its file; for "vhap" a track, with media: where its pictures lie now. like: the avatar a PLY came from that lost its second element. motion,
-    frame, emotion: the pose of the formats that freeze one, by default the bind pose; a frame without a
-    motion is one of the avatar's own. output "-": stdout, for all formats but folders.
+    avatar: the record or its file; for "vhap" a track, with media: where its pictures lie now. like: the avatar a
+    PLY came from that lost its second element. motion, frame, emotion: the pose of the formats that freeze one, by
+    default the bind pose; a frame without a motion is one of the avatar's own. output "-": stdout, but
+    not for folders.
 
     Raises InputError for bad input, before anything is written.
     """

@@ -24,9 +24,9 @@ from emoga.tracking.inputs import Clip
 from emoga.tracking.start import Pose, pose_from_view
 
 FRAMES, VIEWS = 5, 8  # how many are looked at, spread over all
-# Disagreement as a share of the face's height. Honest cameras stay below SUSPECT, a foreign face and rough poses
-# included; another reading is believed when it leaves less than BETTER of it; no camera set survives HOPELESS.
-SUSPECT, BETTER, HOPELESS = 0.06, 0.4, 0.35
+# Disagreement as a share of the face's height. Honest cameras leave 0.02 to 0.03 for a foreign face and a noisy
+# detector; another reading is believed when it leaves less than BETTER of what is there.
+SUSPECT, BETTER, HOPELESS = 0.05, 0.4, 0.12
 NOWHERE = 99.0
 # Faces differ in size by less than this factor; cameras that ask for more are not in metres. It takes views from
 # different sides to tell: heads must lie apart by this share of their distance when cameras were all in one place.
@@ -70,15 +70,25 @@ def check_cameras(clip: Clip, head: Head, stated: bool) -> None:
         )
     if not 1 / UNIT < factor < UNIT:
         raise InputError(
-            f"{where}: its cameras stand {factor:.3g} times as far apart as faces say in metres; divide the "
-            f"translations by {factor:.3g}"
+            f"{where}: its cameras stand about {_unit(factor)} times as far apart as the faces say in metres; divide "
+            f"the translations by {_unit(factor)}"
         )
 
 
 def _told(name: str, convention: str) -> str:
     if name == "mirrored":
-        return "the pictures are mirrored left to right against their cameras; flip them back, or calibrate on them"
-    return f"its cameras, read as {convention}, do not look at one face; they look like {name}: pass --convention {name}"
+        return (
+            "the pictures are mirrored left to right against their cameras, or the cameras' names are swapped; flip "
+            "the pictures back, or put the names right"
+        )
+    looks = f"they look like {name}: pass --convention {name}"
+    return f"its cameras, read as {convention}, do not look at one face; {looks}"
+
+
+def _unit(factor: float) -> str:
+    """A factor in words; close to a power of ten, as of millimetres, it is that."""
+    power = 10.0 ** round(np.log10(max(factor, 1e-6)))
+    return f"{power:g}" if 0.75 < factor / power < 1.33 else f"{factor:.2g}"
 
 
 def _readings(convention: str) -> dict[str, Callable[[list[Camera]], list[Camera]]]:
