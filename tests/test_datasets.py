@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def index_of(layout: str, source: Path) -> Path:
     return places[layout]
 
 
+DAMAGES = 40
 LAYOUTS = ["nerfstudio", "rig", "nersemble1", "nersemble2"]
 
 
@@ -339,6 +342,40 @@ def test_an_index_of_another_kind_is_refused(layout: str, text: str, tmp_path: P
     index_of(layout, source).write_text(text)
     with pytest.raises(InputError, match=r"\.json"):
         open_capture(source)
+
+
+HOSTILE = [
+    None, True, -1, 0, 0.5, 1e308, -(10**40), float("nan"), float("inf"), "", "x", "../x", "\0", "images", [], {}, [[]],
+    [1] * 16, [[1] * 4] * 4, {"a": {}}, 10**9, "9" * 5000,
+]  # fmt: skip
+
+
+def places(value: object) -> list[tuple[object, object]]:
+    """Every container and key in a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = []
+    for key, part in items:
+        found += [(value, key), *places(part)]
+    return found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_damaged_indices_are_read_or_refused(layout: str, tmp_path: Path) -> None:
+    source = write(layout, tmp_path)
+    index, rng = index_of(layout, source), np.random.default_rng(7)
+    good = index.read_text()
+    for _ in range(DAMAGES):
+        value = json.loads(good)
+        for _ in range(rng.integers(1, 3)):
+            spots = places(value)
+            container, key = spots[int(rng.integers(len(spots)))]
+            container[key] = deepcopy(HOSTILE[int(rng.integers(len(HOSTILE)))])
+        index.write_text(json.dumps(value))
+        try:
+            capture = open_capture(source)
+            assert all(np.isfinite(camera.w2c).all() for camera in capture.cameras)
+        except InputError as error:
+            assert "\n" not in str(error) and str(tmp_path) in str(error)
 
 
 def test_a_convention_needs_cameras_and_must_be_known(tmp_path: Path) -> None:

@@ -122,12 +122,12 @@ def different(names: Iterable[str], where: str) -> None:
         seen.add(name)
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Picture files of a folder by name, none of them a link that leaves it."""
+def pictures_in(folder: Path, root: Path) -> list[Path]:
+    """Picture files of a folder under `root` by name, none of them a link that leaves `root`."""
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     if len(files) > MAX_PICTURES:
         raise InputError(f"{folder}: holds {len(files)} pictures, more than emoga accepts ({MAX_PICTURES})")
-    return files
+    return [inside(root, file.relative_to(root).as_posix(), str(folder)) for file in files]
 
 
 def require_files(files: Iterable[tuple[Path, str]]) -> None:

@@ -148,8 +148,9 @@ def _per_camera(path: Path, folder: Path, names: list[str], fps: float, mode: st
         if name not in names:
             continue
         inside(path, entry.relative_to(path).as_posix(), str(folder))
-        if entry.is_dir() and pictures_in(entry):
-            sources[name] = ListedPictures(path, pictures_in(entry), fps, mode)
+        files = pictures_in(entry, path) if entry.is_dir() else []
+        if files:
+            sources[name] = ListedPictures(path, files, fps, mode)
         elif entry.suffix.lower() in VIDEO_SUFFIXES:
             video = VideoPictures(entry)
             grey = (lambda picture: picture[..., 0]) if mode == "L" else None
@@ -160,10 +161,10 @@ def _per_camera(path: Path, folder: Path, names: list[str], fps: float, mode: st
 def _flat(path: Path, folder: Path) -> Found:
     """images/cam_<serial>_<frame>.jpg"""
     found: Found = {}
-    for file in pictures_in(folder):
+    for file in pictures_in(folder, path):
         match = LISTED.fullmatch(file.stem)
         if match:
-            _add(found, path, match[1], int(match[2]), file)
+            _add(found, match[1], int(match[2]), file)
     return found
 
 
@@ -175,16 +176,16 @@ def _framed(path: Path, root: Path, folders: tuple[str, ...]) -> Found:
         if not match or not frame.is_dir():
             continue
         places = sorted(p for p in frame.iterdir() if p.is_dir() and p.name.split("-")[0] in folders)
-        for file in pictures_in(places[0]) if places else ():
-            _add(found, path, file.stem.removeprefix("cam_"), int(match[1]), file)
+        for file in pictures_in(places[0], path) if places else ():
+            _add(found, file.stem.removeprefix("cam_"), int(match[1]), file)
     return found
 
 
-def _add(found: Found, path: Path, name: str, frame: int, file: Path) -> None:
+def _add(found: Found, name: str, frame: int, file: Path) -> None:
     pictures = found.setdefault(name, {})
     if frame in pictures:
         raise InputError(f"{file}: is frame {frame} of camera {name}, and so is {pictures[frame].name}")
-    pictures[frame] = inside(path, file.relative_to(path).as_posix(), str(path))
+    pictures[frame] = file
 
 
 def _listed(path: Path, found: Found, names: list[str], fps: float, mode: str) -> dict[str, Pictures]:

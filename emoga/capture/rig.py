@@ -94,7 +94,7 @@ def _find(path: Path, folders: tuple[str, ...], name: str) -> Path | None:
 
 def _open(path: Path, media: Path, fps: float, mode: str) -> Pictures:
     if media.is_dir():
-        files = pictures_in(media)
+        files = pictures_in(media, path)
         if not files:
             raise InputError(f"{media}: holds no PNG or JPEG pictures")
         return ListedPictures(path, files, fps, mode)
