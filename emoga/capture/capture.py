@@ -117,6 +117,8 @@ def open_capture(path: str | Path, fps: float = 25.0, convention: str | None = N
     """
     path = Path(path)
     if (path / INDEX).is_file():
+        if convention is not None:
+            raise InputError(f"{path}: a capture folder is always opencv-w2c; leave --convention out")
         return _open_folder(path)
     dataset = open_dataset(path, fps, convention)
     if dataset is not None:

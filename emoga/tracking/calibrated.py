@@ -23,6 +23,7 @@ from emoga.optimize.solving_points import landmark_points
 from emoga.tracking.inputs import Clip
 from emoga.tracking.start import Pose, pose_from_view
 
+OURS = "opencv-w2c"  # of capture folders, always
 FRAMES, VIEWS = 5, 8  # how many are looked at, spread over all
 # Disagreement as a share of the face's height. Honest cameras leave 0.02 to 0.03 for a foreign face and a noisy
 # detector; another reading is believed when it leaves less than BETTER of what is there.
@@ -44,7 +45,7 @@ def check_cameras(clip: Clip, head: Head, stated: bool) -> None:
         return
     model = landmark_points(head, clip.landmarks.scheme).on_mesh(head.template).numpy()
     views = [view for view in clip.views if clip.landmarks.valid[view].any()]
-    convention = clip.capture.convention or "opencv-w2c"
+    convention = clip.capture.convention or OURS
     if len(views) < 2:
         if not stated and clip.capture.convention is not None:
             _check_upright(clip, model, views, convention)
@@ -62,7 +63,7 @@ def check_cameras(clip: Clip, head: Head, stated: bool) -> None:
         }
         name = min(errors, key=errors.__getitem__)
         if errors[name] < BETTER * given and errors[name] < HOPELESS:
-            raise InputError(f"{where}: {_told(name, convention)}")
+            raise InputError(f"{where}: {_told(name, clip.capture.convention)}")
     if given > HOPELESS:
         raise InputError(
             f"{where}: its cameras contradict each other about where the face is, in every known convention; check "
@@ -75,12 +76,14 @@ def check_cameras(clip: Clip, head: Head, stated: bool) -> None:
         )
 
 
-def _told(name: str, convention: str) -> str:
+def _told(name: str, convention: str | None) -> str:
     if name == "mirrored":
         return (
             "the pictures are mirrored left to right against their cameras, or the cameras' names are swapped; flip "
             "the pictures back, or put the names right"
         )
+    if convention is None:
+        return f"its cameras do not look at one face; they look like {name}: write them as {OURS}"
     looks = f"they look like {name}: pass --convention {name}"
     return f"its cameras, read as {convention}, do not look at one face; {looks}"
 
