@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from dataset_folders import (
     write_rig,
 )
 
-from emoga.capture import CONVENTIONS, open_capture
+from emoga.capture import CONVENTIONS, HeldOut, open_capture
 from emoga.capture.calibration import from_w2c, meeting_depths, reread, world_to_camera
 from emoga.capture.colours import polynomial_correction
 from emoga.describe import describe
@@ -149,6 +150,64 @@ def test_distorted_pictures_are_straightened(tmp_path: Path) -> None:
     assert (plain != bent).any()
     with pytest.raises(InputError, match="undistort to PINHOLE first"):
         open_capture(write_nerfstudio(tmp_path / "c", CAMERAS, PICTURES, camera_model="OPENCV_FISHEYE"))
+
+
+def vhap(folder: Path, change: Callable[[dict], object] = lambda index: None) -> Path:
+    """A folder as others write it: angles in place of focal lengths, names without suffix, every third time."""
+    frames = []
+    for view, camera in enumerate(CAMERAS):
+        for time in range(FRAMES):
+            write_png(folder / "images" / f"{time:05d}_{view:02d}.png", PICTURES[view, time])
+            frames.append(
+                {
+                    "timestep_index": 3 * time + 5, "camera_index": view + 1, "camera_angle_x": 0.4,
+                    "file_path": f"./images/{time:05d}_{view:02d}",
+                    "transform_matrix": from_w2c(camera.w2c, "opengl-c2w").tolist(),
+                }
+            )  # fmt: skip
+    held = [frame for frame in frames if frame["camera_index"] == 2]
+    for name, chosen in (("train", [f for f in frames if f not in held]), ("val", held), ("test", held)):
+        index = {"camera_angle_x": 1.0, "frames": deepcopy(chosen)}
+        change(index)
+        write_json(folder / f"transforms_{name}.json", index)
+    return folder
+
+
+def test_vhap_folders_of_others(tmp_path: Path) -> None:
+    capture = open_capture(vhap(tmp_path))
+    assert capture.names == ["01", "02", "03"] and capture.frame_count == FRAMES
+    assert capture.held_out == HeldOut((1,), ()) and capture.mask(0, 0) is None
+    np.testing.assert_allclose(capture.cameras[2].K, CAMERAS[2].K)
+    np.testing.assert_array_equal(capture.pictures[2].picture(1), PICTURES[2, 1])
+
+
+def test_vhap_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    def refusal(change: Callable[[dict], object]) -> str:
+        with pytest.raises(InputError) as caught:
+            open_capture(vhap(tmp_path, change))
+        return str(caught.value)
+
+    def only(index: dict, **values: object) -> None:
+        if len(index["frames"]) > FRAMES:
+            index["frames"][1].update(values)
+
+    def drop(index: dict) -> None:
+        if len(index["frames"]) > FRAMES:
+            del index["frames"][4]
+
+    moved = from_w2c(CAMERAS[1].w2c, "opengl-c2w").tolist()
+    assert "frame 8 of camera 03 is missing; restore it, or drop frame 8 or camera 03" in refusal(drop)
+    assert "cameras that stand still" in refusal(lambda index: only(index, transform_matrix=moved))
+    assert "camera 1 has timestep 5 twice" in refusal(lambda index: only(index, timestep_index=5))
+    assert "has no mask, others of camera 01 have" in refusal(
+        lambda index: only(index, fg_mask_path="fg_masks/a.png")
+    )
+    assert "focal length is unknown" in refusal(
+        lambda index: [index.pop("camera_angle_x"), [f.pop("camera_angle_x") for f in index["frames"]]]
+    )
+    (vhap(tmp_path) / "images" / "00002_01.png").unlink()
+    with pytest.raises(InputError, match=r"00002_01\.png: missing .*restore it, or drop"):
+        open_capture(tmp_path)
 
 
 def test_many_cameras_of_one_moment(tmp_path: Path) -> None:

@@ -258,18 +258,9 @@ def _undistort(raw: dict[str, Any], K: np.ndarray, where: str) -> Adjust | None:
 
 def _held_out(groups: dict[str, dict[int, Entry]], times: list[int]) -> HeldOut | None:
     """The split as held-out views and frames; None when it is no such split."""
-    train = {
-        (v, t) for v, group in enumerate(groups.values()) for t, e in enumerate_split(group, times) if e == 0
-    }
-    views, frames = {v for v, _ in train}, {t for _, t in train}
-    if len(train) != len(views) * len(frames) or not train:
+    split = np.array([[group[time].split for time in times] for group in groups.values()])
+    trained = split == 0
+    views, frames = trained.any(1), trained.any(0)
+    if not (trained == views[:, None] & frames).all() or not trained.any():
         return None
-    return HeldOut(
-        tuple(v for v in range(len(groups)) if v not in views),
-        tuple(t for t in range(len(times)) if t not in frames),
-    )
-
-
-def enumerate_split(group: dict[int, Entry], times: list[int]) -> list[tuple[int, int]]:
-    """Frame number and split of every picture of a camera."""
-    return [(frame, group[time].split) for frame, time in enumerate(times)]
+    return HeldOut(tuple(np.flatnonzero(~views).tolist()), tuple(np.flatnonzero(~frames).tolist()))
