@@ -24,6 +24,7 @@ from emoga.npz import read_npz
 from emoga.optimize.metrics_landmarks import project_landmarks
 from emoga.tracking import track
 from emoga.tracking.calibrated import check_cameras
+from emoga.tracking.given import take_over
 from emoga.tracking.inputs import open_clip
 
 SERIALS = ("222200040", "220700191", "222200049")
@@ -193,6 +194,26 @@ def test_a_flame_track_goes_round_with_its_parameters(truth: Track, tmp_path: Pa
         np.testing.assert_array_equal(arrays["shape"], source.params.shape)
         np.testing.assert_array_equal(arrays["static_offset"], source.params.static_offset[None])
     assert describe(tmp_path / "set").facts["flame_param"] == FRAMES
+
+
+def test_a_flame_folder_is_taken_over_as_it_is(truth: Track, tmp_path: Path) -> None:
+    """With the open head under a FLAME name: the numbers of either only need the head's own counts."""
+    head = replace(load_head().to("cpu", torch.float64), name="flame2020", _copies={})
+    params = replace(truth.params, static_offset=1e-3 * torch.ones_like(load_head().template))
+    source = replace(truth, head_name="flame2020", params=params, held_out=HeldOut((1,), (4,)))
+    export(source, tmp_path / "set", format="vhap")
+    found = take_over(tmp_path / "set", head, (), None, None, None, lambda event: None)
+    for name in ("shape", "static_offset", "expr", "rotation", "neck", "jaw", "eyes", "translation"):
+        assert torch.equal(getattr(found.params, name), getattr(params, name)), name
+    assert found.held_out == source.held_out and found.head_checksum == head.checksum
+    np.testing.assert_array_equal(found.masks, truth.masks)
+    part = take_over(tmp_path / "set", head, ("frames:0",), 2, 5, None, lambda event: None)
+    assert torch.equal(part.params.neck, params.neck[2:5]) and part.held_out == HeldOut((), (0,))
+    with pytest.raises(InputError, match="mean nothing to the open head"):
+        track(tmp_path / "set", tmp_path / "t.h5", as_given=True)
+    export(truth, tmp_path / "open", format="vhap")
+    with pytest.raises(InputError, match="brings no flame_param"):
+        track(tmp_path / "open", tmp_path / "t.h5", as_given=True)
 
 
 def test_a_written_folder_tracks_with_its_own_split(truth: Track, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Capture:
     """Pictures of C cameras over T frames. `cameras` is None when nothing is known about them.
 
     masks: per camera its mask pictures or None, of datasets that keep them elsewhere; held_out: their own split;
-    convention: what a dataset's cameras were read as.
+    convention: what a dataset's cameras were read as; parameters: its head parameter file of each frame, or none.
     """
 
     path: Path
@@ -52,6 +52,7 @@ class Capture:
     masks: list[Pictures | None] | None = None
     held_out: HeldOut = field(default_factory=HeldOut)
     convention: str | None = None
+    parameters: Sequence[Path] = ()
 
     @property
     def names(self) -> list[str]:
@@ -158,7 +159,7 @@ def _capture_of(dataset: Dataset) -> Capture:
     return Capture(
         dataset.path, [view.pictures for view in views], dataset.frame_count, dataset.fps,
         [view.camera for view in views], dataset.info, dataset.kind, [view.masks for view in views],
-        dataset.held_out, dataset.convention,
+        dataset.held_out, dataset.convention, dataset.parameters,
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ class DatasetView:
 class Dataset:
     """A folder of C synchronised cameras over T frames.
 
-    kind: its layout in words; convention: what its matrices were read as; held_out: its own split, if any.
+    kind: its layout in words; convention: what its matrices were read as; held_out: its own split, if any;
+    parameters: the file with the head parameters of each frame, or empty.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Dataset:
     fps: float
     held_out: HeldOut = field(default_factory=HeldOut)
     info: dict[str, Any] = field(default_factory=dict)
+    parameters: Sequence[Path] = ()
 
     @property
     def frame_count(self) -> int:

@@ -77,11 +77,12 @@ def read_transforms(path: Path, fps: float, convention: str | None = None) -> Da
     stated = convention or CONVENTION
     views = [_view(path, name, [group[t] for t in times], fps, stated) for name, group in groups.items()]
     kind = VHAP if vhap else NERFSTUDIO
-    info: dict[str, Any] = {"flame_param": len(list((path / "flame_param").glob("*.npz")))} if vhap else {}
+    parameters = _parameters(path, next(iter(groups.values())), times)
+    info: dict[str, Any] = {"flame_param": len(parameters)} if vhap else {}
     held_out = _held_out(groups, times)
     if held_out is None:
         held_out, info["split"] = HeldOut(), "not by cameras and times, left aside"
-    return Dataset(path, kind, stated, views, fps, held_out, info)
+    return Dataset(path, kind, stated, views, fps, held_out, info, parameters)
 
 
 def _entries(path: Path) -> list[Entry]:
@@ -254,6 +255,16 @@ def _undistort(raw: dict[str, Any], K: np.ndarray, where: str) -> Adjust | None:
     # OpenCV puts the middle of the first pixel at 0, we at 0.5.
     theirs = K - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     return lambda picture: cv2.undistort(picture, theirs, bend)
+
+
+def _parameters(path: Path, group: dict[int, Entry], times: list[int]) -> list[Path]:
+    """The FLAME parameter file of every frame; empty unless all frames name one."""
+    named = [group[time] for time in times if "flame_param_path" in group[time].raw]
+    if len(named) != len(times):
+        return []
+    files = [inside(path, entry.raw["flame_param_path"], entry.where) for entry in named]
+    require_files((file, f"named by {e.where}") for file, e in zip(files, named, strict=True))
+    return files
 
 
 def _held_out(groups: dict[str, dict[int, Entry]], times: list[int]) -> HeldOut | None:

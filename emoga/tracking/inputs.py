@@ -86,10 +86,8 @@ def open_clip(
 ) -> Clip:
     """Open everything and check that it fits together. Raises InputError or MissingComponent."""
     capture = open_capture(source, convention=convention)
-    frames = _frame_range(capture, start, end)
-    held_out = parse_hold_out(hold_out, len(capture.pictures), len(frames))
-    if not hold_out and capture.held_out != HeldOut():
-        held_out = _own_split(capture, frames, report)
+    frames = frame_range(capture, start, end)
+    held_out = choose_split(capture, frames, hold_out, report)
     found = _landmarks(capture, frames, landmarks, landmark_model, report)
     views = held_out.training_views(len(capture.pictures))
     if not found.valid[views].any():
@@ -101,8 +99,10 @@ def open_clip(
     return Clip(capture, frames, found, held_out, files)
 
 
-def _own_split(capture: Capture, frames: np.ndarray, report: Reporter) -> HeldOut:
-    """The dataset's own split, as far as it concerns the chosen frames and leaves some to train on."""
+def choose_split(capture: Capture, frames: np.ndarray, hold_out: Sequence[str], report: Reporter) -> HeldOut:
+    """What `hold_out` says, else the dataset's own split as far as it leaves chosen frames to train on."""
+    if hold_out or capture.held_out == HeldOut():
+        return parse_hold_out(hold_out, len(capture.pictures), len(frames))
     kept = capture.held_out
     held = HeldOut(kept.views, tuple(int(i) for i in np.flatnonzero(np.isin(frames, kept.frames))))
     if len(held.frames) == len(frames):
@@ -116,7 +116,8 @@ def _own_split(capture: Capture, frames: np.ndarray, report: Reporter) -> HeldOu
     return held
 
 
-def _frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
+def frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
+    """Indices [T] of the frames from `start` up to `end`. Raises InputError."""
     first, last = start or 0, capture.frame_count if end is None else end
     if not 0 <= first < last <= capture.frame_count:
         raise InputError(

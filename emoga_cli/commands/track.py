@@ -45,6 +45,9 @@ def register(app: typer.Typer) -> None:
                 "--convention", help="How a dataset's cameras are written.  [default: by its layout]"
             ),
         ] = None,
+        as_given: Annotated[
+            bool, typer.Option("--as-given", help="Take the FLAME parameters of a VHAP folder as they are.")
+        ] = False,
         overlay: Annotated[bool, typer.Option(help="Write overlay video and quality plot beside it.")] = True,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
@@ -74,6 +77,7 @@ def register(app: typer.Typer) -> None:
             end=end,
             fov=fov,
             convention=convention,
+            as_given=as_given,
             overlay=overlay,
             device=session.device,
             seed=session.seed,
