@@ -437,6 +437,16 @@ def test_damaged_indices_are_read_or_refused(layout: str, tmp_path: Path) -> Non
             assert "\n" not in str(error) and str(tmp_path) in str(error)
 
 
+def test_a_folder_that_is_nothing_says_what_is_missing(tmp_path: Path) -> None:
+    write("nersemble2", tmp_path)
+    parameters = tmp_path / "018" / "calibration" / "camera_params.json"
+    parameters.unlink()
+    with pytest.raises(
+        InputError, match=r"no capture\.json, cameras\.json, transforms\.json, camera_params\.json"
+    ):
+        open_capture(tmp_path / "018" / "sequences" / "EMO-1-shout+laugh")
+
+
 def test_a_convention_needs_cameras_and_must_be_known(tmp_path: Path) -> None:
     source = write("rig", tmp_path)
     with pytest.raises(InputError, match="unknown; known: opencv-w2c"):

@@ -14,6 +14,7 @@ READERS = (
     (transforms.is_transforms, transforms.read_transforms),
     (nersemble.is_nersemble, nersemble.read_nersemble),
 )
+CAMERA_FILES = (rig.INDEX, transforms.INDEX, nersemble.PARAMETERS)
 INDICES = (rig.INDEX, transforms.INDEX, *transforms.SPLITS)
 
 
