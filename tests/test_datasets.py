@@ -131,6 +131,36 @@ def test_nersemble_colours_are_corrected(tmp_path: Path) -> None:
         open_capture(sequence)
 
 
+def test_nersemble_as_downloaded_and_as_trackers_unpack_it(tmp_path: Path) -> None:
+    """v2: a video per camera, of which only some are there; v1 unpacked: calibration and colours beside the persons."""
+    person = tmp_path / "v2" / "018"
+    images = person / "sequences" / "FREE" / "images"
+    images.mkdir(parents=True)
+    write_json(person / "calibration" / "camera_params.json", nersemble_parameters(CAMERAS))
+    brighter = {camera.name: (4 * np.eye(3)).tolist() for camera in CAMERAS}
+    write_json(person / "calibration" / "color_calibration.json", brighter)
+    for camera in CAMERAS[1:]:
+        with VideoWriter(images / f"cam_{camera.name}.mp4", 73, SIZE, SIZE) as video:
+            for _ in range(2):
+                video.write(np.full((SIZE, SIZE, 3), 60, np.uint8))
+    capture = open_capture(person)
+    assert capture.names == [camera.name for camera in CAMERAS[1:]] and capture.fps == pytest.approx(73)
+    four_times_the_light = 118
+    assert abs(int(capture.pictures[0].picture(1).mean()) - four_times_the_light) < 9
+    old = tmp_path / "v1"
+    write_json(old / "camera_params" / "018" / "camera_params.json", nersemble_parameters(CAMERAS))
+    for camera, stack in zip(CAMERAS, PICTURES, strict=True):
+        for number, picture in enumerate(stack):
+            write_png(
+                old / "018" / "EXP-2" / "images" / f"cam_{camera.name}" / f"{3 * number:05d}.png", picture
+            )
+        place = old / "color_correction" / "018" / f"{camera.name}.npy"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.save(place, np.eye(3, 4) + np.eye(3, 4, k=3))
+    found = open_capture(old / "018" / "EXP-2").pictures[1].picture(2)
+    assert (found[..., 1:] == PICTURES[1, 2, :, :, 1:]).all() and (found[..., 0] == 255).all()
+
+
 def test_polynomial_colours_work_in_linear_light() -> None:
     grey = np.full((2, 2, 3), 128, np.uint8)
     same = np.eye(3, 11)
