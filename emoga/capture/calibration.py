@@ -7,7 +7,7 @@ forward) or OpenGL (x right, y up, z backward), world-to-camera (w2c) or camera-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -123,11 +123,13 @@ def check_axes_meet(cameras: Sequence[Camera], convention: str, where: str) -> N
 
     Three cameras or more whose axes pass close to one point, behind most of them, were read in the wrong convention.
     """
-    depths = meeting_depths(cameras)
-    if depths is None or np.mean(depths < 0) <= 0.5:
+    given = meeting(cameras)
+    if given is None or np.mean(given.depths < 0) <= 0.5:
         return
-    readings = {other: meeting_depths(reread(cameras, convention, other)) for other in CONVENTIONS}
-    likely = [other for other, found in readings.items() if found is not None and (found > 0).all()]
+    found = {other: meeting(reread(cameras, convention, other)) for other in CONVENTIONS}
+    before = {other: m.missed for other, m in found.items() if m is not None and (m.depths > 0).all()}
+    # Regular arcs look well aimed in two ways; hands place cameras so that one stands out.
+    likely = [other for other, missed in before.items() if missed <= 2 * min(before.values()) + 1e-3]
     choice = " or ".join(likely or CONVENTIONS)
     raise InputError(
         f"{where}: read as {convention}, the cameras look away from the head; they look like {choice}: "
@@ -135,8 +137,20 @@ def check_axes_meet(cameras: Sequence[Camera], convention: str, where: str) -> N
     )
 
 
-def meeting_depths(cameras: Sequence[Camera]) -> np.ndarray | None:
-    """How far before each camera [C] the point nearest to all optical axes lies; None when they do not meet."""
+@dataclass(frozen=True)
+class Meeting:
+    """Where optical axes meet.
+
+    depths [C]: how far before each camera the point nearest to all optical axes lies; missed: the share of their
+    distance by which axes pass it, median.
+    """
+
+    depths: np.ndarray
+    missed: float
+
+
+def meeting(cameras: Sequence[Camera]) -> Meeting | None:
+    """Where the optical axes meet; None when they do not."""
     if len(cameras) < 3:
         return None
     centres = np.stack([camera.position for camera in cameras])
@@ -148,9 +162,8 @@ def meeting_depths(cameras: Sequence[Camera]) -> np.ndarray | None:
     point = np.linalg.solve(system, (across @ centres[:, :, None]).sum(0))[:, 0]
     reach = point - centres
     missed = np.linalg.norm((across @ reach[:, :, None])[..., 0], axis=1)
-    if np.median(missed) > MEETING * np.median(np.linalg.norm(reach, axis=1)):
-        return None
-    return (reach * axes).sum(1)
+    share = float(np.median(missed) / max(np.median(np.linalg.norm(reach, axis=1)), 1e-9))
+    return Meeting((reach * axes).sum(1), share) if share < MEETING else None
 
 
 def _exactly_rigid(matrix: np.ndarray) -> np.ndarray:
