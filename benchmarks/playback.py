@@ -35,9 +35,9 @@ from emoga.avatar import Avatar, load_avatar, save_avatar
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import rig_of, to_world, turn_since_bind
 from emoga.camera import Camera, look_at, stack_cameras
-from emoga.fitting.start import start_gaussians
 from emoga.head import HeadParams, load_head
 from emoga.motion import Motion
+from emoga.optimize.first_gaussians import start_gaussians
 from emoga.optimize.picture import AvatarRenderer
 from emoga.reenactment.drawing import POSED_TOGETHER
 from emoga.render import evaluate_sh, rasterize

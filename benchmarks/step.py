@@ -36,16 +36,16 @@ from emoga.avatar.rig import rig_of
 from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.fitting import trainer as training
-from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import Preset, Rates
 from emoga.fitting.refinement import MotionRefinement
-from emoga.fitting.start import paint, start_gaussians
 from emoga.fitting.trainer import Trainer
 from emoga.head import HeadParams, load_head
 from emoga.images import to_uint8, write_png
 from emoga.kernels import torch_on_one_thread
+from emoga.optimize.first_gaussians import paint, start_gaussians
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.splats import Splats
+from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.studio.acting import perform
 

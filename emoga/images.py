@@ -43,6 +43,12 @@ def read_image_uint8(path: str | Path, mode: str = "RGB") -> np.ndarray:
         raise InputError(f"{path}: not a readable picture; expected PNG or JPEG") from error
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Image files of a folder in alphabetical order, without hidden ones: who is killed while writing leaves those."""
+    found = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(file for file in found if not file.name.startswith("."))
+
+
 def picture_size(path: str | Path) -> tuple[int, int]:
     """Width and height of an image file from its header alone, so that a huge picture costs nothing."""
     path = require_file(path, "a picture")

@@ -16,10 +16,11 @@ MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
 TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
+PORTRAIT_SECONDS = {"fast": 0, "default": 30, "best": 60}  # learning how a single video's head looks, twice
 NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
-# Seconds of warp per picture, and of learning per iteration, at 512x512 on four cores.
-EDIT_SECONDS, LEARN_SECONDS = 0.7, 0.2
+# Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
+EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.15, 25
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ def plan_track(
         f"write {output}" + (", overlay video and quality plot" if overlay else ""),
     ]
     seconds = TRACK_START[preset] + pictures * (TRACK_SECONDS[preset] + 0.15 * pixels / 512**2)
+    if views == 1 and PORTRAIT_SECONDS[preset]:
+        steps.insert(3, "learn what the head looks like, and align every frame's pose to that")
+        seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.4 * pictures
     disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
@@ -127,7 +131,8 @@ def plan_optimize_emotion(
         steps.append(f"warp each of them into {names}")
     else:
         steps.append(f"{editor}: each of them into {names}; its own time comes on top")
-    seconds += LEARN_SECONDS * len(emotions) * iterations * (0.25 + 0.75 * pixels / 512**2)
+    learning = LEARN_START + LEARN_SECONDS * iterations * (0.25 + 0.75 * pixels / 512**2)
+    seconds += len(emotions) * learning
     steps += [f"learn each emotion in {iterations} iterations", f"write {output}"]
     return Plan(steps, _scaled(seconds), memory, 3 * count * pixels * len(emotions) / MEGA + 30)
 

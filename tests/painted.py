@@ -24,19 +24,19 @@ def painted(head) -> torch.Tensor:
     return colors
 
 
-def make_track(folder: Path, views: int = 2, size: int = SIZE) -> Track:
-    """A painted head that turns and opens its mouth, with its true track."""
+def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAMES) -> Track:
+    """`count` frames of a painted head that turns and opens its mouth, with its true track."""
     head = load_head()
-    params = HeadParams.zeros(head, FRAMES)
-    params.neck[:, 1] = torch.linspace(-0.2, 0.2, FRAMES)
-    params.expr[:, head.unit("jawOpen")] = torch.linspace(0, 0.6, FRAMES)
+    params = HeadParams.zeros(head, count)
+    params.neck[:, 1] = torch.linspace(-0.2, 0.2, count)
+    params.expr[:, head.unit("jawOpen")] = torch.linspace(0, 0.6, count)
     angles = np.linspace(-0.5, 0.5, views) if views > 1 else [0.0]
     cameras = [
         look_at([0.8 * np.sin(a), 0, 0.8 * np.cos(a)], [0, -0.03, -0.04], 0.45, size, size, name=f"c{i}")
         for i, a in enumerate(angles)
     ]
     viewmats, Ks = stack_cameras(cameras)
-    masks, head_masks = np.zeros((2, views, FRAMES, size, size), np.uint8)
+    masks, head_masks = np.zeros((2, views, count, size, size), np.uint8)
     clothing = torch.tensor([head.region_names.index(name) for name in ("shoulders", "boundary")])
     for frame, vertices in enumerate(head.vertices(params)):
         fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, size, size)
@@ -48,8 +48,8 @@ def make_track(folder: Path, views: int = 2, size: int = SIZE) -> Track:
         for view in range(views):
             write_png(folder / f"c{view}" / f"{frame:06d}.png", images[view].numpy())
     media = [folder / f"c{view}" for view in range(views)]
-    held_out = HeldOut((), (FRAMES - 1,))
+    held_out = HeldOut((), (count - 1,))
     return Track(
-        head.name, head.version, head.checksum, params, cameras, media, np.arange(FRAMES), 25.0, masks,
+        head.name, head.version, head.checksum, params, cameras, media, np.arange(count), 25.0, masks,
         head_masks, held_out=held_out,
     )  # fmt: skip

@@ -89,6 +89,13 @@ def test_capture_folder_reads_back(capture_folder):
     assert capture.landmarks().points.shape == (2, FRAMES, 478, 2)
 
 
+def test_what_a_killed_writer_left_is_no_picture(capture_folder):
+    before = open_capture(capture_folder).image(0, 0)
+    (capture_folder / "images" / "cam_0" / ".000000.x1y2.partial.png").write_bytes(b"")
+    capture = open_capture(capture_folder)
+    np.testing.assert_array_equal(capture.image(0, 0), before)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("frames", 10**9), ("fps", 0), ("cameras", []), ("cameras", "x"), ("frames", None)],

@@ -156,9 +156,23 @@ def test_geometry_alone_adds_no_colours_and_texture_alone_no_motion(person):
     assert colored.appearance is not None
 
 
-def test_an_avatar_that_learnt_keeps_what_it_knew(learnt, person):
-    more, _ = learn_emotions(person[0], person[1], [edits_of(person, "sad", 0 * smile())], SHORT)
+def test_edits_that_changed_nothing_teach_nothing(person):
+    more, _ = learn_emotions(*person, [edits_of(person, "sad", 0 * smile())], SHORT)
     assert set(more.emotions) == {"sad"}
+    assert all(bool(torch.isfinite(array).all()) for array in arrays_of(more).values())
+    assert more.emotions["sad"].offset.abs().max() < 0.15
+
+
+def test_an_avatar_that_learnt_can_learn_more(learnt, person):
+    more, _ = learn_emotions(learnt[0], person[1], [edits_of(person, "sad", 0.5 * smile())], SHORT)
+    assert {name: emotion.embedding for name, emotion in more.emotions.items()} == {"happy": 1, "sad": 2}
+    assert torch.equal(more.emotions["happy"].offset, learnt[0].emotions["happy"].offset)
+    assert more.appearance.rows == 3
+    with pytest.raises(InputError, match="form"):
+        learn_emotions(*person, [edits_of(person)], replace(SHORT, form="absolute"))
+
+
+def test_an_avatar_keeps_what_it_knew(person):
     known = replace(person[0], emotions={"wry": Emotion(0.1 * smile())})
     both, _ = learn_emotions(known, person[1], [edits_of(person)], replace(SHORT, texture=False))
     assert torch.equal(both.emotions["wry"].offset, 0.1 * smile())

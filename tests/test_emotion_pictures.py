@@ -169,7 +169,6 @@ def test_a_warped_picture_is_like_the_person_acting(
         mask = binary_mask(head_mask(track, *pair))
         before = masked_psnr(track.picture(*pair), truth, mask)
         after = masked_psnr(warped(scene, emotion, pair), truth, mask)
-        print(name, pair, before, after)
         assert after > before + 2
 
 

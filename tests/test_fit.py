@@ -20,9 +20,9 @@ from emoga.fitting.clothing import FOOT
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
-from emoga.fitting.start import FIXED_SHARE, triangle_counts
 from emoga.fitting.visibility import shown_squarely
 from emoga.head import BONES, HeadParams, load_head
+from emoga.optimize.first_gaussians import FIXED_SHARE, triangle_counts
 from emoga.optimize.outline import fit_outline
 from emoga.progress import Note, Step, silent
 

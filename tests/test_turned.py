@@ -6,11 +6,11 @@ import torch
 from painted import make_track, painted
 
 from emoga.camera import stack_cameras
-from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import load_head
 from emoga.optimize.regions import region_mask
+from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
 

@@ -47,8 +47,8 @@ from emoga.avatar.rig import rig_of  # noqa: E402
 from emoga.camera import Camera, look_at  # noqa: E402
 from emoga.fitting import fit  # noqa: E402
 from emoga.fitting.presets import Preset  # noqa: E402
-from emoga.fitting.start import start_gaussians  # noqa: E402
 from emoga.head import HeadParams, load_head  # noqa: E402
+from emoga.optimize.first_gaussians import start_gaussians  # noqa: E402
 from emoga.optimize.playback import Player  # noqa: E402
 from emoga.progress import Event, Stage, Step  # noqa: E402
 from emoga.render import rasterize  # noqa: E402

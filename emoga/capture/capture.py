@@ -28,7 +28,7 @@ from emoga.capture.landmarks import Landmarks, load_landmarks
 from emoga.capture.media import ImagePictures, Pictures, open_pictures
 from emoga.errors import InputError
 from emoga.files import atomic_output
-from emoga.images import IMAGE_SUFFIXES, from_uint8, read_image_uint8
+from emoga.images import from_uint8, image_files, read_image_uint8
 
 INDEX = "capture.json"
 MAX_INDEX_BYTES = 64 * 2**20
@@ -126,7 +126,7 @@ def open_capture(path: str | Path, fps: float = 25.0, convention: str | None = N
         return _capture_of(dataset)
     if convention is not None:
         raise InputError(f"{path}: has no cameras that --convention {convention} could be about")
-    if path.is_dir() and not any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
+    if path.is_dir() and not image_files(path):
         raise InputError(
             f"{path}: holds no PNG or JPEG pictures, and no {INDEX}, {', '.join(CAMERA_FILES)} that says where they "
             "are; name a video, a folder of pictures or a dataset's folder"

@@ -13,7 +13,7 @@ import numpy as np
 
 from emoga.capture.media import Pictures
 from emoga.errors import InputError
-from emoga.images import IMAGE_SUFFIXES, read_image_uint8
+from emoga.images import image_files, read_image_uint8
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_GROUPS, MAX_JSON_VALUES = 4_000_000, 32_000_000
@@ -124,7 +124,7 @@ def different(names: Iterable[str], where: str) -> None:
 
 def pictures_in(folder: Path, root: Path) -> list[Path]:
     """Picture files of a folder under `root` by name, none of them a link that leaves `root`."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = image_files(folder)
     if len(files) > MAX_PICTURES:
         raise InputError(f"{folder}: holds {len(files)} pictures, more than emoga accepts ({MAX_PICTURES})")
     return [inside(root, file.relative_to(root).as_posix(), str(folder)) for file in files]

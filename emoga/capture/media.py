@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from emoga.errors import InputError
-from emoga.images import IMAGE_SUFFIXES, read_image_uint8
+from emoga.images import IMAGE_SUFFIXES, image_files, read_image_uint8
 from emoga.video import VideoReader
 
 
@@ -51,7 +51,7 @@ class ImagePictures:
         self.path, self.fps = path, fps
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            found = image_files(path)
         if not found:
             raise InputError(f"{path}: holds no PNG or JPEG pictures")
         self._files = found

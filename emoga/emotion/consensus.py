@@ -94,7 +94,7 @@ def _robust(size: np.ndarray, shares: np.ndarray, pictures: np.ndarray) -> tuple
     good = pictures > 0.3
     usual = np.median(error[good]) if good.any() else np.median(error)
     spread = max(1.48 * float(np.median(np.abs(error[good] - usual))) if good.any() else 0.0, SPREAD * usual)
-    trust = pictures / (1 + (np.maximum(error - usual, 0) / (3 * spread)) ** 2) ** 2
+    trust = pictures / (1 + (np.maximum(error - usual, 0) / (3 * max(spread, 1e-6))) ** 2) ** 2
     weights = shares / (1 + (size / (2 * scale)) ** 2) ** 2 * trust[:, None]
     return weights.astype(np.float32), trust
 

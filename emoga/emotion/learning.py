@@ -12,7 +12,7 @@ import torch
 
 from emoga.avatar import Avatar
 from emoga.avatar.avatar import Emotion
-from emoga.avatar.conversion import with_color_mlp
+from emoga.avatar.conversion import with_emotion_rows
 from emoga.capture import Track
 from emoga.emotion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from emoga.emotion.edits import EmotionEdits
@@ -33,6 +33,7 @@ from emoga.optimize.backdrop import backdrops
 from emoga.optimize.carry import sort_bindings
 from emoga.optimize.emotion_colors import residual_sh
 from emoga.optimize.frame_params import frame_params
+from emoga.optimize.perceptual import load_perceptual, stack_note
 from emoga.optimize.solving_priors import unit_motion
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render import SH_C0
@@ -62,9 +63,10 @@ def learn_emotions(
     weights: given ones [P,H,W] float32, one array per emotion, for weighting "given". checkpoint: file for the
     state, written along the way and removed at the end; resume continues from it to the same arrays.
 
-    The avatar that comes back shows what the given one shows wherever no emotion has any weight.
-    Raises InputError for edits that fit neither the track nor each other, and an avatar of another head or with
-    colours that depend on emotion already.
+    The avatar that comes back shows what the given one shows wherever no emotion has any weight. One that knows
+    emotions already keeps their offsets; as all share one network, learning more may change their colours a little.
+    Raises InputError for edits that fit neither the track nor each other, an avatar of another head, and a form of
+    colours that the avatar's are not.
     """
     started = time.monotonic()
     given = check_weights(learning, edits, weights)
@@ -85,9 +87,14 @@ def learn_emotions(
         checkpoint.unlink(missing_ok=True)
     found = [_told(trainer, index) for index in range(len(edits))]
     notes = [_note(one, len(part)) for one, part in zip(found, edits, strict=True) if one.failed]
+    perceptual = trainer.perceptual
+    if perceptual is not None:
+        notes.append(stack_note(perceptual))
     for note in notes:
         report(Note(note))
-    return learnt, LearnReport(round(time.monotonic() - started, 2), found, trainer.iteration, notes=notes)
+    stack = "none" if perceptual is None else perceptual.name
+    seconds = round(time.monotonic() - started, 2)
+    return learnt, LearnReport(seconds, found, trainer.iteration, stack, notes)
 
 
 def _check(avatar: Avatar, track: Track, edits: Sequence[EmotionEdits]) -> None:
@@ -120,9 +127,14 @@ def _prepare(
     given: Sequence[np.ndarray | None],
     seed: int,
 ) -> Trainer:
-    base = replace(avatar, emotions={})
+    base, names = avatar, [one.name for one in edits]
     if learning.texture:
-        base = with_color_mlp(base, [one.name for one in edits], seed)
+        base = with_emotion_rows(base, names, seed)
+        if base.appearance.form != learning.form:
+            raise InputError(
+                f"colours of the form {learning.form!r} are to be learnt, the avatar's are {base.appearance.form!r}; "
+                "an absolute network is fitted with the avatar, by emoga fit --appearance color_mlp"
+            )
     used = sorted({frame for one in edits for frame in one.frames.tolist()})
     params = frame_params(avatar, track)
     frames = Frames.of(base, params, used, track.fps)
@@ -145,13 +157,16 @@ def _prepare(
     states = {
         f"offset {i}": AdamState.zeros_like(offset.reshape(-1, shape[-1])) for i, offset in enumerate(offsets)
     }
-    mlp, latents = base.appearance, base.gaussians.latents.float()
+    mlp, latents = base.appearance if learning.texture else None, base.gaussians.latents.float()
+    rows = [base.emotions[name].embedding if mlp is not None else 0 for name in names]
     if mlp is not None:
         for name, value in {**mlp.weights(), "latents": latents}.items():
             states[name] = AdamState.zeros_like(value.reshape(len(value), -1))
     colors = backdrops(track)[0]
     bindings = sort_bindings(puppet.gaussians.binding, puppet.head.faces.shape[0])
-    return Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states)
+    trainer = Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states, rows)
+    trainer.perceptual = load_perceptual() if learning.perceptual else None
+    return trainer
 
 
 def _bounds(head: Head, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
@@ -171,11 +186,11 @@ def _finished(avatar: Avatar, trainer: Trainer) -> Avatar:
     for index, lesson in enumerate(trainer.lessons):
         offset = trainer.offsets[index]
         offset = offset if offset.dim() == 1 else offset.mean(0)
-        emotions[lesson.edits.name] = Emotion(offset.clone(), index + 1 if trainer.mlp is not None else 0)
+        emotions[lesson.edits.name] = Emotion(offset.clone(), trainer.rows[index])
     gaussians = avatar.gaussians
     if trainer.mlp is not None:
         gaussians = replace(gaussians, latents=trainer.latents.detach().clone())
-    appearance = None if trainer.mlp is None else trainer.mlp.detach()
+    appearance = avatar.appearance if trainer.mlp is None else trainer.mlp.detach()
     return replace(
         avatar, gaussians=gaussians, emotions=dict(sorted(emotions.items())), appearance=appearance
     )
@@ -191,7 +206,7 @@ def _told(trainer: Trainer, index: int) -> EmotionLearnt:
     trust = lesson.consensus.trust
     change = torch.zeros(1)
     if trainer.mlp is not None:
-        mixture = torch.nn.functional.one_hot(torch.tensor(index + 1), trainer.mlp.rows)
+        mixture = torch.nn.functional.one_hot(torch.tensor(trainer.rows[index]), trainer.mlp.rows)
         change = 255 * SH_C0 * residual_sh(trainer.mlp, trainer.latents, mixture)[:, 0].abs()
     return EmotionLearnt(
         name=lesson.edits.name,

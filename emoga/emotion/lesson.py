@@ -13,14 +13,12 @@ from emoga.emotion.consensus import Consensus, Lifted, agree, lift_all
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.lifting import look, read
 from emoga.emotion.performing import Frames
-from emoga.emotion.registration import Priors, Registered, Task, register
+from emoga.emotion.registration import Priors, Registered, Task
 from emoga.emotion.relighting import relit, skin_light
 from emoga.emotion.settings import Learning
 from emoga.emotion.surface import Surface, posed_normals
 from emoga.emotion.texture import Skin
 from emoga.emotion.weighting import fixed_weights
-
-FINER = ((192, 2),)  # levels of a registration that goes on from an offset
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +59,14 @@ class Lesson:
         start = Registered(torch.zeros(len(body.motion_mm)), np.ones(len(pairs)), np.ones(len(pairs)))
         return Lesson(body, edits, pairs, fixed_weights(learning, edits, weights), start)
 
-    def find_motion(self, learning: Learning, first: bool) -> None:
-        """Offset and strengths that explain the edits' motion, from what was found before."""
+    def task(self, learning: Learning) -> Task:
+        """What there is to be registered."""
         body = self.body
-        task = Task(
-            body.coarse, body.frames, body.cameras, self.edits, self.pairs, body.motion_mm, body.bounds,
-            Priors() if learning.motion_prior else None, self.given, learning.strengths,
+        priors = Priors() if learning.motion_prior else None
+        return Task(
+            body.coarse, body.frames, body.cameras, self.edits, self.pairs, body.motion_mm, body.bounds, priors,
+            self.given, learning.strengths,
         )  # fmt: skip
-        self.registered = register(task, self.registered, *(() if first else (FINER,)))
 
     def find_colors(self, learning: Learning, offset: torch.Tensor) -> None:
         """What the edits agree on, read through the mesh under an offset [E], or one for each frame, [T,E]."""

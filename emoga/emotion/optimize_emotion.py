@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -119,7 +118,7 @@ def optimize_emotion(
     Returns the avatar with its new emotions and a report. Raises InputError for bad input, MissingComponent for
     an editor's weights or packages that are not here.
     """
-    _check_outputs(output, sheet, write_edits, keep_edits, overwrite)
+    _check_outputs(output, sheet, write_edits, keep_edits, overwrite, resume)
     ready = prepare(
         avatar, track, emotions, media=media, language_model=language_model, prompts=prompts,
         negative_prompt=negative_prompt, hold_out=hold_out, views=views, frames=frames,
@@ -137,34 +136,43 @@ def optimize_emotion(
         folders = write_requests(write_edits, pictures, named, chosen, overwrite, report)
         found.written = [str(folder) for folder in folders]
         return avatar, found
-    maker = EditMaker(actor, track, pictures, named, chosen)
-    estimate = maker.estimate()
-    found.edit_memory_mb = round(estimate.peak_bytes / MIB, 1)
-    report(Note(f"{editor}: {estimate.pictures} pictures per emotion, about {estimate.peak_bytes / MIB:.0f} MiB "
-                f"of memory on {estimate.device}" + (f", {estimate.needs}" if estimate.needs else "")))  # fmt: skip
     kept = None if output is None else KeptEdits(output, resume)
+    maker = EditMaker(actor, track, pictures, named, chosen)
+    found.edit_memory_mb = _announce(maker, report)
     edits = maker.make(kept, report)
     if keep_edits is not None:
-        write_edited(keep_edits, edits, pictures.names, overwrite)
+        write_edited(keep_edits, edits, pictures.names, overwrite or resume)
     checkpoint = None if output is None else Path(f"{output}.checkpoint.h5")
-    began = time.monotonic()
     result, learnt = learn_emotions(
         avatar, track, edits, learning or Learning(), seed=seed, checkpoint=checkpoint, resume=resume,
         report=report,
     )  # fmt: skip
-    found.learning = {**learnt.to_dict(), "seconds": round(time.monotonic() - began, 2)}
+    found.learning = learnt.to_dict()
     result = replace(result, provenance={**result.provenance, **_provenance(named, found, seed)})
+    if output is not None:
+        save_avatar(result, output, overwrite)
+        kept.remove()
     report(Stage("compare", len(named)))
     found.emotions = [
         _summed_up(result, actor, track, emotion, edit) for emotion, edit in zip(named, edits, strict=True)
     ]
     if sheet is not None:
         write_png(sheet, emotion_sheet(result, actor, track, edits), overwrite)
-    if output is not None:
-        save_avatar(result, output, overwrite)
-        checkpoint.unlink(missing_ok=True)
-        kept.remove()
     return result, found
+
+
+def _announce(maker: EditMaker, report: Reporter) -> float:
+    """Say what editing will take, before it begins; megabytes of memory."""
+    estimate = maker.estimate()
+    memory = estimate.peak_bytes / MIB
+    needs = f", {estimate.needs}" if estimate.needs else ""
+    report(
+        Note(
+            f"{maker.chosen.text}: {estimate.pictures} pictures per emotion, about {memory:.0f} MiB of memory "
+            f"on {estimate.device}{needs}"
+        )
+    )
+    return round(memory, 1)
 
 
 def _check_outputs(
@@ -173,6 +181,7 @@ def _check_outputs(
     write_edits: str | Path | None,
     keep_edits: str | Path | None,
     overwrite: bool,
+    resume: bool,
 ) -> None:
     """Refuse what could not be written before anything is worked out."""
     if output is not None and write_edits is None:
@@ -180,9 +189,10 @@ def _check_outputs(
         format_of(output)
     if sheet is not None:
         check_output(sheet, overwrite)
-    for folder in (write_edits, keep_edits):
-        if folder is not None:
-            check_output_folder(folder, overwrite)
+    if write_edits is not None:
+        check_output_folder(write_edits, overwrite)
+    if keep_edits is not None:
+        check_output_folder(keep_edits, overwrite or resume)
 
 
 def _tell(emotion: NamedEmotion, editor: str, report: Reporter) -> None:

@@ -8,7 +8,7 @@ pictures, from coarse pictures to fine ones; points and pictures that disagree l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,9 +24,12 @@ from emoga.images import from_uint8
 STRONG = 0.75  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
 LEVELS = ((48, 3), (96, 3), (192, 3))  # pixels of height, and steps on pictures of that size
-BLUR, SURROUND = 0.8, 5.0  # pixels of a level: what is finer, and what is broader, is not compared
+BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broader, is not compared
 FAINT = 0.02  # sRGB 0..1: contrast below which there is only noise
-CLUSTER = 40.0  # points, channels and pictures that err alike: an editor's faults are much the same in all
+# Points and channels that err alike, of all pictures together: an editor's faults are much the same in each, and
+# more pictures do not make them any smaller.
+CLUSTER = 10.0
+AMPLIFYING = 3  # steps at the end that change strengths and the whole offset's size alone: priors shrink it
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
 ALIKE = 1.5  # millimetres by which the two sides of a face may differ
@@ -38,8 +41,8 @@ DAMPING = 0.02
 class Priors:
     """What offsets are expected to be: spread and sparsity of motion, millimetres and cost per millimetre."""
 
-    spread: float = 3.0
-    sparsity: float = 0.3
+    spread: float = 2.0
+    sparsity: float = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,8 @@ class Task:
     """What is to be registered: P edits at pairs (view, row among the frames), on the points of a surface.
 
     motion_mm [E]: how far units move the face; bounds [E] each of the offset. given [P,H,W] or None: weights to
-    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion.
+    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion. bias: for
+    each of LEVELS the local contrast [N,3] that the editor adds to every point, whatever the emotion; or none.
     """
 
     surface: Surface
@@ -69,19 +73,37 @@ class Task:
     priors: Priors | None
     given: np.ndarray | None = None
     strengths: bool = True
+    bias: Sequence[np.ndarray] = ()
 
 
 def register(task: Task, start: Registered, levels: Sequence[tuple[int, int]] = LEVELS) -> Registered:
     """Fit offset and strengths from a start."""
     found = start
     before = task.frames.vertices(torch.zeros_like(start.offset))
-    height = task.edits.masks.shape[1]
     for rows, steps in levels:
-        size = min(rows, height)
-        level = _Level(task, before, size)
+        level = _Level(task, before, rows)
         for _ in range(steps):
             found = level.step(found)
+    for _ in range(AMPLIFYING):
+        found = level.step(found, solving=False)
     return found
+
+
+def shared_bias(tasks: Sequence[Task], found: Sequence[Registered]) -> list[np.ndarray]:
+    """What an editor adds to every face whatever the emotion, for each of LEVELS: local contrast [N,3] float32.
+
+    What the emotions' own offsets leave unexplained in common; pulled to zero, as few emotions tell little.
+    """
+    biases = []
+    for rows, _ in LEVELS:
+        total, weight = 0.0, 1.0
+        for task, one in zip(tasks, found, strict=True):
+            before = task.frames.vertices(torch.zeros_like(one.offset))
+            mean, seen = _Level(replace(task, bias=()), before, rows).left(one)
+            share = np.minimum(seen, 1)[:, None]
+            total, weight = total + share * mean, weight + share
+        biases.append((total / weight).astype(np.float32))
+    return biases
 
 
 class _Level:
@@ -91,6 +113,8 @@ class _Level:
         self.task, self.before = task, before
         edits = task.edits
         height, width = edits.masks.shape[1:]
+        self.bias = task.bias[[size for size, _ in LEVELS].index(rows)] if len(task.bias) else np.float32(0)
+        rows = min(rows, height)
         self.size = (max(8, round(width * rows / height)), rows)
         self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
         self.edited = [self._shrunk(picture) for picture in edits.edited]
@@ -111,8 +135,8 @@ class _Level:
         energy = cv2.GaussianBlur((detail * detail).mean(-1), (0, 0), SURROUND)
         return detail / np.sqrt(energy + FAINT**2)[..., None]
 
-    def step(self, found: Registered) -> Registered:
-        """One Gauss-Newton step of the offset, then of the strengths."""
+    def step(self, found: Registered, solving: bool = True) -> Registered:
+        """One Gauss-Newton step of the offset, then of the strengths; `solving` or not, its size may change."""
         task = self.task
         after = task.frames.vertices(found.offset)
         moves = task.frames.moves(task.surface, found.offset)
@@ -125,20 +149,25 @@ class _Level:
             residuals.append(residual)
             shares.append(share)
         weights, trust = self._weights(residuals, shares, found)
-        normal, right = _normal(slopes, residuals, weights, found.strengths)
         current = found.offset.double().numpy()
         solved = current.copy()
-        solved[units] = _bounded(
-            normal, right + normal @ current[units], current[units],
-            task.bounds[0][units], task.bounds[1][units], task.motion_mm[units], task.priors,
-            _sides(task.frames.puppet.head.expr_names, units),
-        )  # fmt: skip
-        reach = STEP_MM / task.motion_mm
-        solved = current + np.clip(solved - current, -reach, reach)
+        if solving:
+            solved[units] = self._solved(slopes, residuals, weights, found.strengths, current[units], units)
+            reach = STEP_MM / task.motion_mm
+            solved = current + np.clip(solved - current, -reach, reach)
         strengths = found.strengths
         if task.given is None and task.strengths:
             solved, strengths = self._play(slopes, residuals, weights, trust, found, current, solved, units)
         return Registered(torch.from_numpy(solved).float(), strengths, trust)
+
+    def _solved(self, slopes, residuals, weights, strengths, current, units) -> np.ndarray:
+        """The offset's units [U] that explain the residuals best, priors considered."""
+        task = self.task
+        normal, right = _normal(slopes, residuals, weights, strengths)
+        sides = _sides(task.frames.puppet.head.expr_names, units)
+        low, high = (bound[units] for bound in task.bounds)
+        motion = task.motion_mm[units]
+        return _bounded(normal, right + normal @ current, current, low, high, motion, task.priors, sides)
 
     def _compare(self, p: int, posed: np.ndarray, moves: np.ndarray):
         """How colours change with the units [N,3,U], what is left to explain [N,3], and shares [N]."""
@@ -154,7 +183,19 @@ class _Level:
         shift = _projected(moves, sight.pixels, depth, camera)
         slope = dx[:, :, None] * shift[:, None, 0] + dy[:, :, None] * shift[:, None, 1]
         share = self.shares[p] * sight.share
-        return slope, self.captured[p] - edited, share
+        return slope, self.captured[p] + self.bias - edited, share
+
+    def left(self, found: Registered) -> tuple[np.ndarray, np.ndarray]:
+        """What the offset leaves unexplained, its mean [N,3] over pictures, and how often it was seen [N]."""
+        after = self.task.frames.vertices(found.offset)
+        total, seen = np.zeros((len(self.task.surface), 3)), np.zeros(len(self.task.surface))
+        for p, (_, row) in enumerate(self.task.pairs):
+            posed = self.before[row] + np.float32(found.strengths[p]) * (after[row] - self.before[row])
+            sight = look(self.task.surface, posed, self.cameras[p])
+            weight = self.shares[p] * sight.share * np.float32(found.trust[p])
+            total += weight[:, None] * (read(self.edited[p], sight.pixels) - self.captured[p])
+            seen += weight
+        return total / np.maximum(seen, 1e-3)[:, None], seen
 
     def _weights(self, residuals, shares, found: Registered) -> tuple[list[np.ndarray], np.ndarray]:
         """Weights [N] per picture and trust [P]."""
@@ -204,7 +245,7 @@ def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths
     error = np.sqrt((shares * capped).sum(1) / np.maximum(shares.sum(1), 1e-6))
     usual = np.median(error)
     spread = max(1.48 * float(np.median(np.abs(error - usual))), 0.2 * usual)
-    calm = 1 / (1 + (np.maximum(error - usual, 0) / (3 * spread)) ** 2) ** 2
+    calm = 1 / (1 + (np.maximum(error - usual, 0) / (3 * max(spread, 1e-6))) ** 2) ** 2
     return calm * np.clip((strengths - WEAKEST) / 0.2, 0, 1)
 
 
@@ -231,7 +272,8 @@ def _normal(slopes, residuals, weights, strengths) -> tuple[np.ndarray, np.ndarr
         weighted = (flat * torch.from_numpy(np.repeat(weight, 3).astype(np.float32))[:, None]).T
         normal += (weighted @ flat).numpy()
         right += (weighted @ torch.from_numpy(residual.reshape(-1).astype(np.float32))).numpy()
-    return normal / (NOISE**2 * CLUSTER), right / (NOISE**2 * CLUSTER)
+    variance = NOISE**2 * CLUSTER * len(slopes)
+    return normal / variance, right / variance
 
 
 def _sides(names: Sequence[str], units: np.ndarray) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from emoga.avatar.appearance import FORMS, Form
 from emoga.errors import InputError
+from emoga.optimize.perceptual import PATCH_WEIGHT
 
 Weighting = Literal["consensus", "views", "even", "given"]
 WEIGHTINGS: tuple[Weighting, ...] = ("consensus", "views", "even", "given")
@@ -22,13 +23,14 @@ class Learning:
 
     iterations: steps of one picture, per emotion. geometry, texture: what may change. shared_offset: one
     expression offset for all frames of an emotion, else one for each (nothing plays those afterwards: the avatar
-    gets their mean). form: of the colour network. weighting: where edits are believed: "consensus" works it out,
-    "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
+    gets their mean). form: of the colour network; a fresh one is "residual". weighting: where edits are believed:
+    "consensus" works it out, "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
 
     warm_up: share of the iterations in which the offset alone is learnt; cycles: how often geometry alone and
     geometry with texture take turns after it. offset_rate x offset_multiplier: millimetres of motion per step;
     latent_rate, network_rate, embedding_rate: Adam's, times color_multiplier, which makes up for a few thousand
     steps in place of the thesis's; last_rate: to what share rates decay. batch: pictures per update of colours.
+    perceptual: weight of patches of the frontal camera; zero leaves them out.
 
     Each of these can be turned off: motion_prior (sparse, small motion), drift (each picture's own colours),
     debias (what the editor does to every face), detail (only creases that pictures agree on), registered (offset
@@ -59,7 +61,7 @@ class Learning:
     registered: bool = True
     anchored: bool = True
     strengths: bool = True
-    perceptual: float = 0.0
+    perceptual: float = PATCH_WEIGHT
     checkpoint_every: int = 200
 
     def __post_init__(self) -> None:

@@ -125,7 +125,9 @@ def averages(head: Head) -> torch.Tensor:
     lonely = torch.bincount(edges[:, 0], minlength=count) == 0
     own = torch.where(lonely, 1.0, 0.5).double()
     index = torch.cat([edges.T, torch.stack([itself, itself])], 1)
-    return torch.sparse_coo_tensor(index, torch.cat([weights, own]), (count, count)).coalesce()
+    return torch.sparse_coo_tensor(
+        index, torch.cat([weights, own]), (count, count), check_invariants=True
+    ).coalesce()
 
 
 def blood(head: Head) -> np.ndarray:

@@ -15,7 +15,8 @@ from emoga.emotion.surface import Surface, smoothed
 FINE = 0.004  # metres: what is finer counts as detail
 MOVES = 1.0  # millimetres of motion at which half of a point's colour may be the emotion's
 CALM = 0.15  # share of an emotion's colour that may be where nothing moves: blushing
-CERTAIN = 2.5  # standard errors by which a crease must stand out
+CERTAIN = 3.0  # standard errors by which a crease must stand out
+DEEPEST = 0.04  # sRGB 0..1: what is stronger than a crease is something that is not in place
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,8 @@ def colors_of(
     for skin in skins:
         agreed = skin.consensus
         low = smoothed(blur, agreed.change, np.minimum(agreed.evidence, 8) + 1e-4)
-        fine.append(_creases(blur, agreed, agreed.change - low) if detail else agreed.change - low)
+        moved = skin.motion / (skin.motion + MOVES)
+        fine.append(_creases(blur, agreed, agreed.change - low, moved) if detail else agreed.change - low)
         broad.append(low)
     if not debias:
         return [low + high for low, high in zip(broad, fine, strict=True)], None
@@ -57,8 +59,10 @@ def colors_of(
     return [skin.expected + part + high for skin, part, high in zip(skins, own, fine, strict=True)], sizes
 
 
-def _creases(blur: scipy.sparse.csr_matrix, agreed: Consensus, detail: np.ndarray) -> np.ndarray:
-    """Detail [N,3] without the editor's polish, shrunk to what stands out from its own noise."""
+def _creases(
+    blur: scipy.sparse.csr_matrix, agreed: Consensus, detail: np.ndarray, moved: np.ndarray
+) -> np.ndarray:
+    """Detail [N,3] without the editor's polish, shrunk to what stands out from noise, where skin moves [N] 0..1."""
     evidence = agreed.evidence
     pores = agreed.base - smoothed(blur, agreed.base, np.minimum(evidence, 8) + 1e-4)
     weight = np.minimum(evidence, 4)[:, None]
@@ -67,4 +71,5 @@ def _creases(blur: scipy.sparse.csr_matrix, agreed: Consensus, detail: np.ndarra
     detail = detail - min(polish, 0.0) * pores
     noise = np.median(np.abs(detail[evidence > 0.5])) * 1.48 if (evidence > 0.5).any() else 1.0
     size = np.sqrt(smoothed(blur, (detail**2).mean(1, keepdims=True), np.minimum(evidence, 8) + 1e-4))
-    return (detail * np.clip(1 - (CERTAIN * noise / np.maximum(size, 1e-6)) ** 2, 0, 1)).astype(np.float32)
+    certain = np.clip(1 - (CERTAIN * noise / np.maximum(size, 1e-6)) ** 2, 0, 1) * moved[:, None]
+    return np.clip(detail * certain, -DEEPEST, DEEPEST).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,13 +16,16 @@ from emoga.emotion.cleaning import cleaned
 from emoga.emotion.coloring import gaussian_colors
 from emoga.emotion.fields import Sizes
 from emoga.emotion.lesson import Body, Lesson
+from emoga.emotion.registration import LEVELS, Task, register, shared_bias
 from emoga.emotion.schedule import decay_at, phase_at
 from emoga.emotion.settings import Learning
 from emoga.emotion.texture import colors_of
+from emoga.geometry import axis_angle_to_matrix
 from emoga.images import from_uint8
 from emoga.optimize.adam import AdamState, adam_step
 from emoga.optimize.carry import Bindings, carry
 from emoga.optimize.emotion_colors import residual_sh
+from emoga.optimize.perceptual import Perceptual, draw_patches
 from emoga.optimize.ssim import dssim_l1_loss
 from emoga.progress import Reporter, Step
 from emoga.render import SH_C0, rasterize
@@ -31,6 +35,7 @@ TETHER = 0.01  # weight of an offset's square millimetres beside a picture's los
 SETTLING = (
     80  # updates of the colours from what was worked out on the skin alone, at the beginning of a cycle
 )
+FINER = ((192, 2),)  # levels of a registration that goes on from an offset
 REPORT_EVERY = 10
 
 
@@ -54,7 +59,8 @@ class Trainer:
     """All that changes while emotions are learnt, and what a step needs to change it.
 
     offsets: [E] of each emotion, or [T,E] for each of its frames. looked: the offsets under which the edits were
-    looked at when the present cycle began. mlp, latents: None and empty without texture.
+    looked at when the present cycle began. mlp, latents: None and empty without texture. rows: each emotion's in
+    the network's embedding.
     """
 
     body: Body
@@ -67,12 +73,23 @@ class Trainer:
     latents: torch.Tensor
     offsets: list[torch.Tensor]
     states: dict[str, AdamState]
+    rows: list[int]
     iteration: int = 0
     cycle: int = -1
     looked: list[torch.Tensor] = field(default_factory=list)
     losses: dict[int, float] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
     sizes: Sizes | None = None
+    perceptual: Perceptual | None = None
+
+    @cached_property
+    def frontal(self) -> int:
+        """The edited view that looks at the face most squarely, the only one whose patches are compared."""
+        views = sorted({view for lesson in self.lessons for view, _ in lesson.pairs})
+        axes = {view: self.body.cameras[view].w2c[2, :3] for view in views}
+        towards = self.body.frames.params.rotation.mean(0)[None].double()
+        face = axis_angle_to_matrix(towards)[0, :, 2].numpy()
+        return min(views, key=lambda view: float(axes[view] @ face))
 
     @property
     def total(self) -> int:
@@ -95,16 +112,33 @@ class Trainer:
     def _begin(self, cycle: int) -> None:
         """A new cycle: what the edits agree on is worked out anew under the present offsets."""
         learning = self.learning
-        for index, lesson in enumerate(self.lessons):
-            if learning.geometry and learning.registered:
-                lesson.find_motion(learning, first=self.cycle < 0)
-                if self.cycle < 0:
-                    self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
+        if learning.geometry and learning.registered:
+            self._register()
         self.cycle = cycle
         self.looked = [offset.clone() for offset in self.offsets]
         self.look()
         if learning.texture and learning.anchored:
             self._settle()
+
+    def _register(self) -> None:
+        """Work out what moves, from nothing in the first cycle; several emotions tell an editor's own faults."""
+        tasks = [lesson.task(self.learning) for lesson in self.lessons]
+        first = self.cycle < 0
+        if first:
+            self._find(tasks, LEVELS)
+        if len(tasks) > 1 and self.learning.debias and self.learning.weighting == "consensus":
+            for _ in range(2 if first else 1):
+                bias = shared_bias(tasks, [lesson.registered for lesson in self.lessons])
+                self._find([replace(task, bias=bias) for task in tasks], LEVELS[1:] if first else FINER)
+        elif not first:
+            self._find(tasks, FINER)
+        if first:
+            for index, lesson in enumerate(self.lessons):
+                self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
+
+    def _find(self, tasks: Sequence[Task], levels: Sequence[tuple[int, int]]) -> None:
+        for lesson, task in zip(self.lessons, tasks, strict=True):
+            lesson.registered = register(task, lesson.registered, levels)
 
     def look(self) -> None:
         """Lift the edits under the offsets of the cycle's beginning, and make the targets."""
@@ -188,15 +222,20 @@ class Trainer:
         ).image  # fmt: skip
         wanted = torch.from_numpy(from_uint8(target.pictures[picture]))[None]
         weight = torch.from_numpy(target.weights[picture].astype(np.float32))[None]
+        loss = dssim_l1_loss(image, wanted, weight)
+        if self.perceptual is not None and view == self.frontal:
+            generator = np.random.default_rng([self.seed, self.iteration, picture])
+            patches = draw_patches((weight > 0.3).numpy(), generator)
+            loss = loss + self.learning.perceptual * self.perceptual(image, wanted, patches, weight)
         # The loss is a mean by weight: a picture that is hardly believed must also count less as a whole.
-        return target.believed[picture] * dssim_l1_loss(image, wanted, weight)
+        return target.believed[picture] * loss
 
     def _residual(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """What an emotion adds to SH [N,K,3], and the leaves whose gradients tell how to change it."""
         leaves = {name: part.detach().requires_grad_() for name, part in self.mlp.weights().items()}
         leaves["latents"] = self.latents.detach().requires_grad_()
         network = ColorMLP(**{name: leaves[name] for name in self.mlp.weights()}, form=self.mlp.form)
-        mixture = torch.nn.functional.one_hot(torch.tensor(index + 1), self.mlp.rows)
+        mixture = torch.nn.functional.one_hot(torch.tensor(self.rows[index]), self.mlp.rows)
         return residual_sh(network, leaves["latents"], mixture), leaves
 
     def _anchor(self, residual: torch.Tensor, index: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ from emoga.render import MeshFragments, interpolate, rasterize_mesh
 HIDDEN = 0.0015  # metres behind the surface at which a place counts as not seen
 STRETCH = 5.0  # a triangle that grows more than this in the picture shows what was hardly seen before
 FADE = 0.09  # of the face's height: how far the flow reaches beyond the mesh
+GENTLE = 0.25  # pixels by which the fading flow may change from one pixel to the next
 EXPOSURE = 0.06  # of the face's height: what is brighter or darker over this far is put right in the fill
 # Never shaded, flushed or creased.
 KEPT = ("eyeballs", "irises", "teeth", "tongue", "mouth_interior", "lashes", "scalp", "shoulders", "boundary")
@@ -76,8 +77,11 @@ class FaceWarp:
         flow, hidden = _flow(actor, before, after, then, now, camera)
         for inner, rim in ((self._eye_faces, EYE_RIM), (self._mouth_faces, MOUTH_RIM)):
             hidden |= _behind_rims(inner, flow, then, now, rim * height)
+        covered = now.covered[0].numpy()
+        # At its outline the mesh is seen so aslant that a hidden pixel there says nothing of what lies beyond.
+        outline = hidden & (cv2.erode(covered.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
         flow[hidden] = 0
-        flow = _beyond(flow, now.covered[0].numpy(), FADE * height)
+        flow = _beyond(flow, covered & ~outline, FADE * height)
         fill = self._fill(picture, acted, view, frame, then, EXPOSURE * height)
         keep, skin = self._keep(picture, flow, now)
         fill = self._like_a_mouth(fill, skin, now)
@@ -247,9 +251,14 @@ def _beyond(flow: np.ndarray, covered: np.ndarray, reach: float) -> np.ndarray:
     )
     table = np.zeros((label.max() + 1, 2), np.float32)
     table[label[covered]] = flow[covered]
-    spread = cv2.GaussianBlur(table[label], (0, 0), max(1.0, 0.15 * reach))
-    fade = np.clip(1 - distance / max(reach, 1.0), 0, 1) ** 2
-    return np.where(covered[..., None], flow, spread * fade[..., None]).astype(np.float32)
+    nearest = table[label]
+    # Far enough that fading makes no edge of its own, and smooth from a little beyond the mesh's.
+    reach = max(reach, float(np.linalg.norm(nearest[~covered], axis=1).max()) / GENTLE)
+    blur = max(1.0, 0.05 * reach)
+    beyond = np.clip(distance / (3 * blur), 0, 1)[..., None]
+    spread = nearest + (cv2.GaussianBlur(nearest, (0, 0), blur) - nearest) * beyond
+    fade = 1 - np.clip(distance / reach, 0, 1)[..., None]
+    return np.where(covered[..., None], flow, spread * fade * fade * (3 - 2 * fade)).astype(np.float32)
 
 
 def _sampled(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ from emoga.avatar import Gaussians
 from emoga.avatar.posing import MOTION, pose_frames
 from emoga.avatar.rig import Rig, to_world
 from emoga.capture import Track
-from emoga.fitting.coloring import Sighting, color_from_pictures
-from emoga.fitting.pictures import TrainingPictures
-from emoga.fitting.start import FLATNESS
 from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, Identity
+from emoga.optimize.coloring import color_as_seen
+from emoga.optimize.first_gaussians import FLATNESS
 from emoga.optimize.scoring import evenly
+from emoga.optimize.training_pictures import TrainingPictures
 
 SIGHTINGS = 24  # pictures looked at
 
@@ -70,16 +70,10 @@ class FirstLook:
             gaussians.log_scales[hidden, normal] += math.log(FLATNESS)
         gaussians.means[hair & ~(kept & seen), normal] = 0
 
-    @torch.no_grad()
     def color(self, gaussians: Gaussians) -> None:
         """Give Gaussians the colours of some training pictures."""
-        sightings = []
-        normal = 2 if self.rig.patches is not None else 1
-        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
-            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
-            normals = frames.rotation[gaussians.binding][:, :, normal]
-            sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
-        color_from_pictures(gaussians, self.head, self.pictures, sightings)
+        pairs = evenly(self.pictures.pairs, SIGHTINGS)
+        color_as_seen(gaussians, self.head, self.identity, self.rig, self.track.params, self.pictures, pairs)
 
     @torch.no_grad()
     def below_collar(self) -> tuple[np.ndarray, np.ndarray]:

@@ -24,13 +24,11 @@ from emoga.fitting.clothing import outside_head
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
-from emoga.fitting.pictures import TrainingPictures
 from emoga.fitting.presets import APPEARANCES, Appearance, Preset, Rates, for_one_camera
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
 from emoga.fitting.sink import SHARE, start_sink
-from emoga.fitting.start import start_gaussians
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
@@ -38,9 +36,11 @@ from emoga.head import Head, HeadParams, load_head
 from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
+from emoga.optimize.first_gaussians import start_gaussians
 from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import PARAMETERS, Splats
+from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render.gsplat_kernels import resolve_device
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emoga.fitting.pictures import Example
 from emoga.fitting.presets import Preset
 from emoga.optimize.perceptual import (
     BAND_PASS,
@@ -19,6 +18,7 @@ from emoga.optimize.perceptual import (
     load_perceptual,
     stack_note,
 )
+from emoga.optimize.training_pictures import Example
 from emoga.render import Rendering
 
 COUNTS, OPAQUE = 0.5, 0.5  # weight and alpha from which a pixel may be the middle of a patch

@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from emoga.fitting.pictures import BYTE, CLOTHING_WEIGHT, UNCERTAIN_WEIGHT, Example, TrainingPictures
 from emoga.optimize.backdrop import certain_matte
+from emoga.optimize.training_pictures import (
+    BYTE,
+    CLOTHING_WEIGHT,
+    UNCERTAIN_WEIGHT,
+    Example,
+    TrainingPictures,
+)
 from emoga.optimize.upload import send
 
 MEMORY_SHARE = 0.5  # of what is free on the device; pictures that need more stay in the host's memory

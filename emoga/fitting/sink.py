@@ -8,7 +8,7 @@ import torch
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.rig import BONE_SIZE
 from emoga.capture.track import Track
-from emoga.fitting.pictures import TrainingPictures
+from emoga.optimize.training_pictures import TrainingPictures
 from emoga.render import SH_C0
 
 SHARE = 0.08  # of all Gaussians

@@ -14,18 +14,18 @@ from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
-from emoga.fitting.pictures import Example, TrainingPictures
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.sink import ROOT
-from emoga.fitting.start import FIXED_SHARE
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
+from emoga.optimize.first_gaussians import FIXED_SHARE
 from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
+from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Reporter, Step
 from emoga.render import Rendering, rasterize
 

@@ -14,7 +14,6 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.frames_torch import FrameMaker
 from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
-from emoga.fitting.pictures import Example
 from emoga.fitting.pictures_torch import DevicePictures
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.trainer import Trainer, picture_loss
@@ -22,6 +21,7 @@ from emoga.head import HeadParams
 from emoga.optimize.carry_torch import carry_frames
 from emoga.optimize.graphs import Captured, Function
 from emoga.optimize.splats import PARAMETERS, Splats
+from emoga.optimize.training_pictures import Example
 from emoga.render import Rendering, rasterize
 
 KNOWN = ("target", "weight", "alpha", "alpha_weight")  # of an Example, what the loss compares with

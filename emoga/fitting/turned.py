@@ -14,11 +14,11 @@ import torch
 
 from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
-from emoga.fitting.pictures import Example, TrainingPictures
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
 from emoga.render.mesh import MeshFragments
 

@@ -43,6 +43,7 @@ class Problem:
     offsets beyond the shape basis; solve_shape frees shape, warp and, where offset_spread [L] (metres) is
     given, the first term's offsets. solve_focal frees the focal length, with focal_spread its prior's spread
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
+    solve_expression frees units and jaw besides the pose of head and neck and the gaze.
     fixed [T]: frames that only say what their neighbours should be near to.
     """
 
@@ -59,6 +60,7 @@ class Problem:
     distance_prior: tuple[float, float] | None = None
     offset_spread: torch.Tensor | None = None
     fixed: torch.Tensor | None = None
+    solve_expression: bool = True
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -269,6 +271,9 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     units = state.params.expr[:, list(layout.units)]
     slope = system.gradient[:, layout.expr]
     held[:, layout.expr] = ((units <= 0) & (slope > 0)) | ((units >= 1) & (slope < 0))
+    if not problem.solve_expression:
+        for columns in (layout.expr, layout.jaw):
+            held[:, columns] = True
     if problem.fixed is not None:
         held |= problem.fixed[:, None]
     shared = torch.zeros(problem.shared, dtype=torch.bool)

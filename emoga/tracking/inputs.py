@@ -12,7 +12,7 @@ from emoga.camera import Camera
 from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capture, parse_hold_out
 from emoga.capture.detector import detect_landmarks
 from emoga.errors import InputError
-from emoga.images import IMAGE_SUFFIXES, from_uint8, read_image_uint8
+from emoga.images import from_uint8, image_files, read_image_uint8
 from emoga.progress import Note, Reporter
 
 
@@ -159,7 +159,7 @@ def _mask_files(folder: Path, capture: Capture) -> list[list[Path]]:
         place = folder / name if (folder / name).is_dir() else folder
         if not place.is_dir():
             raise InputError(f"{place}: no such folder, expected mask pictures")
-        files = sorted(file for file in place.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files = image_files(place)
         if len(files) != capture.frame_count:
             raise InputError(f"{place}: has {len(files)} masks, the pictures are {capture.frame_count}")
         result.append(files)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from emoga.camera import Camera
 from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices
 from emoga.optimize.solving_photometric import PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
@@ -41,7 +40,7 @@ class Outline:
         posed = tracker.posed(state)
         weights = torch.zeros(len(viewmats), len(frames), self.points.count, dtype=torch.float64)
         for c, view in enumerate(tracker.clip.views):
-            camera = _focused(tracker.cameras[view], float(torch.exp(state.log_focal)))
+            camera = tracker.focused(view, state)
             for t in range(len(frames)):
                 rim, _, depth = rim_vertices(tracker.head, posed[t], camera)
                 width = OUTLINE_SPREAD * camera.K[0, 0] / depth
@@ -49,9 +48,3 @@ class Outline:
         distance = sampled(tracker, self.points, state, crops)
         weights *= distance[..., 0].abs() < FARTHEST * tracker.cameras[0].height
         return PhotometricTerm(self.points, viewmats, Ks, crops, torch.zeros_like(distance), weights)
-
-
-def _focused(camera: Camera, factor: float) -> Camera:
-    K = camera.K.copy()
-    K[[0, 1], [0, 1]] *= factor
-    return replace(camera, K=K)

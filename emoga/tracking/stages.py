@@ -34,7 +34,10 @@ TOLERANT, STRICT = 15.0, 4.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets."""
+    """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets.
+
+    portrait_steps: pictures the portrait of a single video learns from, 0 to do without one.
+    """
 
     key_frames: int = 32
     shape_rounds: int = 8
@@ -42,13 +45,20 @@ class Effort:
     motion_rounds: int = 8
     alignment_rounds: int = 2
     warp_modes: int = 40
+    portrait_steps: int = 500
 
 
 EFFORTS = {
-    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24),
+    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24, portrait_steps=0),
     "default": Effort(),
     "best": Effort(
-        key_frames=64, shape_rounds=12, passes=4, motion_rounds=20, alignment_rounds=4, warp_modes=60
+        key_frames=64,
+        shape_rounds=12,
+        passes=4,
+        motion_rounds=20,
+        alignment_rounds=4,
+        warp_modes=60,
+        portrait_steps=1000,
     ),
 }
 
@@ -94,6 +104,13 @@ class Tracker:
         relative = relative_spread(marks.scheme)
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
+
+    def focused(self, view: int, state: State) -> Camera:
+        """A camera with the focal length of a state."""
+        camera, factor = self.cameras[view], float(torch.exp(state.log_focal))
+        K = camera.K.copy()
+        K[[0, 1], [0, 1]] *= factor
+        return replace(camera, K=K)
 
     def seen_cameras(self) -> tuple[torch.Tensor, torch.Tensor]:
         """viewmats [C,4,4] and Ks [C,3,3] of the views that may be looked at."""

@@ -28,6 +28,7 @@ from emoga.tracking.calibrated import check_cameras
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
+from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
@@ -37,6 +38,7 @@ from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
 
 HEAD_PASSES = 4
+PORTRAITS = 2
 
 
 def track(
@@ -70,8 +72,10 @@ def track(
     FLAME parameters that a VHAP folder brings as they are, without landmarks and without solving anything. Writes
     `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
 
-    Solving runs on the CPU in float64 whatever `device` says, and uses no random numbers, so `seed` changes
-    nothing. Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
+    Solving runs on the CPU in float64 whatever `device` says, and draws random numbers from fixed seeds only, so
+    `seed` changes nothing.
+
+    Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
     """
     begun = time.monotonic()
     output = check_output(output, overwrite)
@@ -180,14 +184,21 @@ STAGES = (_shape_stage, _motion_stage, _alignment_stage)
 def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Track, State]:
     """Bring skull, hair and ears to the outline of the training masks, then align the whole head.
 
-    One camera's landmarks say little about small turns, which hair and ears show well.
+    One camera's landmarks say little about small turns, which hair and ears show well. What they look like off
+    the mesh is learnt last, and again from poses that are better for it.
     """
     pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
     outline = Outline.of(tracker, result.head_masks)
     state = tracker.with_form(state, params.static_offset)
     state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
-    return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks), state
+
+    def tracked() -> Track:
+        return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
+
+    for _ in range(PORTRAITS):
+        state = align_to_portrait(tracker, tracked(), state)
+    return tracked(), state
 
 
 def _result(tracker: Tracker, state: State) -> Track:

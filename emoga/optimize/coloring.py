@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Gaussians
-from emoga.fitting.pictures import Example, TrainingPictures
-from emoga.fitting.start import paint
-from emoga.head import Head
+from emoga.avatar.posing import pose_frames
+from emoga.avatar.rig import Rig, to_world
+from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.first_gaussians import paint
 from emoga.optimize.regions import visible_faces
+from emoga.optimize.training_pictures import Example, TrainingPictures
 
 BEHIND = 0.012  # metres behind the mesh at which a Gaussian counts as hidden
 GREY = 0.4
@@ -26,6 +28,26 @@ class Sighting:
     vertices: torch.Tensor
     means: torch.Tensor
     normals: torch.Tensor
+
+
+@torch.no_grad()
+def color_as_seen(
+    gaussians: Gaussians,
+    head: Head,
+    identity: Identity,
+    rig: Rig,
+    params: HeadParams,
+    pictures: TrainingPictures,
+    pairs: list[tuple[int, int]],
+) -> None:
+    """Set base colours in place from the pictures (view, frame) of a head that moves by `params`."""
+    sightings = []
+    normal = 2 if rig.patches is not None else 1
+    for view, frame in pairs:
+        vertices, frames = pose_frames(identity, rig, params, frame)
+        normals = frames.rotation[gaussians.binding][:, :, normal]
+        sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
+    color_from_pictures(gaussians, head, pictures, sightings)
 
 
 def color_from_pictures(

@@ -1,0 +1,19 @@
+"""The ablations: each choice of the optimisation changed alone, on the same edits."""
+
+from __future__ import annotations
+
+from emotion_methods import Method
+
+REGULARISERS = ("motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths")
+ABLATIONS = (
+    Method("ours"),
+    Method("geometry only", choices={"texture": False}),
+    Method("texture only", choices={"geometry": False}),
+    Method("offset per frame", choices={"shared_offset": False}),
+    Method("absolute form", choices={"form": "absolute"}),
+    Method("even weights", choices={"weighting": "even"}),
+    Method("view weights", choices={"weighting": "views"}),
+    Method("hard masks", masks="hard"),
+    Method("soft masks", masks="soft"),
+    *(Method(f"without {name}", choices={name: False}) for name in REGULARISERS),
+)
