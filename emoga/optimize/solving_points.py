@@ -186,10 +186,9 @@ def restricted(identity: Identity, ids: torch.Tensor) -> Identity:
         lash_bind=lids.lash_bind[:0],
         lash_weights=lids.lash_weights[:0],
     )
-    head = replace(head, skin_weights=head.skin_weights[ids], lids=lids, _copies={})
     return replace(
         identity,
-        head=head,
+        head=head.restricted(ids, lids),
         rest=identity.rest[ids],
         expr_basis=identity.expr_basis[:, ids],
         lid_floor=identity.lid_floor[kept],
