@@ -17,6 +17,7 @@ import scipy.spatial
 import torch
 
 from emoga.head import load_head
+from emoga.head.flame_surface import Surface, closest_on
 
 SKIN_COLUMNS, SKIN_RINGS, SPLIT = 60, 65, 30
 EYE_COLUMNS, EYE_RINGS = 32, 17
@@ -39,21 +40,21 @@ def _fan(columns: int, rings: int, closed: bool) -> list[tuple[int, int, int]]:
 
 
 def _skin() -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Vertices [3931,3] around the open head and 7800 triangles; the first vertex lies at the back."""
+    """Vertices [3931,3] around the open head and 7800 triangles."""
     head = load_head()
     shown = ~(head.regions["eyeballs"] | head.regions["teeth"] | head.regions["tongue"])
     for name in ("lashes", "mouth_interior", "shoulders", "boundary"):
         shown &= ~head.regions[name]
     surface = head.template[shown].double().numpy()
     centre = np.array([0.0, -0.02, -0.06])
-    # Rings from the crown of the back of the head towards the foot of the neck, along a tilted axis.
-    axis = np.array([0.0, 0.94, -0.34])
+    # Rings from the crown down to the foot of the neck.
+    axis = np.array([0.0, 1.0, 0.0])
     across = np.array([1.0, 0.0, 0.0])
     ahead = np.cross(across, axis)
     faces = _fan(SKIN_COLUMNS, SKIN_RINGS, closed=False)
     ways = [axis]
     for ring in range(1, SKIN_RINGS + 1):
-        angle = 2.55 * ring / SKIN_RINGS
+        angle = 2.7 * ring / SKIN_RINGS
         for turn in np.arange(SKIN_COLUMNS) / SKIN_COLUMNS * 2 * np.pi:
             side = np.cos(turn) * across + np.sin(turn) * ahead
             ways.append(np.cos(angle) * axis + np.sin(angle) * side)
@@ -216,18 +217,17 @@ def write_flame(path: Path, **changed: np.ndarray) -> Path:
 def landmark_arrays() -> dict[str, np.ndarray]:
     """Where the open head's ibug68 points lie on the skin: triangles and weights, as in FLAME's own file."""
     data, head = flame_shaped(), load_head()
+    faces = data["f"].astype(np.int64)
+    surface = Surface(data["v_template"], faces, np.zeros((2, 3)), data["weights"][:, 3:].any(1))
     points = SCALE * head.landmarks["ibug68"].points(head.template.double()).numpy() + MOVED
-    centres = data["v_template"][data["f"][:7800].astype(int)].mean(1)
-    _, near = scipy.spatial.cKDTree(centres).query(points)
-    return {"full_lmk_faces_idx": near[None].astype(np.int64), "full_lmk_bary_coords": np.full((1, 68, 3), 1 / 3)}
+    found, bary = closest_on(surface, surface.skin_faces, points)
+    return {"full_lmk_faces_idx": found[None], "full_lmk_bary_coords": bary[None]}
 
 
 def write_landmarks(path: Path) -> Path:
     """A landmark_embedding.npy: an object array around one dictionary."""
     holder = np.array(landmark_arrays(), dtype=object)
     with open(path, "wb") as stream:
-        np.lib.format.write_array_header_1_0(
-            stream, {"descr": "|O", "fortran_order": False, "shape": ()}
-        )
+        np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": ()})
         pickle.dump(holder, stream, protocol=3)
     return path

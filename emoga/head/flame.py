@@ -42,7 +42,7 @@ PAGE = "https://flame.is.tue.mpg.de"
 
 def flame_path(name: str) -> Path:
     """Where the converted head of a name lies."""
-    return data_dir() / "heads" / f"{name}.npz"
+    return data_dir() / "heads" / name / "head.npz"
 
 
 def convert_flame(source: str | Path, name: str, supplied: Supplied, like: Head) -> Path:
@@ -54,9 +54,8 @@ def convert_flame(source: str | Path, name: str, supplied: Supplied, like: Head)
         raise InputError(f"unknown FLAME head {name!r}; known: {', '.join(NAMES)}")
     arrays = _converted(read_flame(source), name, supplied, like)
     path = flame_path(name)
-    with atomic_output(path, overwrite=True) as temporary:
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
+    with atomic_output(path, overwrite=True) as temporary, open(temporary, "wb") as stream:
+        np.savez_compressed(stream, **arrays)
     return path
 
 
@@ -176,7 +175,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     }  # fmt: skip
     sound = all(arrays[name].shape == shape for name, shape in expected.items())
     sound = sound and all(
-        arrays[name].dtype.kind in "iu" and 0 <= arrays[name].min() and arrays[name].max() < limit
+        arrays[name].dtype.kind in "iu" and arrays[name].min() >= 0 and arrays[name].max() < limit
         for name, limit in limits.items()
     )
     sound = sound and all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")

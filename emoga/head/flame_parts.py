@@ -184,11 +184,11 @@ def _laid(
     return faces, bary
 
 
-def texture_layout(
-    surface: Surface, teeth: Teeth, supplied: Supplied
-) -> tuple[np.ndarray, np.ndarray]:
+def texture_layout(surface: Surface, teeth: Teeth, supplied: Supplied) -> tuple[np.ndarray, np.ndarray]:
     """uv [U,2] and uv_faces [F,3] of the head with teeth: the user's for FLAME's triangles, else a cylinder's."""
-    small = np.stack([np.interp(teeth.vertices[:, a], *_span(teeth.vertices[:, a], 0.01, 0.03)) for a in (0, 1)], 1)
+    small = np.stack(
+        [np.interp(teeth.vertices[:, a], *_span(teeth.vertices[:, a], 0.01, 0.03)) for a in (0, 1)], 1
+    )
     if supplied.uv is not None:
         uv, faces = supplied.uv["uv"], supplied.uv["uv_faces"]
     else:
@@ -207,9 +207,14 @@ def _cylinder(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
     high = np.interp(y, *_span(y, SKIN_STRIP, 1.0))
     uv = np.stack([around, high], 1)
     for side, eye in enumerate(surface.eyes):
-        ball = surface.bound & (np.abs(surface.vertices[:, 0] - eye[0]) < np.abs(surface.vertices[:, 0] - surface.eyes[1 - side, 0]))
+        ball = surface.bound & (
+            np.abs(surface.vertices[:, 0] - eye[0])
+            < np.abs(surface.vertices[:, 0] - surface.eyes[1 - side, 0])
+        )
         for axis, low in ((0, 0.1 + 0.15 * side), (1, 0.0)):
-            uv[ball, axis] = np.interp(surface.vertices[ball, axis], *_span(surface.vertices[ball, axis], low, low + 0.1))
+            uv[ball, axis] = np.interp(
+                surface.vertices[ball, axis], *_span(surface.vertices[ball, axis], low, low + 0.1)
+            )
     faces = surface.faces.copy()
     crossing = np.ptp(around[faces], axis=1) > 0.5
     crossing &= ~surface.bound[faces].any(1)

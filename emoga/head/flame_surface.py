@@ -19,6 +19,7 @@ from emoga.head.model import Head
 UNLIKE = ("eyeballs", "mouth_interior", "teeth", "tongue", "lashes", "shoulders", "boundary", "neck")
 NORMAL_SHARE = 0.03  # metres that opposite directions count as, halved
 REACH = 0.012  # metres beyond which a nearest point is another part
+BEND_REACH = 0.04  # metres from a landmark within which it says where things lie
 ROUNDS = 12
 CONTROLS = 1200
 SLIDING = 0.05  # how much a nearest place pulls along the surface, where it knows little
@@ -63,9 +64,7 @@ def lay_onto(head: Head, surface: Surface, points: np.ndarray, anchors: Anchors 
     fit = _set_on_eyes(eyes, surface.eyes)
     controls, others = fit(template[ids]), fit(points)
     if anchors is not None:
-        bend = scipy.interpolate.RBFInterpolator(
-            fit(anchors.source), anchors.target - fit(anchors.source), smoothing=1e-6, neighbors=None
-        )
+        bend = _bend(fit(anchors.source), anchors.target)
         controls, others = controls + bend(controls), others + bend(others)
     target = _Target(surface)
     for _ in range(ROUNDS):
@@ -79,6 +78,18 @@ def _set_on_eyes(eyes: np.ndarray, wanted: np.ndarray):
     """The scaling and shift that take two eye centres onto two others; axes are alike."""
     scale = np.linalg.norm(wanted[0] - wanted[1]) / np.linalg.norm(eyes[0] - eyes[1])
     return lambda points: scale * (points - eyes.mean(0)) + wanted.mean(0)
+
+
+def _bend(known: np.ndarray, wanted: np.ndarray):
+    """Displacements of points [P,3], smooth, that take known places to where they are wanted; none far off."""
+    spline = scipy.interpolate.RBFInterpolator(known, wanted - known, smoothing=1e-4)
+    tree = scipy.spatial.cKDTree(known)
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        gap, _ = tree.query(points)
+        return spline(points) * np.exp(-((gap / BEND_REACH) ** 2))[:, None]
+
+    return moved
 
 
 class _Target:

@@ -270,8 +270,8 @@ class Identity:
             lash_bind=lids.lash_bind[:0], lash_weights=lids.lash_weights[:0],
         )  # fmt: skip
         return Identity(
-            self.head.restricted(vertices, fixed), self.rest[vertices], self.expr_basis[:, vertices], self.joints, self.eye_radius,
-            self.lid_floor[:0],
+            self.head.restricted(vertices, fixed), self.rest[vertices], self.expr_basis[:, vertices],
+            self.joints, self.eye_radius, self.lid_floor[:0],
         )  # fmt: skip
 
     def _blinks(self, expr: torch.Tensor) -> torch.Tensor:
