@@ -17,6 +17,7 @@ from emoga.head.lids import Lids, close_lids, lashes_like_lids, lid_limits, lids
 from emoga.head.params import HeadParams
 
 BIND_JAW_OPEN = 0.04
+COMPONENT_LIMITS = (-4.0, 4.0)  # standard deviations
 BIND_JAW_TURN = 0.0145  # radians, the same where the jaw is a joint and no unit
 
 
@@ -100,6 +101,11 @@ class Head:
     def has_units(self) -> bool:
         """Whether expressions are ARKit-named units in 0..1, not components in standard deviations."""
         return "jawOpen" in self.expr_names
+
+    @property
+    def expr_limits(self) -> tuple[float, float]:
+        """Within what each entry of an expression stays."""
+        return (0.0, 1.0) if self.has_units else COMPONENT_LIMITS
 
     @property
     def topology(self) -> str:

@@ -267,8 +267,8 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     layout = problem.layout
     held = torch.zeros_like(system.gradient, dtype=torch.bool)
     units = state.params.expr[:, list(layout.units)]
-    slope = system.gradient[:, layout.expr]
-    held[:, layout.expr] = ((units <= 0) & (slope > 0)) | ((units >= 1) & (slope < 0))
+    slope, (low, high) = system.gradient[:, layout.expr], layout.limits
+    held[:, layout.expr] = ((units <= low) & (slope > 0)) | ((units >= high) & (slope < 0))
     if problem.fixed is not None:
         held |= problem.fixed[:, None]
     shared = torch.zeros(problem.shared, dtype=torch.bool)

@@ -17,7 +17,6 @@ NONLINEAR_UNITS = (
 # Units a camera cannot tell from others, or that no landmark sees.
 UNSEEN_UNITS = ("tongueOut",)
 STEP = 1e-4
-COMPONENT_LIMITS = (-4.0, 4.0)  # standard deviations of a head's components, where it has no units
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,14 @@ class Layout:
 
     units: tuple[int, ...]
     jaw_axes: tuple[int, ...] = (1, 2)
-    limits: tuple[float, float] = (0.0, 1.0)  # of each unit
+    limits: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, head: Head) -> Layout:
         """The layout for a head: all its units but gaze (eyeballs turn instead) and unseen ones."""
         held = set(head.gaze_units) | {head.unit(name) for name in UNSEEN_UNITS if name in head.expr_names}
         free = tuple(i for i in range(len(head.expr_names)) if i not in held)
-        return cls(free) if head.has_units else cls(free, (0, 1, 2), COMPONENT_LIMITS)
+        return cls(free, (1, 2) if head.has_units else (0, 1, 2), head.expr_limits)
 
     @property
     def count(self) -> int:
