@@ -5,17 +5,27 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from flame_shaped import flame_shaped, write_flame, write_landmarks
 
+from emoga.avatar import Avatar, Gaussians, load_avatar, save_avatar
+from emoga.avatar.rig import bind_pose
+from emoga.camera import look_at
+from emoga.capture import save_landmarks, write_capture_index
 from emoga.errors import InputError, MissingComponent
+from emoga.exporting.gaussianavatars import flame_param
 from emoga.head import HeadParams, load_head
-from emoga.head.flame import convert_flame, flame_root
+from emoga.head.flame import convert_flame
 from emoga.head.flame_file import read_flame, read_landmark_file, read_masks, read_uv
 from emoga.head.flame_parts import Supplied
+from emoga.images import write_png
+from emoga.motion import Motion
+from emoga.motion.readers_flame import read_flame_params
 from emoga.pickles import read_pickle
+from emoga.tracking import track
 from emoga_cli.main import main
 
 
@@ -74,12 +84,12 @@ def test_posing_is_the_published_formula(head, seed):
     given = [torch.from_numpy(turn)[None] for turn in turns]
     turn = torch.from_numpy(rodrigues(turns[0]))[None]
     shift = torch.from_numpy(translation)[None]
-    moved = flame_root("flame2020").translation_from(identity.rest, turn, shift)
+    moved = double.root.translation_from(identity.rest, turn, shift)
     posed = identity.pose(
         torch.from_numpy(expr)[None], given[0], given[1], given[2], torch.cat(given[3:], 1), moved
     )[0]
     assert np.abs(posed[: len(expected)].numpy() - expected).max() < 1e-6
-    back = flame_root("flame2020").translation_to(identity.rest, turn, moved)
+    back = double.root.translation_to(identity.rest, turn, moved)
     torch.testing.assert_close(back, shift)
 
 
@@ -267,3 +277,88 @@ def test_a_truncated_model_is_refused(assets, tmp_path):
         path.write_bytes(data[: int(share * len(data))])
         with pytest.raises(InputError, match="cut short"):
             read_flame(path)
+
+
+def theirs(shape: np.ndarray, frames: int = 3) -> dict[str, np.ndarray]:
+    """FLAME parameters of a moving head, as datasets store them."""
+    rng = np.random.default_rng(5)
+    widths = {"expr": 100, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
+    arrays = {name: 0.2 * rng.normal(size=(frames, width)) for name, width in widths.items()}
+    return {name: array.astype(np.float32) for name, array in {**arrays, "shape": shape}.items()}
+
+
+def test_flame_param_places_vertices_where_flame_does_and_goes_out_as_it_came(head, tmp_path):
+    given = theirs(np.random.default_rng(6).normal(size=300))
+    np.savez(tmp_path / "flame_param.npz", **given)
+    motion = read_flame_params(tmp_path / "flame_param.npz", head)
+    posed = head.vertices(motion.params)
+    for frame in range(3):
+        turns = [given["rotation"], given["neck_pose"], given["jaw_pose"]]
+        turns += [given["eyes_pose"][:, :3], given["eyes_pose"][:, 3:]]
+        rows = np.stack([turn[frame] for turn in turns]).astype(np.float64)
+        expected = published(given["shape"], given["expr"][frame], rows, given["translation"][frame])
+        assert np.abs(posed[frame, : len(expected)].numpy() - expected).max() < 2e-6
+    avatar = flame_avatar(head, motion.params)
+    written = flame_param(motion.params, avatar)
+    for name, array in given.items():
+        np.testing.assert_allclose(written[name], array, atol=2e-6)
+
+
+def flame_avatar(head, params) -> Avatar:
+    """A few Gaussians on a FLAME head."""
+    binding = torch.arange(0, len(head.faces), 500)
+    count = len(binding)
+    gaussians = Gaussians(
+        torch.zeros(count, 3), torch.eye(4)[:1].expand(count, 4), torch.full((count, 3), -1.0),
+        torch.zeros(count), torch.zeros(count, 1, 3), binding, head.face_regions[binding],
+    )  # fmt: skip
+    motion = Motion(head.name, head.version, head.checksum, params, 25.0)
+    return Avatar(
+        gaussians, head.name, head.version, head.checksum, params.shape, torch.zeros(100), motion=motion
+    )
+
+
+def test_an_avatar_names_its_head_and_holds_none_of_it(head, tmp_path):
+    params = HeadParams.zeros(head, 2)
+    avatar = flame_avatar(head, params)
+    for name in ("a.h5", "a.ply"):
+        save_avatar(avatar, tmp_path / name)
+        assert load_avatar(tmp_path / name).head_checksum == head.checksum
+    sizes = []
+    with h5py.File(tmp_path / "a.h5") as file:
+        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    assert max(sizes) < 3 * 5023, "nothing as large as a mesh"
+
+
+def test_another_version_of_the_head_is_refused(head, assets, tmp_path):
+    avatar = flame_avatar(head, HeadParams.zeros(head, 1))
+    save_avatar(avatar, tmp_path / "a.h5")
+    changed = write_flame(tmp_path / "other.pkl", v_template=flame_shaped()["v_template"] * 1.01)
+    convert_flame(changed, "flame2023-open", Supplied(), load_head())
+    avatar.head_name = "flame2023-open"
+    with pytest.raises(InputError, match="mixing versions"):
+        bind_pose(avatar)
+
+
+def test_a_flame_head_is_tracked(head, assets, tmp_path):
+    truth = HeadParams.zeros(head, 3)
+    truth.shape[:10] = torch.randn(10, generator=torch.Generator().manual_seed(2))
+    truth.jaw[:, 0] = torch.tensor([0.0, 0.1, 0.2])
+    truth.rotation[:, 1] = torch.tensor([-0.2, 0.0, 0.2])
+    cameras = [
+        look_at((x, 0, 0.8), (0, -0.03, -0.03), 0.42, 96, 96, name=f"c{i}") for i, x in enumerate((-0.3, 0.3))
+    ]
+    points = head.landmarks["mediapipe478"].points(head.vertices(truth)).numpy()
+    for camera in cameras:
+        for frame in range(3):
+            for kind in ("images", "masks"):
+                write_png(tmp_path / kind / camera.name / f"{frame:06d}.png", np.full((96, 96, 3), 0.5))
+        marks = camera.project(points)[0]
+        save_landmarks(tmp_path / "landmarks" / f"{camera.name}.npz", marks, np.ones(3, bool), 96, 96, 25.0)
+    write_capture_index(tmp_path, cameras, 3, 25.0, {})
+    found = track(tmp_path, tmp_path / "t.h5", head="flame2020", preset="fast", overlay=False)
+    face = head.regions["face"]
+    gap = (head.vertices(found.params) - head.vertices(truth))[:, face].norm(dim=-1).mean()
+    mean_head = (head.vertices(HeadParams.zeros(head, 3)) - head.vertices(truth))[:, face].norm(dim=-1).mean()
+    assert gap < 0.4 * mean_head
+    assert (found.params.jaw[:, 0] - truth.jaw[:, 0]).abs().max() < 0.05

@@ -18,6 +18,7 @@ from emoga.avatar.ply import splat_records
 from emoga.avatar.ply_records import format_ply
 from emoga.avatar.rig import WorldRows, bind_pose, rows_from_world, rows_to_world
 from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams, load_head
 
 THEIR_SH_COUNT = 16
@@ -51,11 +52,20 @@ def point_cloud(local: Gaussians) -> bytes:
 
 
 def flame_param(params: HeadParams, avatar: Avatar) -> dict[str, np.ndarray]:
-    """Head parameters under their names: shape [S], static_offset [1,V,3], the rest with T rows."""
-    static = avatar.static_offset
+    """Head parameters under their names: shape [S], static_offset [1,V,3], the rest with T rows.
+
+    Translations are FLAME's: of a head that turns about its first joint, with FLAME's own origin.
+    """
+    static, head = avatar.static_offset, load_head(avatar.head_name)
     if static is None:
-        static = torch.zeros_like(load_head(avatar.head_name).template)
+        static = torch.zeros_like(head.template)
     frames = params.expr.shape[0]
+    translation = params.translation
+    if head.root is not None:
+        with torch.no_grad():
+            rest = head.identify(avatar.shape, avatar.static_offset).rest.double()
+            turns = axis_angle_to_matrix(params.rotation.double())
+            translation = head.root.translation_to(rest, turns, translation.double())
     tensors = {
         "shape": avatar.shape,
         "expr": params.expr,
@@ -63,7 +73,7 @@ def flame_param(params: HeadParams, avatar: Avatar) -> dict[str, np.ndarray]:
         "neck_pose": params.neck,
         "jaw_pose": params.jaw,
         "eyes_pose": params.eyes,
-        "translation": params.translation,
+        "translation": translation,
         "static_offset": static[None],
     }
     arrays = {name: tensor.detach().cpu().numpy().astype(np.float32) for name, tensor in tensors.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,15 +24,16 @@ from emoga.head.flame_parts import (
 from emoga.head.flame_surface import Surface
 from emoga.head.lids import Lids
 from emoga.head.model import Head
-from emoga.head.params import BONES
+from emoga.head.params import BONES, JOINTS
 from emoga.head.regions import named_regions
+from emoga.head.root import Root
 from emoga.npz import read_npz
 
 CONVERSION = "1"  # with which teeth and origin; part of the head's version and checksum
 SCHEMES = {"ibug68": 68, "mediapipe478": 478}
 ARRAYS = (
     "name", "version", "checksum", "origin", "template", "faces", "shape_basis", "expr_basis", "pose_basis",
-    "joint_regressor", "skin_weights", "uv", "uv_faces", "region_names", "vertex_regions", "face_regions",
+    "root_regressor", "joint_regressor", "skin_weights", "uv", "uv_faces", "region_names", "vertex_regions", "face_regions",
     *(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary")),
 )  # fmt: skip
 MAX_ELEMENTS = 2**24
@@ -78,6 +78,7 @@ def _converted(
     following = np.repeat(basis[:SHAPES, teeth.near].mean(1)[:, None], len(bound), 1)
     still = np.zeros((EXPRESSIONS, len(bound), 3), np.float32)
     correctives = np.moveaxis(official["posedirs"].astype(np.float32), 2, 0)
+    whole = np.pad(regressor, ((0, 0), (0, len(bound)))).astype(np.float32)
     uv, uv_faces = texture_layout(surface, teeth, supplied)
     return {
         "name": np.array(name), "version": np.array(f"{name.removeprefix('flame')}.{CONVERSION}"),
@@ -87,7 +88,7 @@ def _converted(
         "shape_basis": np.concatenate([basis[:SHAPES], following], 1),
         "expr_basis": np.concatenate([basis[SHAPES:], still], 1),
         "pose_basis": np.concatenate([correctives, still[:36]], 1),
-        "joint_regressor": np.pad(regressor, ((0, 0), (0, len(bound)))).astype(np.float32),
+        "root_regressor": whole[0], "joint_regressor": whole[1:],
         "skin_weights": np.vstack([weights.astype(np.float32), bound]),
         "uv": uv.astype(np.float32), "uv_faces": uv_faces.astype(np.int32),
         "region_names": np.array(like.region_names), "vertex_regions": labels.astype(np.uint8),
@@ -103,44 +104,6 @@ def _checksum(official: dict[str, np.ndarray], teeth: np.ndarray) -> str:
         digest.update(np.ascontiguousarray(official[name], kind))
     digest.update(np.round(teeth * 1e5).astype("<i8"))
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Root:
-    """FLAME's own origin: `shift` [3] from it to ours in FLAME's metres, and its first joint's regressor [V].
-
-    FLAME turns a head about its first joint, emoga about the origin: `translation_from` and `translation_to`
-    carry one's translations over to the other's.
-    """
-
-    shift: torch.Tensor
-    regressor: torch.Tensor
-
-    def _arm(self, rest: torch.Tensor) -> torch.Tensor:
-        """From our origin to FLAME's first joint [3], for a rest mesh [V,3]."""
-        regressor, shift = self.regressor.to(rest), self.shift.to(rest)
-        return regressor @ rest + (regressor.sum() - 1) * shift
-
-    def translation_from(
-        self, rest: torch.Tensor, turn: torch.Tensor, translation: torch.Tensor
-    ) -> torch.Tensor:
-        """Our translations [T,3] for FLAME's, with the head's rotations as matrices [T,3,3]."""
-        arm = self._arm(rest)
-        return translation + self.shift.to(rest) + arm - turn @ arm
-
-    def translation_to(
-        self, rest: torch.Tensor, turn: torch.Tensor, translation: torch.Tensor
-    ) -> torch.Tensor:
-        """FLAME's translations [T,3] for ours."""
-        arm = self._arm(rest)
-        return translation - self.shift.to(rest) - arm + turn @ arm
-
-
-def flame_root(name: str) -> Root:
-    """Where a converted head's own origin and first joint are."""
-    arrays = _read(flame_path(name))
-    regressor = arrays["joint_regressor"][0].astype(np.float64)
-    return Root(torch.from_numpy(arrays["origin"].astype(np.float64)), torch.from_numpy(regressor))
 
 
 def load_flame(name: str) -> Head:
@@ -165,7 +128,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     expected = {
         "template": (count, 3), "faces": (triangles, 3), "uv_faces": (triangles, 3), "origin": (3,),
         "shape_basis": (SHAPES, count, 3), "expr_basis": (EXPRESSIONS, count, 3), "pose_basis": (36, count, 3),
-        "joint_regressor": (len(BONES), count), "skin_weights": (count, len(BONES)),
+        "root_regressor": (count,), "joint_regressor": (len(JOINTS), count), "skin_weights": (count, len(BONES)),
         "vertex_regions": (count,), "face_regions": (triangles,), "uv": (len(arrays["uv"]), 2),
         **{f"{s}_faces": (n,) for s, n in SCHEMES.items()}, **{f"{s}_bary": (n, 3) for s, n in SCHEMES.items()},
     }  # fmt: skip
@@ -188,7 +151,7 @@ def _head(a: dict[str, np.ndarray]) -> Head:
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(a[name].astype(np.float32 if a[name].dtype.kind == "f" else np.int64))
 
-    regressor, origin = a["joint_regressor"][1:].astype(np.float64), a["origin"].astype(np.float64)
+    regressor, origin = a["joint_regressor"].astype(np.float64), a["origin"].astype(np.float64)
     names = tuple(str(name) for name in a["region_names"])
     faces = tensor("faces")
     return Head(
@@ -202,7 +165,7 @@ def _head(a: dict[str, np.ndarray]) -> Head:
         semantic={},
         expr_basis=tensor("expr_basis"),
         expr_names=tuple(f"expr_{i:03d}" for i in range(EXPRESSIONS)),
-        joint_regressor=tensor("joint_regressor")[1:],
+        joint_regressor=tensor("joint_regressor"),
         # A regressor whose weights do not quite add up to 1 depends on where the origin is.
         joint_offset=torch.from_numpy((regressor.sum(1, keepdims=True) - 1) * origin).float(),
         skin_weights=tensor("skin_weights"),
@@ -222,4 +185,5 @@ def _head(a: dict[str, np.ndarray]) -> Head:
         },
         presets={},
         pose_basis=tensor("pose_basis"),
+        root=Root(*(torch.from_numpy(a[n].astype(np.float64)) for n in ("origin", "root_regressor"))),
     )

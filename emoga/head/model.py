@@ -15,6 +15,7 @@ from emoga.head.frames import EdgeFrames, edge_frames, local_deformation
 from emoga.head.gaze import UNITS, gaze_matrix, lid_weights, weights_from_gaze
 from emoga.head.lids import Lids, close_lids, lashes_like_lids, lid_limits, lids_on_eyeballs, slide_lids
 from emoga.head.params import HeadParams
+from emoga.head.root import Root
 
 BIND_JAW_OPEN = 0.04
 COMPONENT_LIMITS = (-4.0, 4.0)  # standard deviations
@@ -40,7 +41,7 @@ class Head:
     A head with units in 0..1 has jawOpen among them. One without (FLAME) has components in standard deviations
     with two signs, added to anyone alike; its jaw is a free joint, it has no lids and gaze of its own, and
     pose_basis [36,V,3] corrects its rest for how far the nine entries of each of JOINTS' rotations, by rows,
-    are from the identity's.
+    are from the identity's. root: where the model's own files have origin and turn.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Head:
     landmarks: dict[str, LandmarkEmbedding]
     presets: dict[str, dict[str, float]]
     pose_basis: torch.Tensor | None = None
+    root: Root | None = None
     frames: EdgeFrames | None = None
     _copies: dict = field(default_factory=dict, repr=False, compare=False)
 

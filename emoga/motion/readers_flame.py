@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams
 from emoga.motion.motion import Motion
 from emoga.npz import read_npz
@@ -59,7 +60,17 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
         setattr(params, name, arrays[stored])
     if "shape" in parts[0]:
         params.shape = _fitted(parts[0]["shape"].reshape(-1), len(params.shape))
+    params.translation = _to_our_origin(params, head)
     return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)
+
+
+def _to_our_origin(params: HeadParams, head: Head) -> torch.Tensor:
+    """Translations [T,3] of a head that turns between its eyes, for those of FLAME's origin and first joint."""
+    if head.root is None:
+        return params.translation
+    rest = head.identify(params.shape).rest.double()
+    turns = axis_angle_to_matrix(params.rotation.double())
+    return head.root.translation_from(rest, turns, params.translation.double()).float()
 
 
 def _files(path: Path) -> list[Path]:
