@@ -7,9 +7,7 @@ code. Python 2's files are read too (texts are bytes), with the arrays that chum
 
 from __future__ import annotations
 
-import codecs
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,59 +15,10 @@ import numpy as np
 
 from emoga.errors import InputError
 from emoga.files import require_file
+from emoga.pickle_machine import Budget, ElementType, Machine, Name, Refused, Thing
 
 MAX_BYTES = 512 * 2**20
-MAX_INSTRUCTIONS = 1_000_000
-MAX_ELEMENTS = 64 * 2**20
 MAX_NESTING = 6
-DIGITS = 20
-MAX_AXES = 8
-SPARSE = tuple(
-    f"scipy.sparse.{module}.{kind}_matrix" for kind in ("csc", "csr") for module in (kind, f"_{kind}")
-)
-CLASSES = ("chumpy.ch.Ch", "chumpy.reordering.Select", *SPARSE)
-NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
-BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
-SETS = ("__builtin__.set", "builtins.set")
-FUNCTIONS = (
-    *(f"{module}.{name}" for module in NUMPY for name in ("_reconstruct", "scalar")), *BUFFERS, *SETS,
-    "numpy.dtype", "copy_reg._reconstructor", "copyreg._reconstructor", "_codecs.encode",
-)  # fmt: skip
-NAMES = {*CLASSES, *FUNCTIONS, "numpy.ndarray", "__builtin__.object", "builtins.object"}
-
-
-class _Refused(ValueError):
-    """What the file holds is not data; the text says what."""
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A name of NAMES that the file mentions."""
-
-    name: str
-
-
-@dataclass(eq=False)
-class _Thing:
-    """What a constructor of the file stands for, until its state has come: an array, a type or an instance."""
-
-    kind: str
-    state: object = None
-
-
-@dataclass
-class _Type:
-    """An element type: numbers of `kind` and `size`, or Python objects."""
-
-    kind: str
-    size: int
-    order: str = "<"
-
-    def numpy(self) -> np.dtype:
-        """The type as NumPy knows it; refused for anything but numbers."""
-        if self.kind not in "fiub":
-            raise _Refused(f"an array of the type {self.kind!r}")
-        return np.dtype(f"{'<' if self.size == 1 else self.order}{self.kind}{self.size}")
 
 
 def read_pickle(path: str | Path, skip: int = 0, what: str = "a pickle of arrays") -> object:
@@ -82,9 +31,9 @@ def read_pickle(path: str | Path, skip: int = 0, what: str = "a pickle of arrays
         raise InputError(f"{path}: {path.stat().st_size} bytes, more than {what} ever has; refused")
     data = path.read_bytes()
     try:
-        machine = _Machine(data, skip)
+        machine = Machine(data, skip)
         return _Plain(machine.budget).value(machine.run(), MAX_NESTING)
-    except _Refused as error:
+    except Refused as error:
         raise InputError(
             f"{path}: holds {error}, which is not read from a pickle; expected {what}"
         ) from error
@@ -93,244 +42,30 @@ def read_pickle(path: str | Path, skip: int = 0, what: str = "a pickle of arrays
 
 
 @dataclass
-class _Budget:
-    """How many elements all arrays of a file may have together."""
-
-    left: int = MAX_ELEMENTS
-
-    def spend(self, count: int) -> None:
-        """Refuse what goes beyond."""
-        self.left -= count
-        if self.left < 0:
-            raise _Refused(f"arrays of more than {MAX_ELEMENTS} elements")
-
-
-@dataclass
-class _Machine:
-    """Runs the instructions of one pickle; `stack` is above the last mark, `below` are the stacks beneath."""
-
-    data: bytes
-    at: int = 0
-    budget: _Budget = field(default_factory=_Budget)
-    stack: list = field(default_factory=list)
-    below: list[list] = field(default_factory=list)
-    memo: dict[int, object] = field(default_factory=dict)
-
-    def run(self) -> object:
-        """The one value that is left when the program stops."""
-        for _ in range(MAX_INSTRUCTIONS):
-            code = self._take(1)
-            if code == b".":
-                return self.stack.pop()
-            action = ACTIONS.get(code)
-            if action is None:
-                raise _Refused(f"the pickle instruction {code!r}")
-            action(self)
-        raise _Refused(f"more than {MAX_INSTRUCTIONS} pickle instructions")
-
-    def _take(self, count: int) -> bytes:
-        if count < 0 or self.at + count > len(self.data):
-            raise ValueError("cut short")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def _number(self, form: str) -> int:
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
-
-    def _line(self) -> bytes:
-        """The bytes up to the next newline, which is passed."""
-        end = self.data.index(b"\n", self.at)
-        return self._take(end + 1 - self.at)[:-1]
-
-    def _digits(self) -> int:
-        line = self._line().rstrip(b"L")
-        if len(line) > DIGITS:
-            raise ValueError("a number too long")
-        return int(line)
-
-    def push(self, value: object) -> None:
-        """Put a value on the stack."""
-        self.stack.append(value)
-
-    def mark(self) -> None:
-        """Begin a new stack."""
-        self.below.append(self.stack)
-        self.stack = []
-
-    def since_mark(self) -> list:
-        """What was put since the mark, which is removed."""
-        items, self.stack = self.stack, self.below.pop()
-        return items
-
-    def integer(self) -> None:
-        """INT, which also writes truth values."""
-        truth = {b"00\n": False, b"01\n": True}
-        written = self.data[self.at : self.at + 3]
-        self.push(truth[self._line() + b"\n"] if written in truth else self._digits())
-
-    def long(self, form: str) -> None:
-        """An integer of as many bytes as it says, no more than eight."""
-        size = self._number(form)
-        if size > 8:
-            raise ValueError("a number too long")
-        self.push(int.from_bytes(self._take(size), "little", signed=True))
-
-    def block(self, form: str, text: bool) -> None:
-        """Bytes, or text in UTF-8, after their length."""
-        raw = self._take(self._number(form))
-        self.push(raw.decode("utf-8", "surrogatepass") if text else raw)
-
-    def quoted(self) -> None:
-        """STRING of Python 2: bytes as its source would write them."""
-        line = self._line().strip()
-        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-            raise ValueError("an unquoted text")
-        self.push(codecs.escape_decode(line[1:-1])[0])
-
-    def tuple_of(self, count: int) -> None:
-        """The last `count` values as one."""
-        items = tuple(self.stack.pop() for _ in range(count))
-        self.push(items[::-1])
-
-    def extend(self, items: list) -> None:
-        """Add to the list on the stack."""
-        if not isinstance(self.stack[-1], list):
-            raise ValueError("not a list")
-        self.stack[-1].extend(items)
-
-    def set_items(self, items: list) -> None:
-        """Add keys and values in turn to the dictionary on the stack."""
-        target = self.stack[-1]
-        if not isinstance(target, dict) or len(items) % 2:
-            raise ValueError("not a dictionary")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, str | bytes | int):
-                raise _Refused("a dictionary whose keys are not texts or integers")
-            target[key.decode("latin-1") if isinstance(key, bytes) else key] = value
-
-    def dictionary(self) -> None:
-        """DICT: what was put since the mark, keys and values in turn."""
-        items = self.since_mark()
-        self.push({})
-        self.set_items(items)
-
-    def pop_two(self) -> list:
-        """The last two values, in the order in which they came."""
-        second = self.stack.pop()
-        return [self.stack.pop(), second]
-
-    def keep(self, place: int | None = None) -> None:
-        """Remember the value on the stack."""
-        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
-
-    def recall(self, place: int) -> None:
-        """Put a remembered value on the stack."""
-        self.push(self.memo[place])
-
-    def named(self, module: object, name: object) -> None:
-        """GLOBAL: one of NAMES."""
-        parts = [p.decode("latin-1") if isinstance(p, bytes) else p for p in (module, name)]
-        full = ".".join(str(part) for part in parts)
-        if full not in NAMES:
-            raise _Refused(f"the name {full[:80]!r}")
-        self.push(_Name(full))
-
-    def call(self) -> None:
-        """REDUCE and NEWOBJ: what a known constructor stands for."""
-        function, arguments = self.pop_two()
-        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-            raise _Refused("a call of something that has no name")
-        self.push(_constructed(function.name, arguments, self.budget))
-
-    def build(self) -> None:
-        """BUILD: give its state to what a constructor stands for."""
-        thing, state = self.pop_two()
-        if isinstance(thing, _Type):
-            if isinstance(state, tuple) and len(state) > 1 and state[1] in (">", b">"):
-                thing.order = ">"
-        elif isinstance(thing, _Thing):
-            thing.state = _array(state, self.budget) if thing.kind == "numpy.ndarray" else state
-        else:
-            raise _Refused("the state of something that has none")
-        self.push(thing)
-
-
-def _constructed(name: str, arguments: tuple, budget: _Budget) -> object:
-    """What a call of a known constructor stands for."""
-    if name.endswith("._reconstruct"):
-        return _Thing("numpy.ndarray")
-    if name.endswith("._reconstructor"):
-        return _constructed(arguments[0].name, (), budget) if isinstance(arguments[0], _Name) else None
-    if name in CLASSES:
-        return _Thing(name)
-    if name == "numpy.dtype":
-        return _element_type(arguments[0])
-    if name == "_codecs.encode":
-        return arguments[0].encode("latin-1") if isinstance(arguments[0], str) else b""
-    if name in SETS:
-        return list(arguments[0]) if arguments and isinstance(arguments[0], list) else []
-    if name.endswith(".scalar"):
-        return _array(((1,), arguments[0], False, arguments[1]), budget).item()
-    if name in BUFFERS:
-        buffer, element, shape, order = arguments[:4]
-        return _array((shape, element, order in ("F", b"F"), buffer), budget)
-    raise _Refused(f"a call of {name!r}")
-
-
-def _element_type(text: object) -> _Type:
-    """The type that `f8`, `<i4`, `O8` or `b1` name."""
-    text = text.decode("latin-1") if isinstance(text, bytes) else text
-    if not isinstance(text, str) or not 2 <= len(text.lstrip("<>|=")) <= 3:
-        raise _Refused(f"an array of the type {str(text)[:40]!r}")
-    short = text.lstrip("<>|=")
-    return _Type(short[0], int(short[1:]), ">" if text[0] == ">" else "<")
-
-
-def _array(state: object, budget: _Budget) -> np.ndarray | list:
-    """The array that its pickled state describes: (version,) shape, type, column-major, bytes (or a list)."""
-    shape, element, fortran, raw = state[-4:] if isinstance(state, tuple) else ((), None, False, b"")
-    if not isinstance(element, _Type) or not isinstance(shape, tuple) or len(shape) > MAX_AXES:
-        raise ValueError("an array without type and shape")
-    if element.kind == "O" and isinstance(raw, list):
-        return raw
-    kind, count = element.numpy(), 1
-    raw = raw.encode("latin-1") if isinstance(raw, str) else raw
-    for length in shape:
-        if not isinstance(length, int) or length < 0:
-            raise ValueError("a shape that is none")
-        count *= length
-    budget.spend(count)
-    if not isinstance(raw, bytes) or count * kind.itemsize != len(raw):
-        raise ValueError("an array whose bytes do not fill its shape")
-    flat = np.frombuffer(raw, kind).astype(kind.newbyteorder("="))
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-@dataclass
 class _Plain:
     """Puts arrays in place of what stands for them, each once, however often it is mentioned."""
 
-    budget: _Budget
+    budget: Budget
     done: dict[int, object] = field(default_factory=dict)
 
     def value(self, given: object, depth: int) -> object:
         """A value and what it holds, `depth` levels deep, no deeper."""
         if depth == 0:
-            raise _Refused("values nested too deeply")
-        if isinstance(given, bytes):
-            return given.decode("latin-1")
-        if not isinstance(given, dict | list | tuple | _Thing | _Name | _Type):
+            raise Refused("values nested too deeply")
+        if not isinstance(given, bytes | dict | list | tuple | Thing | Name | ElementType):
             return given
         if id(given) not in self.done:
             self.done[id(given)] = self._made(given, depth - 1)
         return self.done[id(given)]
 
     def _made(self, given: object, depth: int) -> object:
+        if isinstance(given, bytes):
+            return given.decode("latin-1")
         if isinstance(given, dict):
             return {key: self.value(item, depth) for key, item in given.items()}
         if isinstance(given, list | tuple):
             return [self.value(item, depth) for item in given]
-        if not isinstance(given, _Thing):
+        if not isinstance(given, Thing):
             return None
         if given.kind == "numpy.ndarray":
             return self.value(given.state, depth) if isinstance(given.state, list) else given.state
@@ -344,20 +79,21 @@ class _Plain:
             return self.value(state["x"], depth)
         if kind == "chumpy.reordering.Select":
             index = _index(self.value(state["idxs"], depth))
-            self.budget.spend(len(index))
-            flat = np.ravel(self.value(state["a"], depth))[index]
+            whole = np.ravel(self.value(state["a"], depth))
+            self.budget.spend(len(index) + len(whole))
+            flat = whole[index]
             wanted = self.value(state.get("preferred_shape"), depth)
             return flat if wanted is None else flat.reshape([int(n) for n in np.ravel(wanted)])
         return _dense(kind, {key: self.value(item, depth) for key, item in state.items()}, self.budget)
 
 
-def _dense(kind: str, state: dict, budget: _Budget) -> np.ndarray:
+def _dense(kind: str, state: dict, budget: Budget) -> np.ndarray:
     """The matrix of a compressed sparse one, by columns or by rows; sizes are checked first."""
     rows, columns = (int(n) for n in np.ravel(state["_shape"] if "_shape" in state else state["shape"]))
     if rows < 0 or columns < 0:
         raise ValueError("a shape that is none")
-    budget.spend(rows * columns)
     data, inner, ends = np.ravel(state["data"]), _index(state["indices"]), _index(state["indptr"])
+    budget.spend(rows * columns + len(data))
     by_column = "csc" in kind
     outer = columns if by_column else rows
     counts = np.diff(ends)
@@ -375,63 +111,3 @@ def _index(values: object) -> np.ndarray:
     if found.dtype.kind not in "iu":
         raise ValueError("indices that are not integers")
     return found.astype(np.int64)
-
-
-ACTIONS: dict[bytes, Callable[[_Machine], object]] = {
-    b"\x80": lambda m: m._take(1),
-    b"\x95": lambda m: m._take(8),
-    b"(": _Machine.mark,
-    b"0": lambda m: m.stack.pop(),
-    b"1": lambda m: m.since_mark(),
-    b"2": lambda m: m.push(m.stack[-1]),
-    b"N": lambda m: m.push(None),
-    b"\x88": lambda m: m.push(True),
-    b"\x89": lambda m: m.push(False),
-    b"I": _Machine.integer,
-    b"L": lambda m: m.push(m._digits()),
-    b"J": lambda m: m.push(m._number("<i")),
-    b"K": lambda m: m.push(m._number("<B")),
-    b"M": lambda m: m.push(m._number("<H")),
-    b"\x8a": lambda m: m.long("<B"),
-    b"\x8b": lambda m: m.long("<I"),
-    b"F": lambda m: m.push(float(m._line())),
-    b"G": lambda m: m.push(m._number(">d")),
-    b"S": _Machine.quoted,
-    b"T": lambda m: m.block("<I", text=False),
-    b"U": lambda m: m.block("<B", text=False),
-    b"B": lambda m: m.block("<I", text=False),
-    b"C": lambda m: m.block("<B", text=False),
-    b"\x8e": lambda m: m.block("<Q", text=False),
-    b"\x96": lambda m: m.block("<Q", text=False),
-    b"V": lambda m: m.push(m._line().decode("raw-unicode-escape")),
-    b"X": lambda m: m.block("<I", text=True),
-    b"\x8c": lambda m: m.block("<B", text=True),
-    b"\x8d": lambda m: m.block("<Q", text=True),
-    b")": lambda m: m.push(()),
-    b"t": lambda m: m.push(tuple(m.since_mark())),
-    b"\x85": lambda m: m.tuple_of(1),
-    b"\x86": lambda m: m.tuple_of(2),
-    b"\x87": lambda m: m.tuple_of(3),
-    b"]": lambda m: m.push([]),
-    b"l": lambda m: m.push(m.since_mark()),
-    b"a": lambda m: m.extend([m.stack.pop()]),
-    b"e": lambda m: m.extend(m.since_mark()),
-    b"}": lambda m: m.push({}),
-    b"d": _Machine.dictionary,
-    b"s": lambda m: m.set_items(m.pop_two()),
-    b"u": lambda m: m.set_items(m.since_mark()),
-    b"\x8f": lambda m: m.push([]),
-    b"\x90": lambda m: m.extend(m.since_mark()),
-    b"p": lambda m: m.keep(m._digits()),
-    b"q": lambda m: m.keep(m._number("<B")),
-    b"r": lambda m: m.keep(m._number("<I")),
-    b"\x94": lambda m: m.keep(),
-    b"g": lambda m: m.recall(m._digits()),
-    b"h": lambda m: m.recall(m._number("<B")),
-    b"j": lambda m: m.recall(m._number("<I")),
-    b"c": lambda m: m.named(m._line(), m._line()),
-    b"\x93": lambda m: m.named(*m.pop_two()),
-    b"R": _Machine.call,
-    b"\x81": _Machine.call,
-    b"b": _Machine.build,
-}

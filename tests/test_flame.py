@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from flame_shaped import flame_shaped, write_flame, write_landmarks
 
@@ -172,12 +173,15 @@ def test_a_missing_head_says_what_to_do(assets):
 
 def test_pickles_of_either_python_are_read(tmp_path):
     arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.asfortranarray(np.arange(6).reshape(2, 3)), "c": 2.5}
+    sparse = {"csc": scipy.sparse.csc_matrix(arrays["a"]), "csr": scipy.sparse.csr_matrix(arrays["a"])}
     for protocol in range(6):
         path = tmp_path / f"{protocol}.pkl"
-        path.write_bytes(pickle.dumps({**arrays, "d": [1, "x", None, True]}, protocol))
+        path.write_bytes(pickle.dumps({**arrays, **sparse, "d": [1, "x", None, True]}, protocol))
         found = read_pickle(path)
         for name in ("a", "b"):
             np.testing.assert_array_equal(found[name], arrays[name])
+        for kind in ("csc", "csr"):
+            np.testing.assert_array_equal(found[kind], arrays["a"])
         assert found["c"] == 2.5 and found["d"] == [1, "x", None, True]
 
 

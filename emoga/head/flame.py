@@ -33,7 +33,8 @@ CONVERSION = "1"  # with which teeth and origin; part of the head's version and 
 SCHEMES = {"ibug68": 68, "mediapipe478": 478}
 ARRAYS = (
     "name", "version", "checksum", "origin", "template", "faces", "shape_basis", "expr_basis", "pose_basis",
-    "root_regressor", "joint_regressor", "skin_weights", "uv", "uv_faces", "region_names", "vertex_regions", "face_regions",
+    "root_regressor", "joint_regressor", "skin_weights", "uv", "uv_faces", "region_names", "vertex_regions",
+    "face_regions",
     *(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary")),
 )  # fmt: skip
 MAX_ELEMENTS = 2**24

@@ -81,7 +81,7 @@ def _out_of_range(arrays: dict[str, np.ndarray]) -> str | None:
         return "weights of some vertex do not add up to 1"
     if ((weights > 0.5).sum(0)[3:] < 10).any():
         return "weights bind no eyeballs"
-    if np.abs(arrays["J_regressor"].sum(1) - 1).max() > 1e-2:
+    if np.abs(arrays["J_regressor"].sum(1) - 1).max() > 0.2:
         return "J_regressor of some joint does not add up to 1"
     return None
 

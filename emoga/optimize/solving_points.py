@@ -68,8 +68,8 @@ class Layout:
         """The vector [T,P] of params, the turn's columns zero because turns are steps, not values."""
         zero = torch.zeros_like(params.rotation)
         return torch.cat(
-            [zero, params.translation, params.expr[:, list(self.units)], params.jaw[:, list(self.jaw_axes)], params.neck,
-             params.eyes[:, [0, 1, 3, 4]]], 1,
+            [zero, params.translation, params.expr[:, list(self.units)], params.jaw[:, list(self.jaw_axes)],
+             params.neck, params.eyes[:, [0, 1, 3, 4]]], 1,
         )  # fmt: skip
 
     def moved(self, params: HeadParams, step: torch.Tensor) -> HeadParams:
