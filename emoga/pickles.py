@@ -37,7 +37,15 @@ def read_pickle(path: str | Path, skip: int = 0, what: str = "a pickle of arrays
         raise InputError(
             f"{path}: holds {error}, which is not read from a pickle; expected {what}"
         ) from error
-    except (struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except (
+        struct.error,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise InputError(f"{path}: damaged or cut short; expected {what}") from error
 
 

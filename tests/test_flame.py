@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from flame_shaped import flame_shaped, write_flame, write_landmarks
+from flame_shaped import OldPickle, flame_shaped, write_flame, write_landmarks
 
 from emoga.avatar import Avatar, Gaussians, load_avatar, save_avatar
 from emoga.avatar.rig import bind_pose
@@ -245,6 +246,25 @@ def test_hostile_pickles_run_nothing_and_end_in_one_line(name, tmp_path, monkeyp
     lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and str(path) in lines[0]
     assert not marker.exists() and not list(tmp_path.glob("assets/heads/*"))
+
+
+def test_damage_is_never_anything_but_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    writer = OldPickle()
+    writer.out.append(b"}(")
+    for name, write in ((b"a", writer.chumpy), (b"b", writer.sparse), (b"c", writer.array)):
+        writer.text(name)
+        write(np.arange(6.0).reshape(2, 3))
+    writer.out.append(b"u")
+    sound = np.frombuffer(writer.bytes(), np.uint8)
+    path = tmp_path / "damaged.pkl"
+    for _ in range(400):
+        damaged = sound.copy()
+        at = rng.integers(0, len(sound), rng.integers(1, 6))
+        damaged[at] = rng.integers(0, 256, len(at))
+        path.write_bytes(damaged.tobytes())
+        with contextlib.suppress(InputError):
+            read_pickle(path)
 
 
 def with_nan(values):

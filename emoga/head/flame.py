@@ -124,7 +124,7 @@ def _loaded(path: Path, written: int) -> Head:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    arrays = read_npz(path, ARRAYS, what="a converted FLAME head", max_elements=MAX_ELEMENTS)
+    arrays = read_npz(path, ARRAYS, what="a converted FLAME head; add FLAME's file again", max_elements=MAX_ELEMENTS)
     count, triangles = len(arrays["template"]), len(arrays["faces"])
     expected = {
         "template": (count, 3), "faces": (triangles, 3), "uv_faces": (triangles, 3), "origin": (3,),
