@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dataset_folders import change_json, write_nersemble
+from flame_shaped import write_flame
 from painted import FRAMES, make_track
 
 from emoga.camera import Camera
@@ -18,7 +19,9 @@ from emoga.capture.calibration import from_w2c
 from emoga.describe import describe
 from emoga.errors import InputError
 from emoga.exporting import export
-from emoga.head import HeadParams, load_head
+from emoga.head import Head, HeadParams, load_head
+from emoga.head.flame import convert_flame
+from emoga.head.flame_parts import Supplied
 from emoga.images import read_image_uint8, write_png
 from emoga.npz import read_npz
 from emoga.optimize.metrics_landmarks import project_landmarks
@@ -162,55 +165,72 @@ def test_a_vhap_folder_goes_round(truth: Track, held_out: HeldOut, tmp_path: Pat
     np.testing.assert_array_equal(picture[..., 3], source.masks[1, 2])
 
 
-def flame_shaped(source: Track) -> Track:
-    """The same pictures with the numbers of a FLAME head of 12 vertices."""
+@pytest.fixture(scope="module")
+def flame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head of FLAME's shape under assets of its own."""
+    folder = tmp_path_factory.mktemp("assets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOGA_ASSETS", str(folder))
+        convert_flame(write_flame(folder / "generic_model.pkl"), "flame2020", Supplied(), load_head())
+        yield load_head("flame2020")
+
+
+@pytest.fixture(scope="module")
+def flame_track(truth: Track, flame: Head) -> Track:
+    """The painted pictures with a turning FLAME head's numbers, which need not be those that made them."""
     generator = torch.Generator().manual_seed(3)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    names = ("rotation", "neck", "jaw", "translation")
-    params = HeadParams(
-        shape=random(30), static_offset=random(12, 3), expr=random(FRAMES, 10), eyes=random(FRAMES, 6),
-        **{name: random(FRAMES, 3) for name in names},
+    params = HeadParams.zeros(flame, FRAMES)
+    for name in ("shape", "expr", "rotation", "neck", "jaw", "eyes", "translation"):
+        value = getattr(params, name)
+        setattr(params, name, 0.1 * torch.randn(value.shape, generator=generator))
+    params.static_offset = 1e-3 * torch.randn(flame.template.shape, generator=generator)
+    return replace(
+        truth, head_name=flame.name, head_version=flame.version, head_checksum=flame.checksum, params=params,
+        held_out=HeldOut((0,), (3,)),
     )  # fmt: skip
-    return replace(source, head_name="flame2020", params=params)
 
 
-def test_a_flame_track_goes_round_with_its_parameters(truth: Track, tmp_path: Path) -> None:
-    source = flame_shaped(replace(truth, held_out=HeldOut((0,), (3,))))
-    save_track(source, tmp_path / "track.h5")
+def test_a_flame_track_goes_round_with_its_parameters(flame_track: Track, tmp_path: Path) -> None:
+    """Written, and read back as a track: the same pictures, cameras, masks, split and parameters."""
+    save_track(flame_track, tmp_path / "track.h5")
     export(tmp_path / "track.h5", tmp_path / "set", format="vhap")
-    assert_same_capture(tmp_path / "set", source)
-    theirs = {
-        "expr": "expr", "rotation": "rotation", "neck_pose": "neck", "jaw_pose": "jaw", "eyes_pose": "eyes",
-        "translation": "translation",
-    }  # fmt: skip
-    for frame in range(FRAMES):
-        file = tmp_path / "set" / "flame_param" / f"{frame:05d}.npz"
-        arrays = read_npz(file, ("shape", "static_offset", "dynamic_offset", *theirs))
-        for name, own in theirs.items():
-            np.testing.assert_array_equal(arrays[name], getattr(source.params, own)[frame : frame + 1])
-        np.testing.assert_array_equal(arrays["shape"], source.params.shape)
-        np.testing.assert_array_equal(arrays["static_offset"], source.params.static_offset[None])
+    assert_same_capture(tmp_path / "set", flame_track)
     assert describe(tmp_path / "set").facts["flame_param"] == FRAMES
-
-
-def test_a_flame_folder_is_taken_over_as_it_is(truth: Track, tmp_path: Path) -> None:
-    """With the open head under a FLAME name: the numbers of either only need the head's own counts."""
-    head = replace(load_head().to("cpu", torch.float64), name="flame2020", _copies={})
-    params = replace(truth.params, static_offset=1e-3 * torch.ones_like(load_head().template))
-    source = replace(truth, head_name="flame2020", params=params, held_out=HeldOut((1,), (4,)))
-    export(source, tmp_path / "set", format="vhap")
-    found = take_over(tmp_path / "set", head, (), None, None, None, lambda event: None)
+    track(tmp_path / "set", tmp_path / "again.h5", head="flame2020", as_given=True, overlay=False)
+    found = load_track(tmp_path / "again.h5")
     for name in ("shape", "static_offset", "expr", "rotation", "neck", "jaw", "eyes", "translation"):
-        assert torch.equal(getattr(found.params, name), getattr(params, name)), name
-    assert found.held_out == source.held_out and found.head_checksum == head.checksum
-    np.testing.assert_array_equal(found.masks, truth.masks)
+        torch.testing.assert_close(
+            getattr(found.params, name), getattr(flame_track.params, name), rtol=0, atol=1e-6
+        )
+    assert found.held_out == flame_track.held_out and found.head_checksum == flame_track.head_checksum
+    np.testing.assert_array_equal(found.masks, flame_track.masks)
+    np.testing.assert_array_equal(found.picture(2, 4), flame_track.picture(2, 4))
+
+
+def test_flame_parameters_are_written_under_their_names(flame_track: Track, tmp_path: Path) -> None:
+    export(flame_track, tmp_path / "set", format="vhap")
+    shapes = {
+        "expr": (1, 100), "rotation": (1, 3), "neck_pose": (1, 3), "jaw_pose": (1, 3), "eyes_pose": (1, 6),
+        "translation": (1, 3), "static_offset": (1, *flame_track.params.static_offset.shape),
+    }  # fmt: skip
+    for file in ("flame_param/00002.npz", "canonical_flame_param.npz"):
+        arrays = read_npz(tmp_path / "set" / file, ("shape", "dynamic_offset", *shapes))
+        assert {name: arrays[name].shape for name in shapes} == shapes
+        assert arrays["shape"].shape == flame_track.params.shape.shape
+    assert arrays["jaw_pose"][0, 0] > 0 and not arrays["expr"].any()
+
+
+def test_what_is_taken_over_must_be_there_and_fit(truth: Track, flame_track: Track, tmp_path: Path) -> None:
+    export(flame_track, tmp_path / "set", format="vhap")
+    head = load_head("flame2020").to("cpu", torch.float64)
     part = take_over(tmp_path / "set", head, ("frames:0",), 2, 5, None, lambda event: None)
-    assert torch.equal(part.params.neck, params.neck[2:5]) and part.held_out == HeldOut((), (0,))
+    torch.testing.assert_close(part.params.neck, flame_track.params.neck[2:5])
+    assert part.held_out == HeldOut((), (0,))
     with pytest.raises(InputError, match="mean nothing to the open head"):
         track(tmp_path / "set", tmp_path / "t.h5", as_given=True)
+    (tmp_path / "set" / "flame_param" / "00001.npz").unlink()
+    with pytest.raises(InputError, match=r"00001\.npz: missing"):
+        open_capture(tmp_path / "set")
     export(truth, tmp_path / "open", format="vhap")
     with pytest.raises(InputError, match="brings no flame_param"):
         track(tmp_path / "open", tmp_path / "t.h5", as_given=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams
 from emoga.motion.motion import Motion
 from emoga.npz import read_npz
@@ -56,8 +57,10 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
     return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)
 
 
-def read_flame_files(files: Sequence[Path], head: Head) -> HeadParams:
-    """The rows of several FLAME .npz one after the other; shape and static offset are those of the first.
+def read_flame_files(
+    files: Sequence[Path], head: Head, static_offset: torch.Tensor | None = None
+) -> HeadParams:
+    """The rows of several FLAME .npz one after the other, the shape that of the first, with `static_offset` [V,3].
 
     Raises InputError for arrays that do not fit the head.
     """
@@ -69,6 +72,8 @@ def read_flame_files(files: Sequence[Path], head: Head) -> HeadParams:
         setattr(params, name, arrays[stored])
     if "shape" in parts[0]:
         params.shape = _fitted(parts[0]["shape"].reshape(-1), len(params.shape))
+    params.static_offset = static_offset
+    params.translation = _to_our_origin(params, head)
     return params
 
 
@@ -89,6 +94,15 @@ def read_static_offset(file: Path, head: Head) -> torch.Tensor | None:
     rows = torch.from_numpy(array.reshape(-1, 3).astype(np.float32))
     offset[: len(rows)] = rows
     return offset
+
+
+def _to_our_origin(params: HeadParams, head: Head) -> torch.Tensor:
+    """Translations [T,3] of a head that turns between its eyes, for those of FLAME's origin and first joint."""
+    if head.root is None:
+        return params.translation
+    rest = head.identify(params.shape, params.static_offset).rest.double()
+    turns = axis_angle_to_matrix(params.rotation.double())
+    return head.root.translation_from(rest, turns, params.translation.double()).float()
 
 
 def _files(path: Path) -> list[Path]:

@@ -41,10 +41,9 @@ def take_over(
         )
     frames = frame_range(capture, start, end)
     files = [capture.parameters[int(frame)] for frame in frames]
-    params = read_flame_files(files, head)
+    params = read_flame_files(files, head, read_static_offset(files[0], head))
     if params.frames != len(frames):
         raise InputError(f"{files[0]}: holds more than one frame; expected a file per frame")
-    params.static_offset = read_static_offset(files[0], head)
     nothing = Landmarks(
         np.zeros((len(capture.cameras), len(frames), 478, 2), np.float32),
         np.zeros((len(capture.cameras), len(frames)), bool),
