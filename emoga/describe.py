@@ -13,8 +13,8 @@ import torch
 from emoga.avatar import Avatar, inspect_avatar
 from emoga.avatar.files import is_hdf5
 from emoga.avatar.rig import avatar_head
-from emoga.capture import load_track, open_capture
-from emoga.capture.capture import INDEX
+from emoga.capture import Capture, load_track, open_capture
+from emoga.capture.datasets import dataset_folder
 from emoga.capture.media import VideoPictures
 from emoga.errors import InputError
 from emoga.hdf5 import kind_of
@@ -42,6 +42,7 @@ def describe(path: str | Path) -> Description:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    path = dataset_folder(path)
     if path.is_dir():
         kind, facts = _folder(path)
     else:
@@ -50,11 +51,11 @@ def describe(path: str | Path) -> Description:
 
 
 def _folder(path: Path) -> tuple[str, dict[str, Any]]:
-    if (path / INDEX).is_file():
-        capture = open_capture(path)
-        sizes = sorted({f"{camera.width}x{camera.height}" for camera in capture.cameras or []})
+    capture = open_capture(path)
+    if capture.cameras is not None:
+        sizes = sorted({f"{camera.width}x{camera.height}" for camera in capture.cameras})
         info = {key: value for key, value in capture.info.items() if isinstance(value, (int, float, str))}
-        return "capture folder", {
+        return capture.kind, {
             **info,
             "cameras": len(capture.pictures),
             "frames": capture.frame_count,
@@ -63,10 +64,21 @@ def _folder(path: Path) -> tuple[str, dict[str, Any]]:
             "landmarks": capture.landmarks() is not None,
             "masks": capture.mask(0, 0) is not None,
             "truth": capture.truth_track is not None,
+            **_dataset_facts(capture),
         }
-    capture = open_capture(path)
     pictures = capture.pictures[0]
     return "folder of pictures", {"pictures": len(pictures), "size": f"{pictures.width}x{pictures.height}"}
+
+
+def _dataset_facts(capture: Capture) -> dict[str, Any]:
+    """What only folders of other programs have: how their cameras are written, and their split."""
+    if capture.convention is None:
+        return {}
+    return {
+        "convention": capture.convention,
+        "held_out_views": list(capture.held_out.views),
+        "held_out_frames": list(capture.held_out.frames),
+    }
 
 
 def _file(path: Path) -> tuple[str, dict[str, Any]]:
@@ -89,7 +101,7 @@ def _file(path: Path) -> tuple[str, dict[str, Any]]:
         return "video", {"frames": len(video), "fps": round(video.fps, 3), "size": size}
     raise InputError(
         f"{path}: not something emoga reads; it reads avatars (.ply, .h5), tracks (.h5), motions (.h5, .csv, "
-        ".npz), landmarks (.npz), videos, pictures and capture folders"
+        ".npz), landmarks (.npz), videos, pictures, capture folders and the folders of VHAP, NeRSemble and nerfstudio"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoga.errors import EmogaError, MissingComponent
-from emoga.files import cache_dir
+from emoga.files import cache_dir, data_dir
 
 if TYPE_CHECKING:
     from emoga.guidance.families import Family
@@ -49,6 +49,8 @@ def examine() -> list[Check]:
         _cuda(),
         *(_extra(*optional) for optional in OPTIONAL),
         *_user_files(),
+        *_heads(),
+        *_assets(),
         *_editors(),
         _language_model(),
     ]
@@ -126,6 +128,41 @@ def _user_files() -> list[Check]:
         _backbone("VGG weights", [name for names in FILES.values() for name in names], "patch losses"),
         _backbone("LPIPS weights", [BACKBONE], "LPIPS"),
     ]
+
+
+def _heads() -> list[Check]:
+    """FLAME heads: which were converted, and how to get the others."""
+    from emoga.head.flame import load_flame
+    from emoga.head.flame_file import NAMES
+
+    found = []
+    for name in NAMES:
+        try:
+            head = load_flame(name)
+            found.append(Check(f"head {name}", True, f"version {head.version}, {head.checksum[:12]}"))
+        except EmogaError as error:
+            found.append(Check(f"head {name}", False, str(error)))
+    return found
+
+
+def _assets() -> list[Check]:
+    """What the user added with `emoga assets add`."""
+    from emoga.assets import list_assets
+
+    try:
+        found = list_assets()
+    except EmogaError as error:
+        return [Check("assets", False, str(error))]
+    summary = f"{len(found)} added, in {data_dir()} (EMOGA_ASSETS moves it); emoga assets add FILE"
+    checks = [Check("assets", True, summary)]
+    for asset in found:
+        detail = (
+            f"{asset.location}, from {asset.file} {asset.sha256[:12]}"
+            if asset.usable
+            else "gone; add it again"
+        )
+        checks.append(Check(f"asset {asset.name}", asset.usable, detail))
+    return checks
 
 
 def _backbone(name: str, files: Sequence[str], purpose: str) -> Check:

@@ -22,6 +22,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("EMOGA_CACHE") or platformdirs.user_cache_dir("emoga"))
 
 
+def data_dir() -> Path:
+    """Folder for what the user supplied: head models, networks, weights. `EMOGA_ASSETS` moves it."""
+    return Path(os.environ.get("EMOGA_ASSETS") or platformdirs.user_data_dir("emoga"))
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with open(path, "rb") as stream:

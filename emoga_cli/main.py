@@ -18,6 +18,7 @@ import typer.core
 import emoga
 from emoga.errors import EmogaError
 from emoga_cli.commands import (
+    assets,
     cache,
     demo,
     doctor,
@@ -59,7 +60,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    track, fit, edit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, cache,
+    track, fit, edit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, assets,
+    cache,
 ):  # fmt: skip
     module.register(app)
 

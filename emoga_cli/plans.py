@@ -47,10 +47,16 @@ class Plan:
 
 
 def plan_track(
-    source: Path, output: Path, preset: str, start: int | None, end: int | None, overlay: bool
+    source: Path,
+    output: Path,
+    preset: str,
+    start: int | None,
+    end: int | None,
+    overlay: bool,
+    convention: str | None = None,
 ) -> Plan:
     """What `emoga track` will do and take."""
-    capture = open_capture(source)
+    capture = open_capture(source, convention=convention)
     frames = _span(capture.frame_count, start, end)
     views, size = len(capture.pictures), (capture.pictures[0].width, capture.pictures[0].height)
     pictures, pixels = views * frames, size[0] * size[1]

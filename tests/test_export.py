@@ -19,7 +19,8 @@ from emoga.avatar.posing import make_puppet
 from emoga.avatar.rig import bind_pose, rows_from_world, rows_to_world, world_at_bind
 from emoga.errors import InputError
 from emoga.exporting import FORMATS, export, export_bytes
-from emoga.exporting.gaussianavatars import flame_param, ga_local, point_cloud
+from emoga.exporting.flame import flame_param
+from emoga.exporting.gaussianavatars import ga_local, point_cloud
 from emoga.exporting.posed import Pose, posed_score, turn_sh
 from emoga.exporting.splat import RECORD
 from emoga.head import load_head
@@ -174,7 +175,7 @@ def test_gaussianavatars_layout(avatar: Avatar) -> None:
     frames = bind_pose(dataclasses.replace(avatar, rig="ga"))
     where = rows_to_world(local, frames).means
     assert np.abs(where - world_at_bind(avatar).means).max() < 1e-6
-    arrays = flame_param(avatar.motion.params, avatar)
+    arrays = flame_param(avatar.motion.params, avatar.shape, avatar.static_offset, avatar.head_name)
     shapes = {name: array.shape for name, array in arrays.items()}
     assert shapes["neck_pose"] == (6, 3) and shapes["eyes_pose"] == (6, 6)
     assert shapes["static_offset"] == (1, *avatar.static_offset.shape)

@@ -11,13 +11,14 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. Packages in one row may not import each other, unless the row is a chain, in which each
 # may import those to its left: a motion comes out of a capture's track, an avatar keeps its training motion.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "progress", "files", "hdf5", "npz", "kernels", "triangles", "camera", "geometry", "images", "video"),
+    ("errors", "progress", "files", "assets", "hdf5", "npz", "pickle_machine", "pickles", "kernels",
+     "triangles", "camera", "geometry", "images", "video"),
     ("head",),
     ("capture", "motion", "avatar"),
     ("render", "guidance", "studio"),
     ("optimize",),
     ("tracking", "fitting", "editing", "emotion", "reenactment", "exporting", "evaluation"),
-    ("demo", "describe", "doctor", "warm_up"),
+    ("demo", "describe", "doctor", "supply", "warm_up"),
 ]  # fmt: skip
 CHAINS = {0, 2}
 PLACE = {name: (level, index) for level, names in enumerate(LAYERS) for index, name in enumerate(names)}

@@ -157,7 +157,8 @@ def bind_pose(avatar: Avatar, head: Head | None = None) -> TriangleFrames:
     offset = None if avatar.static_offset is None else avatar.static_offset.double().cpu()
     identity = head.identify(avatar.shape.double().cpu(), offset)
     expr = head.bind_expr().double().cpu()[None]
-    vertices, bones = identity.pose(expr)[0], identity.bones(expr)[0]
+    jaw = head.bind_jaw().double().cpu()[None]
+    vertices, bones = identity.pose(expr, jaw=jaw)[0], identity.bones(expr, jaw=jaw)[0]
     vertices, bones = (np.round(array.numpy() / BIND_GRID) * BIND_GRID for array in (vertices, bones))
     rig = rig_of(head, avatar.rig)
     return _with_bones(bind_frames(vertices, rig.patches, rig.faces.numpy()), torch.from_numpy(bones))

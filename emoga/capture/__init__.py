@@ -1,5 +1,6 @@
 """Records of what was filmed: pictures, cameras, masks, landmarks, and the track made from them."""
 
+from emoga.capture.calibration import CONVENTIONS
 from emoga.capture.capture import Capture, open_capture, write_capture_index
 from emoga.capture.held_out import HeldOut, parse_hold_out, parse_pictures
 from emoga.capture.landmarks import Landmarks, load_landmarks, save_landmarks
@@ -7,6 +8,7 @@ from emoga.capture.media import Pictures, open_pictures
 from emoga.capture.track import Track, load_track, save_track
 
 __all__ = [
+    "CONVENTIONS",
     "Capture",
     "HeldOut",
     "Landmarks",

@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 
 from emoga.camera import Camera
+from emoga.capture.dataset import Dataset
+from emoga.capture.datasets import CAMERA_FILES, open_dataset
+from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import Landmarks, load_landmarks
 from emoga.capture.media import ImagePictures, Pictures, open_pictures
 from emoga.errors import InputError
 from emoga.files import atomic_output
-from emoga.images import from_uint8, read_image_uint8
+from emoga.images import from_uint8, image_files, read_image_uint8
 
 INDEX = "capture.json"
 MAX_INDEX_BYTES = 64 * 2**20
@@ -33,7 +36,11 @@ MAX_INDEX_BYTES = 64 * 2**20
 
 @dataclass
 class Capture:
-    """Pictures of C cameras over T frames. `cameras` is None when nothing is known about them."""
+    """Pictures of C cameras over T frames. `cameras` is None when nothing is known about them.
+
+    masks: per camera its mask pictures or None, of datasets that keep them elsewhere; held_out: their own split;
+    convention: what a dataset's cameras were read as; parameters: its head parameter file of each frame, or none.
+    """
 
     path: Path
     pictures: list[Pictures]
@@ -41,6 +48,11 @@ class Capture:
     fps: float
     cameras: list[Camera] | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    kind: str = "capture folder"
+    masks: list[Pictures | None] | None = None
+    held_out: HeldOut = field(default_factory=HeldOut)
+    convention: str | None = None
+    parameters: Sequence[Path] = ()
 
     @property
     def names(self) -> list[str]:
@@ -53,6 +65,9 @@ class Capture:
 
     def mask(self, view: int, frame: int) -> np.ndarray | None:
         """Foreground alpha uint8 [H,W], or None when the capture has none."""
+        if self.masks is not None:
+            masks = self.masks[view]
+            return None if masks is None else masks.picture(frame)
         return self._mask("masks", view, frame)
 
     def head_mask(self, view: int, frame: int) -> np.ndarray | None:
@@ -95,14 +110,27 @@ class Capture:
         return mask
 
 
-def open_capture(path: str | Path, fps: float = 25.0) -> Capture:
-    """Open a capture folder, a video, a folder of pictures or one picture.
+def open_capture(path: str | Path, fps: float = 25.0, convention: str | None = None) -> Capture:
+    """Open a capture folder, a dataset folder (see emoga.capture.datasets), a video, a folder of pictures or one.
 
-    Raises InputError when the path is none of these or its index is damaged.
+    fps: of what does not say its own; convention: one of CONVENTIONS for a dataset whose cameras are written in
+    another than its layout's. Raises InputError when the path is none of these or its index is damaged.
     """
     path = Path(path)
     if (path / INDEX).is_file():
+        if convention is not None:
+            raise InputError(f"{path}: a capture folder is always opencv-w2c; leave --convention out")
         return _open_folder(path)
+    dataset = open_dataset(path, fps, convention)
+    if dataset is not None:
+        return _capture_of(dataset)
+    if convention is not None:
+        raise InputError(f"{path}: has no cameras that --convention {convention} could be about")
+    if path.is_dir() and not image_files(path):
+        raise InputError(
+            f"{path}: holds no PNG or JPEG pictures, and no {INDEX}, {', '.join(CAMERA_FILES)} that says where they "
+            "are; name a video, a folder of pictures or a dataset's folder"
+        )
     pictures = open_pictures(path, fps)
     return Capture(path, [pictures], len(pictures), pictures.fps)
 
@@ -129,6 +157,15 @@ def write_capture_index(
     }
     with atomic_output(folder / INDEX, overwrite=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1))
+
+
+def _capture_of(dataset: Dataset) -> Capture:
+    views = dataset.views
+    return Capture(
+        dataset.path, [view.pictures for view in views], dataset.frame_count, dataset.fps,
+        [view.camera for view in views], dataset.info, dataset.kind, [view.masks for view in views],
+        dataset.held_out, dataset.convention, dataset.parameters,
+    )  # fmt: skip
 
 
 def _open_folder(path: Path) -> Capture:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emoga.assets import find_asset
 from emoga.capture.landmarks import Landmarks
 from emoga.capture.media import Pictures
 from emoga.errors import InputError, MissingComponent
@@ -13,7 +14,7 @@ from emoga.progress import Reporter, silent, tracked
 
 HOW = (
     "pass --landmarks FILE, or install `emoga[track]` and pass MediaPipe's model with "
-    "--landmark-model face_landmarker.task"
+    "--landmark-model face_landmarker.task or once with emoga assets add face_landmarker.task"
 )
 
 
@@ -41,8 +42,11 @@ def detect_landmarks(
 ) -> Landmarks:
     """Detect mediapipe478 points in the frames [T] of every camera.
 
+    model: MediaPipe's file, else the one that the user added.
     Raises MissingComponent without the package or the model file, NoFace when there is none.
     """
+    supplied = find_asset("landmarker") if model is None else None
+    model = supplied.location if supplied is not None else model
     if model is None:
         raise MissingComponent(f"{pictures[0].path}: has no landmarks; {HOW}")
     require_detector(model)

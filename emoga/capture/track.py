@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from emoga.camera import Camera
+from emoga.capture.datasets import dataset_pictures
 from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import POINT_COUNTS, Landmarks
 from emoga.capture.media import Pictures, open_pictures
@@ -30,7 +31,7 @@ MAX_CAMERAS = 4096
 class Track:
     """What `emoga track` found, for C cameras and T frames.
 
-    media: per camera the video, folder or picture; frames [T]: index of each tracked frame in its media.
+    media: per camera the video, folder, picture or dataset that has it; frames [T]: index of each tracked frame in it.
     masks, head_masks: uint8 alpha [C,T,H,W]; lighting [9,3] spherical harmonics; texture [h,w,3] sRGB;
     quality: named figures, each [T] or [C,T].
     """
@@ -53,6 +54,7 @@ class Track:
     calibrated: bool = True
     provenance: dict[str, Any] = field(default_factory=dict)
     _pictures: dict[int, Pictures] = field(default_factory=dict, repr=False)
+    _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
 
     @property
     def frame_count(self) -> int:
@@ -61,8 +63,12 @@ class Track:
 
     def picture(self, view: int, frame: int) -> np.ndarray:
         """uint8 [H,W,3] of tracked frame `frame` from camera `view`, at the camera's size."""
+        return self.pictures(view).picture(int(self.frames[frame]))
+
+    def pictures(self, view: int) -> Pictures:
+        """All pictures of camera `view`, tracked or not. Raises InputError when they changed since."""
         if view not in self._pictures:
-            pictures = open_pictures(self.media[view])
+            pictures = self._open(view)
             camera = self.cameras[view]
             if (pictures.width, pictures.height) != (camera.width, camera.height):
                 raise InputError(
@@ -74,7 +80,19 @@ class Track:
                     f"{self.media[view]}: has {len(pictures)} frames, the track uses {int(self.frames.max()) + 1}"
                 )
             self._pictures[view] = pictures
-        return self._pictures[view].picture(int(self.frames[frame]))
+        return self._pictures[view]
+
+    def _open(self, view: int) -> Pictures:
+        """Pictures of a camera out of a dataset folder, which is read once, or from its own video or folder."""
+        media, name = self.media[view], self.cameras[view].name
+        if media not in self._datasets:
+            self._datasets[media] = dataset_pictures(media)
+        found = self._datasets[media]
+        if found is None:
+            return open_pictures(media)
+        if name not in found:
+            raise InputError(f"{media}: has no camera {name}; it has {', '.join(sorted(found))[:200]}")
+        return found[name]
 
     def image(self, view: int, frame: int) -> np.ndarray:
         """float32 [H,W,3] sRGB in 0..1."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emoga.avatar import Avatar, load_avatar
-from emoga.capture import Landmarks, Track, load_landmarks, load_track, open_pictures, parse_hold_out
+from emoga.capture import Landmarks, Track, load_landmarks, load_track, parse_hold_out
 from emoga.errors import InputError
 from emoga.evaluation.perceptual import Distance, load_lpips
 from emoga.evaluation.report import HELD_OUT, EvaluationReport, TrackReport, write_json
@@ -191,7 +191,7 @@ def _read_landmarks(track: Track, path: Path) -> Landmarks:
     if len(track.cameras) != 1:
         raise InputError(f"{path}: holds landmarks of one camera, the track has {len(track.cameras)}")
     camera = track.cameras[0]
-    whole = load_landmarks(path, len(open_pictures(track.media[0])), camera.width, camera.height)
+    whole = load_landmarks(path, len(track.pictures(0)), camera.width, camera.height)
     return whole.frames(track.frames)
 
 

@@ -18,7 +18,8 @@ from emoga.avatar.ply import splat_records
 from emoga.avatar.ply_records import format_ply
 from emoga.avatar.rig import WorldRows, bind_pose, rows_from_world, rows_to_world
 from emoga.errors import InputError
-from emoga.head import HeadParams, load_head
+from emoga.exporting.flame import flame_param
+from emoga.head import load_head
 
 THEIR_SH_COUNT = 16
 
@@ -37,7 +38,9 @@ def write_gaussianavatars(avatar: Avatar, folder: Path) -> None:
         raise InputError("GaussianAvatars files carry the training motion, which this avatar lacks")
     (folder / "point_cloud.ply").write_bytes(point_cloud(ga_local(avatar)))
     with open(folder / "flame_param.npz", "wb") as stream:
-        np.savez_compressed(stream, **flame_param(avatar.motion.params, avatar))
+        np.savez_compressed(
+            stream, **flame_param(avatar.motion.params, avatar.shape, avatar.static_offset, avatar.head_name)
+        )
 
 
 def point_cloud(local: Gaussians) -> bytes:
@@ -48,26 +51,6 @@ def point_cloud(local: Gaussians) -> bytes:
     rows = WorldRows(*(value.numpy() for value in values), sh)
     binding = local.binding.numpy().astype("<f4")
     return format_ply({"vertex": splat_records(rows, {"binding_0": binding})})
-
-
-def flame_param(params: HeadParams, avatar: Avatar) -> dict[str, np.ndarray]:
-    """Head parameters under their names: shape [S], static_offset [1,V,3], the rest with T rows."""
-    static = avatar.static_offset
-    if static is None:
-        static = torch.zeros_like(load_head(avatar.head_name).template)
-    frames = params.expr.shape[0]
-    tensors = {
-        "shape": avatar.shape,
-        "expr": params.expr,
-        "rotation": params.rotation,
-        "neck_pose": params.neck,
-        "jaw_pose": params.jaw,
-        "eyes_pose": params.eyes,
-        "translation": params.translation,
-        "static_offset": static[None],
-    }
-    arrays = {name: tensor.detach().cpu().numpy().astype(np.float32) for name, tensor in tensors.items()}
-    return {**arrays, "dynamic_offset": np.zeros((frames, len(static), 3), np.float32)}
 
 
 def ga_local(avatar: Avatar) -> Gaussians:

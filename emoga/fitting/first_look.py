@@ -81,5 +81,7 @@ class FirstLook:
         params = self.track.params
         vertices = self.head.vertices(params.select(self.frames[:1]))[0]
         bones = self.identity.bones(*(getattr(params, name) for name in MOTION))
-        shoulders = vertices[self.head.regions["shoulders"]].mean(0)
+        own = self.head.regions["shoulders"]
+        # A head that ends at the neck has none: clothing begins below its border.
+        shoulders = vertices[own if own.any() else self.head.regions["boundary"]].mean(0)
         return shoulders.double().numpy(), bones[:, 0].double().numpy()

@@ -271,7 +271,7 @@ def prepare(
     if sink is not None:
         gaussians = _joined(gaussians, sink)
     rates = Rates()
-    motion = MotionRefinement(track.params, _motion_rates(rates))
+    motion = MotionRefinement(track.params, _motion_rates(rates), head.expr_limits)
     bind = _bind(track, head, rig_name)
     network, patches = None, PatchTerm.of(preset, weights, device, seed)
     if preset.appearance == "color_mlp":

@@ -19,6 +19,7 @@ class MotionRefinement:
 
     base: HeadParams
     rates: dict[str, float]
+    limits: tuple[float, float] = (0.0, 1.0)  # of the expression's entries
     corrections: dict[str, torch.Tensor] = field(default_factory=dict)
     states: dict[str, AdamState] = field(default_factory=dict)
 
@@ -34,7 +35,7 @@ class MotionRefinement:
         for name in MOTION:
             value = getattr(self.base, name)[frame : frame + 1] + self.corrections[name][frame : frame + 1]
             if name == "expr":
-                value = value.clamp(0, 1)
+                value = value.clamp(*self.limits)
             motion[name] = value.requires_grad_(learning)
         return HeadParams(self.base.shape, self.base.static_offset, **motion)
 
@@ -61,5 +62,5 @@ class MotionRefinement:
     def refined(self) -> HeadParams:
         """The whole motion with its corrections."""
         motion = {name: getattr(self.base, name) + self.corrections[name] for name in MOTION}
-        motion["expr"] = motion["expr"].clamp(0, 1)
+        motion["expr"] = motion["expr"].clamp(*self.limits)
         return HeadParams(self.base.shape, self.base.static_offset, **motion)

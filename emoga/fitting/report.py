@@ -112,7 +112,8 @@ def never_seen(
     shares = {}
     for part, names in UNSEEN.items():
         inside = np.isin(regions, [head.region_names.index(name) for name in names])
-        shares[part] = float(1 - seen[inside].mean())
+        if inside.any():  # some heads have no tongue or lashes
+            shares[part] = float(1 - seen[inside].mean())
     return shares
 
 

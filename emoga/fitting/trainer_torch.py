@@ -149,7 +149,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
             tuple(trainer.splats.states),
         ),
         "network": None if trainer.network is None else trainer.network.to(device),
-        "motion": MotionRefinement(params.to(device), trainer.motion.rates),
+        "motion": MotionRefinement(params.to(device), trainer.motion.rates, trainer.motion.limits),
         "pictures": DevicePictures(trainer.pictures, device),
         "_tether_of": None,
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emoga.errors import InputError, MissingComponent
+from emoga.files import data_dir
 from emoga.guidance.families import Family
 
 LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
@@ -64,13 +65,16 @@ class ModelFolder:
 
 
 def find_folder(family: Family, folder: Path | None, weights: str | Path | None = None) -> Path:
-    """Where a family's weights lie: the folder given, `weights`/NAME, $EMOGA_WEIGHTS/NAME, or the hub's cache.
+    """Where a family's weights lie: the folder given, `weights`/NAME, $EMOGA_WEIGHTS/NAME, the assets, or the hub's.
 
     Raises MissingComponent naming the folder expected and the command that fills it.
     """
     expected = folder or usual_folder(family, weights)
     if expected.is_dir():
         return expected
+    supplied = data_dir() / "weights" / family.name
+    if folder is None and supplied.is_dir():
+        return supplied
     cached = None if folder else _cached(family.repository)
     if cached is not None:
         return cached

@@ -42,6 +42,13 @@ class Lids:
     lash_weights: torch.Tensor
     pocket: torch.Tensor
 
+    @classmethod
+    def none(cls) -> Lids:
+        """Those of a head whose lids are skin like the rest."""
+        ids, values = torch.zeros(0, dtype=torch.long), torch.zeros(0, 0)
+        pairs = ids.reshape(2, 0)
+        return cls(pairs, pairs, values, pairs, values, ids, ids, ids, ids.reshape(0, 1), values, pairs)
+
 
 def slide_lids(identity: Identity, local: torch.Tensor, blinks: torch.Tensor) -> torch.Tensor:
     """Keep lids off the eyeballs [T,V,3], the more so the further they close; lashes ride along."""

@@ -1,4 +1,4 @@
-"""Load a head from its file; only the open head ships with the package."""
+"""Load a head by name or from its file; only the open head ships with the package."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import torch
 from emoga.errors import InputError
 from emoga.files import sha256_of
 from emoga.head.embedding import LandmarkEmbedding
+from emoga.head.flame import load_flame
+from emoga.head.flame_file import NAMES as FLAME_NAMES
 from emoga.head.lids import Lids
 from emoga.head.model import Head
 from emoga.head.params import BONES, JOINTS
 from emoga.head.presets import PRESETS
+from emoga.head.regions import named_regions
 from emoga.npz import read_npz
 
 DATA = Path(__file__).parent / "data"
 OPEN_HEAD = DATA / "open_head.npz"
 OPEN_LANDMARKS = DATA / "open_landmarks.npz"
 STUDIO_IDENTITIES = DATA / "studio_identities.npz"
-KNOWN = ("open",)
+KNOWN = ("open", *FLAME_NAMES)
 LID_ARRAYS = (
     "upper", "lower", "meeting", "closing_ids", "closing", "sliding", "sliding_eye", "lashes", "lash_bind",
     "lash_weights", "pocket",
@@ -34,20 +37,20 @@ ARRAYS = (
 )  # fmt: skip
 MAX_ELEMENTS = 20_000_000
 SCHEMES = {"ibug68": 68, "mediapipe478": 478}
-# Unions that verbs ask for by one name, over the finer labels.
-UNIONS = {
-    "face": ("face", "forehead", "brows", "eyelids", "nose", "cheeks", "lips", "jaw"),
-    "eyeballs": ("eyeballs", "irises"),
-    "neck": ("neck",),
-    "below_collar": ("shoulders", "boundary"),
-}
 
 
-@lru_cache(maxsize=4)
 def load_head(name: str = "open") -> Head:
-    """A head model by name; InputError lists the known ones."""
+    """A head model by name: the open one, or FLAME as `emoga assets add` converted it.
+
+    Raises InputError listing the known ones, MissingComponent saying how to get a FLAME head.
+    """
     if name not in KNOWN:
         raise InputError(f"unknown head {name!r}; known heads: {', '.join(KNOWN)}")
+    return _open_head() if name == "open" else load_flame(name)
+
+
+@lru_cache(maxsize=1)
+def _open_head() -> Head:
     head = read_head(OPEN_HEAD)
     return head.with_landmarks(read_landmarks(OPEN_LANDMARKS, head))
 
@@ -146,20 +149,9 @@ def _head(a: dict[str, np.ndarray], checksum: str) -> Head:
         lids=Lids(*(tensor(f"lids_{name}") for name in LID_ARRAYS)),
         uv=tensor("uv"),
         uv_faces=tensor("uv_faces"),
-        regions=_regions(names, tensor("vertex_regions")),
+        regions=named_regions(names, tensor("vertex_regions")),
         face_regions=tensor("face_regions").to(torch.uint8),
         region_names=names,
         landmarks={},
         presets=PRESETS,
     )
-
-
-def _regions(names: tuple[str, ...], label: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Vertex sets [V] by name: one per label, with the unions in place of their narrow namesakes."""
-    single = {name: label == index for index, name in enumerate(names)}
-    unions = {
-        name: torch.stack([single[part] for part in parts]).any(0)
-        for name, parts in UNIONS.items()
-        if all(part in single for part in parts)
-    }
-    return {**single, **unions}

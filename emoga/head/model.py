@@ -15,8 +15,11 @@ from emoga.head.frames import EdgeFrames, edge_frames, local_deformation
 from emoga.head.gaze import UNITS, gaze_matrix, lid_weights, weights_from_gaze
 from emoga.head.lids import Lids, close_lids, lashes_like_lids, lid_limits, lids_on_eyeballs, slide_lids
 from emoga.head.params import HeadParams
+from emoga.head.root import Root
 
 BIND_JAW_OPEN = 0.04
+COMPONENT_LIMITS = (-4.0, 4.0)  # standard deviations
+BIND_JAW_TURN = 0.0145  # radians, the same where the jaw is a joint and no unit
 
 
 @lru_cache(maxsize=256)
@@ -34,6 +37,11 @@ class Head:
     beside the jaw's turn); joint_regressor [4,V] and joint_offset [4,3]; skin_weights [V,5] over BONES;
     jaw_turn [3] axis-angle at jawOpen 1; gaze_angles [4] radians of eyeLook up, down, in, out at 1;
     uv [U,2]; uv_faces [F,3]; regions: name -> bool [V]; face_regions [F] index into region_names.
+
+    A head with units in 0..1 has jawOpen among them. One without (FLAME) has components in standard deviations
+    with two signs, added to anyone alike; its jaw is a free joint, it has no lids and gaze of its own, and
+    pose_basis [36,V,3] corrects its rest for how far the nine entries of each of JOINTS' rotations, by rows,
+    are from the identity's. root: where the model's own files have origin and turn.
     """
 
     name: str
@@ -59,11 +67,13 @@ class Head:
     region_names: tuple[str, ...]
     landmarks: dict[str, LandmarkEmbedding]
     presets: dict[str, dict[str, float]]
+    pose_basis: torch.Tensor | None = None
+    root: Root | None = None
     frames: EdgeFrames | None = None
     _copies: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.frames is None:
+        if self.frames is None and self.has_units:
             object.__setattr__(self, "frames", edge_frames(self.template, self.faces))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Head:
@@ -86,8 +96,18 @@ class Head:
         lids = Lids(*(change(getattr(self.lids, f.name)) for f in fields(Lids)))
         semantic = {name: change(value) for name, value in self.semantic.items()}
         regions = {name: value.to(device) for name, value in self.regions.items()}
-        frames = self.frames.to(device, dtype)
+        frames = None if self.frames is None else self.frames.to(device, dtype)
         return Head(**{**values, "lids": lids, "semantic": semantic, "regions": regions, "frames": frames})
+
+    @property
+    def has_units(self) -> bool:
+        """Whether expressions are ARKit-named units in 0..1, not components in standard deviations."""
+        return "jawOpen" in self.expr_names
+
+    @property
+    def expr_limits(self) -> tuple[float, float]:
+        """Within what each entry of an expression stays."""
+        return (0.0, 1.0) if self.has_units else COMPONENT_LIMITS
 
     @property
     def topology(self) -> str:
@@ -107,17 +127,20 @@ class Head:
 
     @property
     def gaze_units(self) -> list[int]:
-        """Indices of the eight eyeLook units; solvers leave them at 0 and use `eyes` instead."""
-        return [self.unit(name) for name in UNITS]
+        """Indices of the eight eyeLook units, if any; solvers leave them at 0 and use `eyes` instead."""
+        return [self.unit(name) for name in UNITS] if self.has_units else []
 
     def units_to_gaze(self, expr: torch.Tensor) -> torch.Tensor:
         """Gaze [T,6] (axis-angle, left then right) that the eyeLook units of expr [T,E] stand for."""
+        if not self.has_units:
+            return expr.new_zeros(*expr.shape[:-1], 6)
         columns = _columns(tuple(self.gaze_units), expr.device)
         return expr.index_select(-1, columns) @ gaze_matrix(self.gaze_angles).to(expr)
 
     def gaze_to_units(self, eyes: torch.Tensor) -> torch.Tensor:
         """eyeLook weights [T,8] in the order of `gaze_units` that describe a gaze [T,6]."""
-        return weights_from_gaze(eyes, self.gaze_angles.to(eyes))
+        weights = weights_from_gaze(eyes, self.gaze_angles.to(eyes))
+        return weights if self.has_units else weights[:, :0]
 
     def emotion(self, name: str, intensity: float = 1.0) -> torch.Tensor:
         """Expression [E] of a preset, scaled; InputError names the known ones."""
@@ -138,6 +161,9 @@ class Head:
         rest = head.template + torch.tensordot(shape, head.shape_basis, 1)
         if static_offset is not None:
             rest = rest + static_offset
+        if not head.has_units:
+            joints = head.joint_regressor @ rest + head.joint_offset
+            return Identity(head, rest, head.expr_basis, joints, *lid_limits(head, rest, joints))
         rest = lids_on_eyeballs(head, rest)
         deformation = lashes_like_lids(head.lids, local_deformation(head.frames, rest))
         carried = torch.einsum("vij,evj->evi", deformation, head.expr_basis)
@@ -156,16 +182,40 @@ class Head:
     def bind_expr(self) -> torch.Tensor:
         """Expression [E] of the bind pose: lids open, lips just apart."""
         expr = self.template.new_zeros(len(self.expr_names))
-        expr[self.unit("jawOpen")] = BIND_JAW_OPEN
+        if self.has_units:
+            expr[self.unit("jawOpen")] = BIND_JAW_OPEN
         return expr
+
+    def bind_jaw(self) -> torch.Tensor:
+        """Turn of the jaw [3] in the bind pose, beside `bind_expr`."""
+        jaw = self.template.new_zeros(3)
+        if not self.has_units:
+            jaw[0] = BIND_JAW_TURN
+        return jaw
 
     def bind_vertices(self, shape: torch.Tensor, static_offset: torch.Tensor | None = None) -> torch.Tensor:
         """Vertices [V,3] of a person in the bind pose."""
-        return self.identify(shape, static_offset).pose(self.bind_expr().to(shape)[None])[0]
+        return self.identify(shape, static_offset).pose(
+            self.bind_expr().to(shape)[None], jaw=self.bind_jaw()[None]
+        )[0]
 
     def with_landmarks(self, landmarks: dict[str, LandmarkEmbedding]) -> Head:
         """This head with other landmark embeddings."""
         return replace(self, landmarks=landmarks, _copies={})
+
+    def restricted(self, vertices: torch.Tensor, lids: Lids) -> Head:
+        """What posing some of the vertices [P] needs, with the lids given, numbered alike."""
+        correctives = None if self.pose_basis is None else self.pose_basis[:, vertices]
+        return replace(
+            self, skin_weights=self.skin_weights[vertices], lids=lids, pose_basis=correctives, _copies={}
+        )
+
+
+def pose_feature(neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor) -> torch.Tensor:
+    """What pose correctives are weighted with, [T,36]: rotations of JOINTS less the identity, by rows."""
+    turns = torch.stack([neck, jaw, gaze[:, :3], gaze[:, 3:]], 1)
+    eye = torch.eye(3, dtype=turns.dtype, device=turns.device)
+    return (axis_angle_to_matrix(turns) - eye).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -204,8 +254,13 @@ class Identity:
         )
         gaze = self.head.units_to_gaze(expr)
         gaze = gaze if eyes is None else gaze + eyes.to(self.rest)
-        local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
-        local = slide_lids(self, local, self._blinks(expr))
+        if self.head.has_units:
+            local = self.rest + torch.tensordot(self._weights(expr, gaze), self.expr_basis, 1)
+            local = slide_lids(self, local, self._blinks(expr))
+        else:
+            local = self.rest + torch.tensordot(expr, self.expr_basis, 1)
+        if self.head.pose_basis is not None:
+            local = local + torch.tensordot(pose_feature(neck, jaw, gaze), self.head.pose_basis, 1)
         turn = axis_angle_to_matrix(rotation)
         posed = self._skin(local, expr, neck, jaw, gaze)
         return posed @ turn.transpose(-1, -2) + translation[:, None, :]
@@ -222,10 +277,9 @@ class Identity:
             lids, sliding=lids.sliding[:0], sliding_eye=lids.sliding_eye[:0], lashes=lids.lashes[:0],
             lash_bind=lids.lash_bind[:0], lash_weights=lids.lash_weights[:0],
         )  # fmt: skip
-        head = replace(self.head, skin_weights=self.head.skin_weights[vertices], lids=fixed, _copies={})
         return Identity(
-            head, self.rest[vertices], self.expr_basis[:, vertices], self.joints, self.eye_radius,
-            self.lid_floor[:0],
+            self.head.restricted(vertices, fixed), self.rest[vertices], self.expr_basis[:, vertices],
+            self.joints, self.eye_radius, self.lid_floor[:0],
         )  # fmt: skip
 
     def _blinks(self, expr: torch.Tensor) -> torch.Tensor:
@@ -266,10 +320,12 @@ class Identity:
         self, expr: torch.Tensor, neck: torch.Tensor, jaw: torch.Tensor, gaze: torch.Tensor
     ) -> torch.Tensor:
         """Transforms [T,B,3,4] of BONES in the head's frame: jaw and eyeballs hang from the neck's turn."""
-        opening = expr[:, self.head.unit("jawOpen"), None] * self.head.jaw_turn
-        neck_turn = axis_angle_to_matrix(neck)
+        neck_turn, jaw_turn = axis_angle_to_matrix(neck), axis_angle_to_matrix(jaw)
+        if self.head.has_units:
+            opening = expr[:, self.head.unit("jawOpen"), None] * self.head.jaw_turn
+            jaw_turn = jaw_turn @ axis_angle_to_matrix(opening)
         turns = [
-            axis_angle_to_matrix(jaw) @ axis_angle_to_matrix(opening),
+            jaw_turn,
             axis_angle_to_matrix(gaze[:, :3]),
             axis_angle_to_matrix(gaze[:, 3:]),
         ]

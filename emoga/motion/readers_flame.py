@@ -7,12 +7,14 @@ static_offset once. They are for FLAME heads only: their expression components m
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams
 from emoga.motion.motion import Motion
 from emoga.npz import read_npz
@@ -51,6 +53,17 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
             f"{path}: FLAME parameters cannot drive the {head.name} head; "
             "pass --head flame2020 or flame2023 and an avatar made with it"
         )
+    params = read_flame_files(files, head)
+    return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)
+
+
+def read_flame_files(
+    files: Sequence[Path], head: Head, static_offset: torch.Tensor | None = None
+) -> HeadParams:
+    """The rows of several FLAME .npz one after the other, the shape that of the first, with `static_offset` [V,3].
+
+    Raises InputError for arrays that do not fit the head.
+    """
     parts = [_read_file(file, head) for file in files]
     arrays = {name: torch.cat([part[name] for part in parts]) for name in ("expr", *PER_FRAME)}
     params = HeadParams.zeros(head, arrays["expr"].shape[0])
@@ -59,7 +72,37 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
         setattr(params, name, arrays[stored])
     if "shape" in parts[0]:
         params.shape = _fitted(parts[0]["shape"].reshape(-1), len(params.shape))
-    return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)
+    params.static_offset = static_offset
+    params.translation = _to_our_origin(params, head)
+    return params
+
+
+def read_static_offset(file: Path, head: Head) -> torch.Tensor | None:
+    """The static_offset [V,3] in metres that a FLAME .npz carries, or None.
+
+    Teeth come after FLAME's own vertices and rest where a file was made without them. Raises InputError.
+    """
+    array = read_npz(file, (), ("static_offset",), WHAT, MAX_ELEMENTS).get("static_offset")
+    if array is None:
+        return None
+    count = len(head.template)
+    if array.dtype.kind != "f" or array.ndim not in (2, 3) or array.shape[-1] != 3 or array.size > 3 * count:
+        raise InputError(f"{file}: static_offset is {array.shape}, the {head.name} head has {count} vertices")
+    if not np.isfinite(array).all():
+        raise InputError(f"{file}: static_offset holds NaN or infinity")
+    offset = torch.zeros(count, 3)
+    rows = torch.from_numpy(array.reshape(-1, 3).astype(np.float32))
+    offset[: len(rows)] = rows
+    return offset
+
+
+def _to_our_origin(params: HeadParams, head: Head) -> torch.Tensor:
+    """Translations [T,3] of a head that turns between its eyes, for those of FLAME's origin and first joint."""
+    if head.root is None:
+        return params.translation
+    rest = head.identify(params.shape, params.static_offset).rest.double()
+    turns = axis_angle_to_matrix(params.rotation.double())
+    return head.root.translation_from(rest, turns, params.translation.double()).float()
 
 
 def _files(path: Path) -> list[Path]:

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 
 from emoga.errors import InputError
+from emoga.files import data_dir
 
 MAX_BYTES = 2**30
 
 
 def find_backbone(names: Sequence[str], weights: str | Path | None = None) -> Path | None:
-    """The first file of these names in the folder `weights`, $EMOGA_WEIGHTS or torch hub's cache, or None."""
-    folders = [weights, os.environ.get("EMOGA_WEIGHTS"), Path(torch.hub.get_dir()) / "checkpoints"]
+    """The first file of these names in `weights`, $EMOGA_WEIGHTS, the assets or torch hub's cache, or None."""
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    folders = [weights, os.environ.get("EMOGA_WEIGHTS"), data_dir() / "weights", hub]
     candidates = [Path(folder) / name for folder in folders if folder for name in names]
     return next((path for path in candidates if path.is_file()), None)
 

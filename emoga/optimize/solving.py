@@ -269,8 +269,8 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     layout = problem.layout
     held = torch.zeros_like(system.gradient, dtype=torch.bool)
     units = state.params.expr[:, list(layout.units)]
-    slope = system.gradient[:, layout.expr]
-    held[:, layout.expr] = ((units <= 0) & (slope > 0)) | ((units >= 1) & (slope < 0))
+    slope, (low, high) = system.gradient[:, layout.expr], layout.limits
+    held[:, layout.expr] = ((units <= low) & (slope > 0)) | ((units >= high) & (slope < 0))
     if not problem.solve_expression:
         for columns in (layout.expr, layout.jaw):
             held[:, columns] = True

@@ -23,22 +23,26 @@ STEP = 1e-4
 class Layout:
     """Where each per-frame parameter sits in the vector of P unknowns.
 
-    rotation (a turn in the world about the head's origin) 0:3, translation 3:6, then the free units, jaw
-    yaw and roll (y, z), neck (3), and pitch and yaw of the left and the right eye (4).
+    rotation (a turn in the world about the head's origin) 0:3, translation 3:6, then the free units, the jaw
+    (yaw and roll where a unit opens it, else all three), neck (3), and pitch and yaw of the left and the right
+    eye (4).
     """
 
     units: tuple[int, ...]
+    jaw_axes: tuple[int, ...] = (1, 2)
+    limits: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, head: Head) -> Layout:
         """The layout for a head: all its units but gaze (eyeballs turn instead) and unseen ones."""
         held = set(head.gaze_units) | {head.unit(name) for name in UNSEEN_UNITS if name in head.expr_names}
-        return cls(tuple(i for i in range(len(head.expr_names)) if i not in held))
+        free = tuple(i for i in range(len(head.expr_names)) if i not in held)
+        return cls(free, (1, 2) if head.has_units else (0, 1, 2), head.expr_limits)
 
     @property
     def count(self) -> int:
         """P."""
-        return 6 + len(self.units) + 2 + 3 + 4
+        return 6 + len(self.units) + len(self.jaw_axes) + 3 + 4
 
     @property
     def expr(self) -> slice:
@@ -47,8 +51,8 @@ class Layout:
 
     @property
     def jaw(self) -> slice:
-        """Columns of jaw yaw and roll."""
-        return slice(self.expr.stop, self.expr.stop + 2)
+        """Columns of the jaw's free axes."""
+        return slice(self.expr.stop, self.expr.stop + len(self.jaw_axes))
 
     @property
     def neck(self) -> slice:
@@ -64,17 +68,17 @@ class Layout:
         """The vector [T,P] of params, the turn's columns zero because turns are steps, not values."""
         zero = torch.zeros_like(params.rotation)
         return torch.cat(
-            [zero, params.translation, params.expr[:, list(self.units)], params.jaw[:, 1:], params.neck,
-             params.eyes[:, [0, 1, 3, 4]]], 1,
+            [zero, params.translation, params.expr[:, list(self.units)], params.jaw[:, list(self.jaw_axes)],
+             params.neck, params.eyes[:, [0, 1, 3, 4]]], 1,
         )  # fmt: skip
 
     def moved(self, params: HeadParams, step: torch.Tensor) -> HeadParams:
-        """params after a step [T,P]; units stay within [0,1]."""
+        """params after a step [T,P]; units stay within their limits."""
         turn = axis_angle_to_matrix(step[:, :3]) @ axis_angle_to_matrix(params.rotation)
         expr, jaw, eyes = params.expr.clone(), params.jaw.clone(), params.eyes.clone()
         units = list(self.units)
-        expr[:, units] = (expr[:, units] + step[:, self.expr]).clamp(0, 1)
-        jaw[:, 1:] += step[:, self.jaw]
+        expr[:, units] = (expr[:, units] + step[:, self.expr]).clamp(*self.limits)
+        jaw[:, list(self.jaw_axes)] += step[:, self.jaw]
         eyes[:, [0, 1, 3, 4]] += step[:, self.eyes]
         return HeadParams(
             params.shape, params.static_offset, expr, matrix_to_axis_angle(turn),
@@ -157,7 +161,8 @@ class SurfacePoints:
             moved = self.gather(_pose(part, replace(params, expr=expr)))
             column = self.layout.expr.start + self.layout.units.index(unit)
             columns[..., column] = (moved - points) / step[:, None, None]
-        places = [("jaw", 1), ("jaw", 2), ("neck", 0), ("neck", 1), ("neck", 2)]
+        places = [("jaw", axis) for axis in self.layout.jaw_axes]
+        places += [("neck", 0), ("neck", 1), ("neck", 2)]
         places += [("eyes", 0), ("eyes", 1), ("eyes", 3), ("eyes", 4)]
         for column, (name, entry) in enumerate(places, start=self.layout.jaw.start):
             value = getattr(params, name).clone()
@@ -186,10 +191,9 @@ def restricted(identity: Identity, ids: torch.Tensor) -> Identity:
         lash_bind=lids.lash_bind[:0],
         lash_weights=lids.lash_weights[:0],
     )
-    head = replace(head, skin_weights=head.skin_weights[ids], lids=lids, _copies={})
     return replace(
         identity,
-        head=head,
+        head=head.restricted(ids, lids),
         rest=identity.rest[ids],
         expr_basis=identity.expr_basis[:, ids],
         lid_floor=identity.lid_floor[kept],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,6 +18,7 @@ class PriorWeights:
     expression: mm of motion of all units together, over the vertices each moves; sparsity: cost per mm;
     expression_change: mm per frame; turn_change: degrees per frame; shift_change, depth_change: mm per
     frame across the image and along the view; gaze, vergence, jaw, neck: degrees; shape: its own units.
+    For heads without units: free_jaw instead of jaw, and component: standard deviations of each.
     """
 
     expression: float = 3.0
@@ -32,6 +33,9 @@ class PriorWeights:
     jaw: float = 2.0
     jaw_change: float = 1.0
     neck: float = 2.0
+    free_jaw: float = 10.0
+    free_jaw_change: float = 3.0
+    component: float = 1.0
     shape: float = 0.8
 
 
@@ -48,6 +52,10 @@ class Priors:
     ) -> None:
         """gaps [T-1]: frames between neighbours; depth_axis [3]: the one camera's axis, None with several."""
         self.weights, self.layout = weights, Layout.of(head)
+        if not head.has_units:  # of components with two signs neither is the rarer one
+            calm = {"jaw": weights.free_jaw, "jaw_change": weights.free_jaw_change, "sparsity": 0.0}
+            self.weights = replace(weights, **calm)
+        self._component = 0.0 if head.has_units else weights.component**-2
         self.motion = unit_motion(head, identity)[list(self.layout.units)]
         self.gaps = gaps.double()
         self._depth_axis = depth_axis
@@ -73,7 +81,7 @@ class Priors:
     def _static(self) -> torch.Tensor:
         w, layout = self.weights, self.layout
         diagonal = torch.zeros(layout.count, dtype=torch.float64)
-        diagonal[layout.expr] = (self.motion / w.expression) ** 2
+        diagonal[layout.expr] = (self.motion / w.expression) ** 2 + self._component
         diagonal[layout.jaw] = _per_degree(w.jaw)
         diagonal[layout.neck] = _per_degree(w.neck)
         diagonal[layout.eyes] = _per_degree(w.gaze)
@@ -120,10 +128,11 @@ def unit_motion(head: Head, identity: Identity) -> torch.Tensor:
     """How far each unit at 1 moves what it moves, [E] mm: root mean square weighted towards the moved."""
     zero = identity.rest.new_zeros(1, len(head.expr_names))
     moved = identity.expr_basis.norm(dim=-1)
-    jaw = head.unit("jawOpen")
-    opened = zero.clone()
-    opened[0, jaw] = 1
-    moved[jaw] = (identity.pose(opened) - identity.pose(zero))[0].norm(dim=-1)
+    if head.has_units:
+        jaw = head.unit("jawOpen")
+        opened = zero.clone()
+        opened[0, jaw] = 1
+        moved[jaw] = (identity.pose(opened) - identity.pose(zero))[0].norm(dim=-1)
     moved = moved[:, head.regions["face"]] * 1e3
     squared = moved * moved
     return ((squared * squared).sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().clamp_min(0.05)

@@ -13,7 +13,7 @@ from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capt
 from emoga.capture.detector import detect_landmarks
 from emoga.errors import InputError
 from emoga.images import from_uint8, image_files, read_image_uint8
-from emoga.progress import Reporter
+from emoga.progress import Note, Reporter
 
 
 @dataclass
@@ -81,12 +81,13 @@ def open_clip(
     hold_out: Sequence[str],
     start: int | None,
     end: int | None,
+    convention: str | None,
     report: Reporter,
 ) -> Clip:
     """Open everything and check that it fits together. Raises InputError or MissingComponent."""
-    capture = open_capture(source)
-    frames = _frame_range(capture, start, end)
-    held_out = parse_hold_out(hold_out, len(capture.pictures), len(frames))
+    capture = open_capture(source, convention=convention)
+    frames = frame_range(capture, start, end)
+    held_out = choose_split(capture, frames, hold_out, report)
     found = _landmarks(capture, frames, landmarks, landmark_model, report)
     views = held_out.training_views(len(capture.pictures))
     if not found.valid[views].any():
@@ -98,7 +99,25 @@ def open_clip(
     return Clip(capture, frames, found, held_out, files)
 
 
-def _frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
+def choose_split(capture: Capture, frames: np.ndarray, hold_out: Sequence[str], report: Reporter) -> HeldOut:
+    """What `hold_out` says, else the dataset's own split as far as it leaves chosen frames to train on."""
+    if hold_out or capture.held_out == HeldOut():
+        return parse_hold_out(hold_out, len(capture.pictures), len(frames))
+    kept = capture.held_out
+    held = HeldOut(kept.views, tuple(int(i) for i in np.flatnonzero(np.isin(frames, kept.frames))))
+    if len(held.frames) == len(frames):
+        held = HeldOut(kept.views)
+    report(
+        Note(
+            f"{capture.path}: holds out what its own split does, {len(held.views)} cameras and "
+            f"{len(held.frames)} frames; --hold-out says otherwise"
+        )
+    )
+    return held
+
+
+def frame_range(capture: Capture, start: int | None, end: int | None) -> np.ndarray:
+    """Indices [T] of the frames from `start` up to `end`. Raises InputError."""
     first, last = start or 0, capture.frame_count if end is None else end
     if not 0 <= first < last <= capture.frame_count:
         raise InputError(

@@ -11,6 +11,7 @@ from emoga.capture import Landmarks
 from emoga.errors import InputError
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 
+Pose = tuple[np.ndarray, np.ndarray]  # axis-angle [3] and translation [3] metres of a head in the world
 USUAL_DISTANCE = 0.85  # metres between head and camera in a single video, before anything is known
 
 
@@ -46,7 +47,7 @@ def rigid_poses(
     found = np.zeros(count, bool)
     for frame in range(count):
         seen = [view for view in views if landmarks.valid[view, frame]]
-        options = [_pose_from_view(cameras[v], landmarks.points[v, frame], model) for v in seen]
+        options = [pose_from_view(cameras[v], landmarks.points[v, frame], model) for v in seen]
         options = [option for option in options if option is not None]
         if options:
             errors = [_disagreement(option, cameras, landmarks, seen, frame, model) for option in options]
@@ -57,9 +58,7 @@ def rigid_poses(
     return _bridge(torch.from_numpy(rotation), torch.from_numpy(translation), found)
 
 
-def _pose_from_view(
-    camera: Camera, points: np.ndarray, model: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
+def pose_from_view(camera: Camera, points: np.ndarray, model: np.ndarray) -> Pose | None:
     """The head's pose in the world from one view's points [L,2], or None when there is none before it."""
     pixels = points.astype(np.float64)
     good, turn, shift = cv2.solvePnP(model, pixels, camera.K, None, flags=cv2.SOLVEPNP_SQPNP)
@@ -73,7 +72,7 @@ def _pose_from_view(
 
 
 def _disagreement(
-    pose: tuple[np.ndarray, np.ndarray],
+    pose: Pose,
     cameras: list[Camera],
     landmarks: Landmarks,
     seen: list[int],

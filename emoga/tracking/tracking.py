@@ -24,7 +24,9 @@ from emoga.optimize.solving_state import State
 from emoga.progress import Note, Reporter, silent
 from emoga.tracking.alignment import SKIN, WHOLE, align
 from emoga.tracking.appearance import fit_appearance
+from emoga.tracking.calibrated import check_cameras
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
@@ -52,6 +54,8 @@ def track(
     start: int | None = None,
     end: int | None = None,
     fov: float | None = None,
+    convention: str | None = None,
+    as_given: bool = False,
     overlay: bool = True,
     device: str = "auto",
     seed: int = 0,
@@ -59,11 +63,13 @@ def track(
     overwrite: bool = False,
     report: Reporter = silent,
 ) -> Track:
-    """Track one head through a video, an image or a capture folder and write `output` (track.h5).
+    """Track one head through a video, an image, a capture or a dataset folder and write `output` (track.h5).
 
     landmarks: .npz file (one camera) or a folder of <camera>.npz; without it the capture's own, else
     MediaPipe with `landmark_model`. masks: folder of alpha pictures. start, end: frames of the source, end
-    exclusive. fov: vertical field of view in degrees of an uncalibrated video, else estimated. Writes
+    exclusive. fov: vertical field of view in degrees of an uncalibrated video, else estimated. convention: one
+    of emoga.capture.CONVENTIONS, when a dataset's cameras are not written in that of its layout. as_given: take the
+    FLAME parameters that a VHAP folder brings as they are, without landmarks and without solving anything. Writes
     `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
 
     Solving runs on the CPU in float64 whatever `device` says, and draws random numbers from fixed seeds only, so
@@ -77,9 +83,17 @@ def track(
     if preset not in EFFORTS:
         raise InputError(f"unknown preset {preset!r}; known: {', '.join(EFFORTS)}")
     model = load_head(head).to("cpu", torch.float64)
-    clip = open_clip(source, landmarks, landmark_model, masks, hold_out, start, end, report)
+    if as_given:
+        result = take_over(source, model, hold_out, start, end, convention, report)
+        save_track(result, output, overwrite)
+        if overlay:
+            vertices = model.vertices(result.params.to(dtype=torch.float64))
+            write_overlay(result, model, vertices, beside[0], overwrite, report)
+        return result
+    clip = open_clip(source, landmarks, landmark_model, masks, hold_out, start, end, convention, report)
     if clip.landmarks.scheme not in model.landmarks:
         raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
+    check_cameras(clip, model, stated=convention is not None)
     tracker = Tracker(
         clip, model, _cameras(clip, model, fov), EFFORTS[preset], PriorWeights(), report,
         fov is not None,
@@ -89,6 +103,7 @@ def track(
             "preset": preset,
             "head": model.checksum,
             "fov": fov,
+            "convention": convention,
             "hold_out": list(hold_out),
             "version": emoga.__version__,
         },

@@ -10,7 +10,7 @@ import typer
 from emoga_cli.options import OverwriteOption
 from emoga_cli.session import PLAIN, Session, verb
 
-Format = Literal["ply", "h5", "3dgs", "splat", "gaussianavatars", "obj", "glb"]
+Format = Literal["ply", "h5", "3dgs", "splat", "gaussianavatars", "vhap", "obj", "glb"]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,8 +19,12 @@ def register(app: typer.Typer) -> None:
     @verb(app, "export", common=PLAIN)
     def export(
         session: Session,
-        avatar: Annotated[str, typer.Argument(help="Avatar (.ply or .h5); - reads stdin.")],
-        output: Annotated[str, typer.Option("--output", "-o", help="File to write; - writes to stdout.")],
+        avatar: Annotated[
+            str, typer.Argument(help="Avatar (.ply or .h5), - reads stdin; for vhap a track (.h5).")
+        ],
+        output: Annotated[
+            str, typer.Option("--output", "-o", help="File or folder to write; - writes to stdout.")
+        ],
         format: Annotated[
             Format | None, typer.Option("--format", help="What to write.  [default: by the suffix]")
         ] = None,
@@ -39,9 +43,14 @@ def register(app: typer.Typer) -> None:
         like: Annotated[
             Path | None, typer.Option("--like", help="Avatar that a PLY without a rig came from.")
         ] = None,
+        media: Annotated[
+            Path | None, typer.Option("--media", help="Where the pictures of a track lie now.")
+        ] = None,
         overwrite: OverwriteOption = False,
     ) -> None:
         """Write an avatar for other programs: ply and h5 keep it drivable, the others freeze one pose.
+
+        With --format vhap, write a track as the dataset folder of VHAP and GaussianAvatars.
 
         Example: emoga export avatar.ply -o happy.splat --emotion happy
         """
@@ -57,6 +66,7 @@ def register(app: typer.Typer) -> None:
             emotion=emotion,
             calibrate=calibrate,
             like=like,
+            media=media,
             overwrite=overwrite,
             report=session.report,
         )

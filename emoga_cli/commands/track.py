@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from emoga_cli.options import DryRunOption, HoldOutOption, OverwriteOption, PresetOption, ResumeOption
 from emoga_cli.session import Session, verb
+
+Convention = Literal["opencv-w2c", "opencv-c2w", "opengl-w2c", "opengl-c2w"]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +20,7 @@ def register(app: typer.Typer) -> None:
     def track(
         session: Session,
         source: Annotated[
-            Path, typer.Argument(help="Video, picture, folder of pictures, or capture folder.")
+            Path, typer.Argument(help="Video, picture, folder of pictures, capture or dataset folder.")
         ],
         output: Annotated[Path, typer.Option("--output", "-o", help="Track to write (.h5).")],
         landmarks: Annotated[
@@ -37,6 +39,15 @@ def register(app: typer.Typer) -> None:
             float | None,
             typer.Option("--fov", min=1, max=170, help="Vertical field of view of the camera in degrees."),
         ] = None,
+        convention: Annotated[
+            Convention | None,
+            typer.Option(
+                "--convention", help="How a dataset's cameras are written.  [default: by its layout]"
+            ),
+        ] = None,
+        as_given: Annotated[
+            bool, typer.Option("--as-given", help="Take the FLAME parameters of a VHAP folder as they are.")
+        ] = False,
         overlay: Annotated[bool, typer.Option(help="Write overlay video and quality plot beside it.")] = True,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
@@ -49,7 +60,7 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga_cli.plans import plan_track
 
-            session.plan(plan_track(source, output, preset, start, end, overlay))
+            session.plan(plan_track(source, output, preset, start, end, overlay, convention))
             return
         import emoga
 
@@ -65,6 +76,8 @@ def register(app: typer.Typer) -> None:
             start=start,
             end=end,
             fov=fov,
+            convention=convention,
+            as_given=as_given,
             overlay=overlay,
             device=session.device,
             seed=session.seed,
