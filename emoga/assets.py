@@ -74,7 +74,11 @@ def list_asset(name: str, kind: str, source: Path, place: str) -> Asset:
     """Put what lies at `place` on the list, with the checksum of the file it came from."""
     digest = "" if source.is_dir() else sha256_of(source)
     asset = Asset(name, kind, source.name, digest, place)
-    _write_list([*(other for other in list_assets() if other.name != name), asset])
+    known = list_assets()
+    for former in known:
+        if former.name == name and former.path != place:
+            _delete(former)
+    _write_list([*(other for other in known if other.name != name), asset])
     return asset
 
 
@@ -85,12 +89,16 @@ def remove_asset(name: str) -> Asset:
     if asset is None:
         names = ", ".join(asset.name for asset in known) or "none"
         raise InputError(f"no asset {name!r}; there are: {names}")
+    _delete(asset)
+    _write_list([other for other in known if other.name != name])
+    return asset
+
+
+def _delete(asset: Asset) -> None:
     if asset.location.is_dir():
         shutil.rmtree(asset.location)
     else:
         asset.location.unlink(missing_ok=True)
-    _write_list([other for other in known if other.name != name])
-    return asset
 
 
 def _copy_folder(source: Path, target: Path) -> None:

@@ -29,6 +29,7 @@ MASKS, UV = "flame-masks", "flame-uv"
 LANDMARKS = ("flame-ibug68", "flame-mediapipe478")
 KINDS = (*NAMES, MASKS, *LANDMARKS, UV, "landmarker", *NETWORKS, "backbone", *FAMILIES)
 MAX_TASK_ENTRIES = 1000
+LEAST_NETWORK = 1000  # bytes
 
 
 def add_asset(source: str | Path, kind: str | None = None) -> Asset:
@@ -149,6 +150,11 @@ def supplied_parts() -> Supplied:
     )
 
 
+def _begins(source: Path, words: bytes) -> bool:
+    with open(source, "rb") as stream:
+        return stream.read(len(words)) == words
+
+
 def _check(source: Path, kind: str) -> None:
     """Look whether a file can be what it is said to be, without loading it."""
     if kind == "landmarker":
@@ -159,5 +165,5 @@ def _check(source: Path, kind: str) -> None:
             raise InputError(f"{source}: not a MediaPipe task; expected face_landmarker.task") from error
         if not any("landmark" in name and name.endswith(".tflite") for name in names):
             raise InputError(f"{source}: holds no landmark network; expected face_landmarker.task")
-    elif source.stat().st_size < 1000 or source.read_bytes()[:20].startswith(b"version https://"):
+    elif source.stat().st_size < LEAST_NETWORK or _begins(source, b"version https://"):
         raise InputError(f"{source}: {source.stat().st_size} bytes hold no network; download it again")

@@ -55,6 +55,9 @@ def test_files_are_recognised_kept_listed_and_removed(folder, tmp_path, capsys):
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["asset arcface"]["usable"] and not checks["head flame2020"]["usable"]
     assert "emoga assets add FILE --as flame2020" in checks["head flame2020"]["detail"]
+    (tmp_path / "glint360k.onnx").write_bytes(b"y" * 2000)
+    run(capsys, "add", tmp_path / "glint360k.onnx")
+    assert [file.name for file in (folder / "arcface").iterdir()] == ["glint360k.onnx"]
     run(capsys, "remove", "parser")
     assert find_asset("parser") is None and not list(folder.glob("parser/*"))
     assert main(["assets", "remove", "parser"]) == 2

@@ -386,3 +386,19 @@ def test_a_flame_head_is_tracked(head, assets, tmp_path):
     mean_head = (head.vertices(HeadParams.zeros(head, 3)) - head.vertices(truth))[:, face].norm(dim=-1).mean()
     assert gap < 0.4 * mean_head
     assert (found.params.jaw[:, 0] - truth.jaw[:, 0]).abs().max() < 0.05
+
+
+def test_emotions_are_those_of_the_open_head_in_components(head):
+    rest = head.identify(torch.zeros(300))
+    points = head.landmarks["mediapipe478"]
+    assert set(head.presets) == set(load_head().presets)
+
+    def moved(name):
+        return (points.points(rest.pose(head.emotion(name)[None])[0]) - points.points(rest.rest)) * 1e3
+
+    happy, angry, surprised = (moved(name) for name in ("happy", "angry", "surprised"))
+    corners, brows = [61, 291], [105, 334]
+    assert happy[corners, 1].min() > 1.5, "lip corners up"
+    assert happy[291, 0] - happy[61, 0] > 1, "and apart"
+    assert angry[brows, 1].max() < -1 and surprised[brows, 1].min() > 1
+    assert head.emotion("happy").abs().max() <= 3

@@ -73,7 +73,7 @@ def name_emotions(
 
 
 def expression_of(plan: EmotionPlan, head: Head) -> torch.Tensor:
-    """Unit weights [E] in 0..1 of a plan: its emotions' presets, its own units on top."""
+    """Unit weights [E], within the head's limits, of a plan: its emotions' presets, its own units on top."""
     offset = torch.zeros(len(head.expr_names))
     for emotion, weight in plan.emotions.items():
         offset += head.emotion(emotion, weight).cpu()
@@ -82,7 +82,7 @@ def expression_of(plan: EmotionPlan, head: Head) -> torch.Tensor:
         offset[index] = max(float(offset[index]), weight)
     for unit in plan.without:
         offset[head.unit(unit)] = 0
-    return offset.clamp(0, 1)
+    return offset.clamp(*head.expr_limits)
 
 
 def _read(text: str, head: Head, model: LanguageModel | None) -> EmotionPlan:

@@ -15,12 +15,14 @@ from emoga.head.embedding import LandmarkEmbedding
 from emoga.head.flame_file import EXPRESSIONS, NAMES, SHAPES, read_flame
 from emoga.head.flame_parts import (
     Supplied,
+    anchors,
     embed_landmarks,
     face_regions,
     make_teeth,
     texture_layout,
     vertex_regions,
 )
+from emoga.head.flame_presets import carried_presets
 from emoga.head.flame_surface import Surface
 from emoga.head.lids import Lids
 from emoga.head.model import Head
@@ -34,7 +36,7 @@ SCHEMES = {"ibug68": 68, "mediapipe478": 478}
 ARRAYS = (
     "name", "version", "checksum", "origin", "template", "faces", "shape_basis", "expr_basis", "pose_basis",
     "root_regressor", "joint_regressor", "skin_weights", "uv", "uv_faces", "region_names", "vertex_regions",
-    "face_regions",
+    "face_regions", "preset_names", "preset_offsets",
     *(f"{scheme}_{part}" for scheme in SCHEMES for part in ("faces", "bary")),
 )  # fmt: skip
 MAX_ELEMENTS = 2**24
@@ -72,6 +74,8 @@ def _converted(
     teeth = make_teeth(like, surface)
     basis = np.moveaxis(official["shapedirs"].astype(np.float32), 2, 0)
     labels = vertex_regions(like, surface, supplied)
+    known = anchors(like, surface, supplied)
+    presets = carried_presets(like, surface, basis[SHAPES:], labels, known)
     labels = np.concatenate([labels, np.full(len(teeth.vertices), like.region_names.index("teeth"))])
     all_faces = np.vstack([faces, teeth.faces + len(vertices)])
     bound = np.zeros((len(teeth.vertices), len(BONES)), np.float32)
@@ -93,6 +97,7 @@ def _converted(
         "skin_weights": np.vstack([weights.astype(np.float32), bound]),
         "uv": uv.astype(np.float32), "uv_faces": uv_faces.astype(np.int32),
         "region_names": np.array(like.region_names), "vertex_regions": labels.astype(np.uint8),
+        "preset_names": np.array(list(like.presets)), "preset_offsets": presets,
         "face_regions": face_regions(all_faces, labels), **embed_landmarks(like, surface, supplied),
     }  # fmt: skip
 
@@ -133,6 +138,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         "shape_basis": (SHAPES, count, 3), "expr_basis": (EXPRESSIONS, count, 3), "pose_basis": (36, count, 3),
         "root_regressor": (count,), "joint_regressor": (len(JOINTS), count), "skin_weights": (count, len(BONES)),
         "vertex_regions": (count,), "face_regions": (triangles,), "uv": (len(arrays["uv"]), 2),
+        "preset_offsets": (len(arrays["preset_names"]), EXPRESSIONS),
         **{f"{s}_faces": (n,) for s, n in SCHEMES.items()}, **{f"{s}_bary": (n, 3) for s, n in SCHEMES.items()},
     }  # fmt: skip
     limits = {
@@ -186,7 +192,10 @@ def _head(a: dict[str, np.ndarray]) -> Head:
             )
             for scheme in SCHEMES
         },
-        presets={},
+        presets={
+            str(preset): {f"expr_{i:03d}": float(weight) for i, weight in enumerate(weights) if weight}
+            for preset, weights in zip(a["preset_names"], a["preset_offsets"], strict=True)
+        },
         pose_basis=tensor("pose_basis"),
         root=Root(*(torch.from_numpy(a[n].astype(np.float64)) for n in ("origin", "root_regressor"))),
     )

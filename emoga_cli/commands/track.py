@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option("--landmark-model", help="Your MediaPipe face_landmarker.task.")
         ] = None,
         masks: Annotated[Path | None, typer.Option("--masks", help="Folder of foreground masks.")] = None,
-        head: Annotated[str, typer.Option("--head", help="Head model.")] = "open",
+        head: Annotated[
+            str, typer.Option("--head", help="Head model: open, or a FLAME head that you added.")
+        ] = "open",
         hold_out: HoldOutOption = None,
         preset: PresetOption = "default",
         start: Annotated[int | None, typer.Option("--start", min=0, help="First frame.")] = None,
