@@ -83,7 +83,7 @@ def test_the_outline_says_where_the_skull_is(head, truth, tmp_path):
     marks = tmp_path / "marks.npz"
     points = head.landmarks["mediapipe478"].points(head.vertices(truth)).numpy()
     save_landmarks(marks, CAMERA.project(points)[0], np.ones(FRAMES, bool), SIZE, SIZE, 25.0)
-    clip = open_clip(tmp_path / "pictures", marks, None, None, (), None, None, silent)
+    clip = open_clip(tmp_path / "pictures", marks, None, None, (), None, None, None, silent)
     tracker = Tracker(clip, head, [CAMERA], EFFORTS["fast"], PriorWeights(), silent, True)
     masks = np.stack([visible_regions(head, posed, CAMERA) >= 0 for posed in head.vertices(truth)])
     outline = Outline.of(tracker, (255 * masks[None]).astype(np.uint8))

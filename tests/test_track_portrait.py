@@ -47,7 +47,7 @@ def tracker_of(folder: Path, head: Head, track: Track, hold_out: tuple[str, ...]
     save_landmarks(
         marks, track.cameras[0].project(points.numpy())[0], valid, SIZE, SIZE, 25.0, overwrite=True
     )
-    clip = open_clip(folder / "c0", marks, None, None, hold_out, None, None, silent)
+    clip = open_clip(folder / "c0", marks, None, None, hold_out, None, None, None, silent)
     return Tracker(clip, head, track.cameras, EFFORT, PriorWeights(), silent, True)
 
 
