@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from avatar_samples import sample_motion
 from filmed import film
+from flame_shaped import write_flame
 from mannequin import make_mannequin
 from small_capture import write_small_capture
 from test_help import COMMANDS, PROGRAM, examples_in
@@ -229,8 +230,11 @@ def test_the_example_in_the_help_runs(
     (tmp_path / "track.h5" if name != "track" else tmp_path / "other.h5").symlink_to(stock / "film.h5")
     if name == "fit":
         (tmp_path / "avatar.ply").unlink()
+    if name == "assets":
+        write_flame(tmp_path / "generic_model.pkl")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EMOGA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EMOGA_ASSETS", str(tmp_path / "assets"))
     for example in examples_in(PROGRAM.commands[name].help):
         words = shlex.split(example)[1:]
         words += {"fit": SMALL_FIT, "optimize-emotion": SMALL_LESSON}.get(name, "").split()
