@@ -258,10 +258,8 @@ def _telling(task: Task) -> np.ndarray:
     kept = task.frames.kept_shut()
     share = np.where(lips, LIPS, 1) * np.ones((len(kept), 1))
     if kept.any():
-        moves = np.linalg.norm(
-            task.frames.moves(surface, kept.new_zeros(len(head.expr_names)))[:, head.unit("jawOpen")], axis=-1
-        )
-        share *= 1 - kept.numpy()[:, None] * np.minimum(moves / JAW, 1)
+        opening = task.frames.opening(surface, task.frames.performance.expr)
+        share *= 1 - kept.numpy()[:, None] * np.minimum(np.linalg.norm(opening, axis=-1) / JAW, 1)
     return share.astype(np.float32)
 
 
