@@ -118,7 +118,7 @@ def test_a_tongue_is_held_back(person):
     assert avatar.emotions["happy"].offset[head.unit("tongueOut")] == 0
 
 
-def test_lips_that_playback_keeps_shut_tell_nothing_of_the_jaw(person):
+def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
     avatar, track = person
     head = load_head("open")
     params = HeadParams.zeros(head, 3)

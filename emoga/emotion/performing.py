@@ -69,18 +69,13 @@ class Frames:
         moves = np.stack([np.einsum("nij,enj->eni", one, basis) for one in turns])
         if "jawOpen" in head.expr_names:
             jaw = head.unit("jawOpen")
-            moves[:, jaw] = self.opening(surface, expr)
+            opened = expr.clone()
+            opened[:, jaw] += STEP
+            both = [identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
+            moves[:, jaw] = surface.on_mesh((both[1] - both[0]) / STEP)
             parting = [jaw, *(head.unit(name) for name in PARTING_UNITS)]
             moves[:, parting] *= 1 - self.kept_shut().numpy()[:, None, None, None]
         return moves
-
-    @torch.no_grad()
-    def opening(self, surface: Surface, expr: torch.Tensor) -> np.ndarray:
-        """How jawOpen moves the points of a surface about expr [T,E], [T,N,3], metres at one."""
-        opened = expr.clone()
-        opened[:, self.puppet.head.unit("jawOpen")] += STEP
-        both = [self.puppet.identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
-        return surface.on_mesh((both[1] - both[0]) / STEP)
 
     def _motion(self) -> list[torch.Tensor]:
         return [getattr(self.params, name) for name in MOTION[1:]]

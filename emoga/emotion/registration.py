@@ -37,7 +37,6 @@ AMPLIFYING = 4
 LIPS = 0.3  # weight of points on lips: lines between them run where they touch, not where the skin is
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
-JAW = 0.005  # metres by which jawOpen moves what belongs to the jaw
 ALIKE = 1.5  # millimetres by which the two sides of a face may differ
 STEP_MM = 4.0  # farthest a unit may go in one step
 DAMPING = 0.02
@@ -129,12 +128,13 @@ class _Level:
         self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
         self.edited = [self._shrunk(picture) for picture in edits.edited]
         self.captured, self.shares, self.places = [], [], []
-        telling = _telling(task)
+        lips = task.surface.region == task.frames.puppet.head.region_names.index("lips")
+        telling = np.where(lips, np.float32(LIPS), np.float32(1))
         for p, ((_, row), camera) in enumerate(zip(task.pairs, self.cameras, strict=True)):
             sight = look(task.surface, before[row], camera)
             self.captured.append(read(self._shrunk(edits.captured[p]), sight.pixels))
             allowed = read(cv2.resize(edits.masks[p], self.size, interpolation=cv2.INTER_AREA), sight.pixels)
-            self.shares.append(sight.share * telling[row] * (allowed > 0.02))
+            self.shares.append(sight.share * telling * (allowed > 0.02))
             self.places.append(sight.pixels / self.size - 0.5)
 
     def _shrunk(self, picture: np.ndarray) -> np.ndarray:
@@ -246,21 +246,6 @@ class _Level:
         if strong < WEAKEST:
             return solved, strengths
         return np.clip(solved * strong, *self.task.bounds), strengths / strong
-
-
-def _telling(task: Task) -> np.ndarray:
-    """How much points tell of an emotion in each frame [T,N] in 0..1, wherever they are seen.
-
-    An editor may open lips that playback keeps shut: what the jaw moves tells nothing in such frames.
-    """
-    head, surface = task.frames.puppet.head, task.surface
-    lips = surface.region == head.region_names.index("lips")
-    kept = task.frames.kept_shut()
-    share = np.where(lips, LIPS, 1) * np.ones((len(kept), 1))
-    if kept.any():
-        opening = task.frames.opening(surface, task.frames.performance.expr)
-        share *= 1 - kept.numpy()[:, None] * np.minimum(np.linalg.norm(opening, axis=-1) / JAW, 1)
-    return share.astype(np.float32)
 
 
 def _contrast(values: np.ndarray, faint: float) -> np.ndarray:
