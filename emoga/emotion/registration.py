@@ -1,8 +1,9 @@
 """The expression offset that explains how edits moved the skin, and how strongly each picture plays it.
 
 Every edit, read where the emotion's mesh projects, is compared with its captured picture, read where the frame's own
-mesh projects: both show one person in one light, so the avatar's own faults do not enter. Hue moves with the skin,
-light and shade do not; both tell which units move, hue alone how far. Least squares over all pictures, from coarse pictures to fine ones; points and pictures that disagree lose their weight.
+mesh projects: both show one person in one light, so the avatar's own faults do not enter. Hue moves with skin, light
+and shade do not: both tell which units move, hue alone how far. Least squares over all pictures, from coarse pictures
+to fine ones; points and pictures that disagree lose their weight.
 """
 
 from __future__ import annotations
