@@ -14,6 +14,8 @@ from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning, learn_emotions
+from emoga.emotion.performing import Frames
+from emoga.emotion.surface import skin_points
 from emoga.errors import InputError
 from emoga.head import HeadParams, load_head
 from emoga.motion import Motion
@@ -94,6 +96,38 @@ def test_what_moves_is_found_from_nothing(learnt, person):
     moved, true = ((mesh - still)[face].flatten() for mesh in (found, wanted))
     assert float(moved @ true / (moved.norm() * true.norm())) > 0.6
     assert offset[head.gaze_units].abs().max() == 0
+
+
+def test_shade_that_comes_up_is_no_motion(person):
+    still = edits_of(person, offset=0 * smile())
+    fold = 1 - 0.25 * np.exp(-(((np.arange(SIZE) - 0.55 * SIZE) / 3) ** 2))[:, None, None]
+    linear = (still.edited / 255) ** 2.2 * fold
+    shaded = replace(still, edited=(255 * linear ** (1 / 2.2) + 0.5).astype(np.uint8))
+    avatar, _ = learn_emotions(*person, [shaded], replace(SHORT, texture=False))
+    head = load_head("open")
+    offset, identity = avatar.emotions["happy"].offset, head.identify(person[0].shape)
+    moved = (identity.pose(offset[None]) - identity.pose(0 * offset[None]))[0, head.regions["face"]]
+    assert float(moved.norm(dim=-1).mean()) < 2e-4
+
+
+def test_a_tongue_is_held_back(person):
+    head = load_head("open")
+    wanted = smile()
+    wanted[head.unit("tongueOut")] = 0.8
+    avatar, _ = learn_emotions(*person, [edits_of(person, offset=wanted)], replace(SHORT, texture=False))
+    assert avatar.emotions["happy"].offset[head.unit("tongueOut")] == 0
+
+
+def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
+    avatar, track = person
+    head = load_head("open")
+    params = HeadParams.zeros(head, 3)
+    params.shape = avatar.shape
+    params.expr[:, head.unit("jawOpen")] = torch.tensor([0.3, 0.0, 0.3])
+    frames = Frames.of(avatar, params, [0, 1, 2], track.fps)
+    surface = skin_points(head, frames.puppet.identity.rest.double().numpy(), 500)
+    moves = np.linalg.norm(frames.moves(surface, 0 * smile())[:, head.unit("jawOpen")], axis=-1).max(1)
+    assert moves[1] == 0 < min(moves[0], moves[2])
 
 
 def test_without_the_emotion_every_byte_is_as_before(learnt, person):

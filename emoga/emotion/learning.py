@@ -170,12 +170,16 @@ def _prepare(
 
 
 def _bounds(head: Head, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest offset [E]: what frames show may be taken away, on average; gaze is no emotion."""
+    """Least and greatest offset [E]: what frames show may be taken away, on average; gaze is no emotion.
+
+    Nor is a tongue, which no point of the skin speaks for.
+    """
     expr = frames.performance.expr
     if "jawOpen" not in head.expr_names:  # components with two signs, in standard deviations
         return np.full(expr.shape[1], -3.0), np.full(expr.shape[1], 3.0)
     low, high = -expr.mean(0).double().numpy(), np.ones(expr.shape[1])
-    low[head.gaze_units], high[head.gaze_units] = 0, 0
+    for held in (head.gaze_units, head.unit("tongueOut")):
+        low[held], high[held] = 0, 0
     return np.minimum(low, 0), high
 
 

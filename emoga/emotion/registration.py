@@ -1,8 +1,9 @@
 """The expression offset that explains how edits moved the skin, and how strongly each picture plays it.
 
 Every edit, read where the emotion's mesh projects, is compared with its captured picture, read where the frame's own
-mesh projects: both show one person in one light, so the avatar's own faults do not enter. Least squares over all
-pictures, from coarse pictures to fine ones; points and pictures that disagree lose their weight.
+mesh projects: both show one person in one light, so the avatar's own faults do not enter. Hue moves with skin, light
+and shade do not: both tell which units move, hue alone how far. Least squares over all pictures, from coarse pictures
+to fine ones; points and pictures that disagree lose their weight.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ STRONG = 0.75  # the quantile of the pictures' strengths that counts as the emot
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
 LEVELS = ((48, 3), (96, 3), (192, 3))  # pixels of height, and steps on pictures of that size
 BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broader, is not compared
-FAINT = 0.02  # sRGB 0..1: contrast below which there is only noise
+# Contrasts of logarithms below which there is only noise; linear light added to what is dark.
+GAMMA = 2.2
+FAINT, FAINT_HUE, DARK = 0.08, 0.05, 0.01
 # Points and channels that err alike, of all pictures together: an editor's faults are much the same in each, and
 # more pictures do not make them any smaller.
 CLUSTER = 10.0
-AMPLIFYING = 3  # steps at the end that change strengths and the whole offset's size alone: priors shrink it
+# Steps at the end that change strengths and the whole offset's size alone, by hue: priors shrink it, and so does
+# brightness, as light and shade, folds and the line between lips stay in place while the skin moves below them.
+AMPLIFYING = 4
+LIPS = 0.3  # weight of points on lips: lines between them run where they touch, not where the skin is
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
 ALIKE = 1.5  # millimetres by which the two sides of a face may differ
@@ -41,8 +47,8 @@ DAMPING = 0.02
 class Priors:
     """What offsets are expected to be: spread and sparsity of motion, millimetres and cost per millimetre."""
 
-    spread: float = 2.0
-    sparsity: float = 0.02
+    spread: float = 6.0
+    sparsity: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +90,9 @@ def register(task: Task, start: Registered, levels: Sequence[tuple[int, int]] = 
         level = _Level(task, before, rows)
         for _ in range(steps):
             found = level.step(found)
+    hue = _Level(task, before, levels[-1][0], brightness=0.0)
     for _ in range(AMPLIFYING):
-        found = level.step(found, solving=False)
+        found = hue.step(found, solving=False)
     return found
 
 
@@ -109,31 +116,37 @@ def shared_bias(tasks: Sequence[Task], found: Sequence[Registered]) -> list[np.n
 class _Level:
     """The pictures at one size, captured colours already read."""
 
-    def __init__(self, task: Task, before: np.ndarray, rows: int) -> None:
+    def __init__(self, task: Task, before: np.ndarray, rows: int, brightness: float = 1.0) -> None:
+        """brightness: its weight beside hue."""
         self.task, self.before = task, before
+        self.weights = np.float32([1, 1, brightness])
         edits = task.edits
         height, width = edits.masks.shape[1:]
         self.bias = task.bias[[size for size, _ in LEVELS].index(rows)] if len(task.bias) else np.float32(0)
+        self.bias = self.bias * self.weights
         rows = min(rows, height)
         self.size = (max(8, round(width * rows / height)), rows)
         self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
         self.edited = [self._shrunk(picture) for picture in edits.edited]
         self.captured, self.shares, self.places = [], [], []
+        lips = task.surface.region == task.frames.puppet.head.region_names.index("lips")
+        telling = np.where(lips, np.float32(LIPS), np.float32(1))
         for p, ((_, row), camera) in enumerate(zip(task.pairs, self.cameras, strict=True)):
             sight = look(task.surface, before[row], camera)
             self.captured.append(read(self._shrunk(edits.captured[p]), sight.pixels))
             allowed = read(cv2.resize(edits.masks[p], self.size, interpolation=cv2.INTER_AREA), sight.pixels)
-            self.shares.append(sight.share * (allowed > 0.02))
+            self.shares.append(sight.share * telling * (allowed > 0.02))
             self.places.append(sight.pixels / self.size - 0.5)
 
     def _shrunk(self, picture: np.ndarray) -> np.ndarray:
-        """Local contrast [h,w,3] of a picture: tints and shades of an editor's own are gone, edges stay."""
+        """Local contrast [h,w,3] of a picture, of hue and of brightness: an editor's tints are gone, edges stay."""
         small = cv2.GaussianBlur(
             from_uint8(cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)), (0, 0), BLUR
         )
-        detail = small - cv2.GaussianBlur(small, (0, 0), SURROUND)
-        energy = cv2.GaussianBlur((detail * detail).mean(-1), (0, 0), SURROUND)
-        return detail / np.sqrt(energy + FAINT**2)[..., None]
+        red, green, blue = np.moveaxis(np.log(small**GAMMA + DARK), -1, 0)
+        hue = _contrast(np.dstack([red - green, blue - green]), FAINT_HUE)
+        bright = _contrast(np.dstack([red + green + blue]) / 3, FAINT)
+        return self.weights * np.dstack([hue, bright])
 
     def step(self, found: Registered, solving: bool = True) -> Registered:
         """One Gauss-Newton step of the offset, then of the strengths; `solving` or not, its size may change."""
@@ -234,6 +247,13 @@ class _Level:
         if strong < WEAKEST:
             return solved, strengths
         return np.clip(solved * strong, *self.task.bounds), strengths / strong
+
+
+def _contrast(values: np.ndarray, faint: float) -> np.ndarray:
+    """Values [h,w,D] without what is broad, beside how much they vary around."""
+    detail = values - cv2.GaussianBlur(values, (0, 0), SURROUND).reshape(values.shape)
+    energy = cv2.GaussianBlur((detail * detail).mean(-1), (0, 0), SURROUND)
+    return detail / np.sqrt(energy + faint**2)[..., None]
 
 
 def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths: np.ndarray) -> np.ndarray:
