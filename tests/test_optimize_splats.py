@@ -1,6 +1,7 @@
 """Parts of the fit: fused carrying against plain torch, Adam, tethers, density control."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -237,3 +238,23 @@ def test_update_moves_only_what_was_seen():
     torch.testing.assert_close(moved[visible], torch.full((45,), 0.01), atol=1e-5, rtol=1e-3)
     assert splats.gaussians.means.grad is None
     assert math.isclose(float(splats.states["means"].steps.sum()), 45)
+
+
+def test_arrays_that_lie_otherwise_are_updated_too():
+    plain = some_gaussians(6)
+    turned = replace(plain, sh=plain.sh.permute(2, 1, 0).contiguous().permute(2, 1, 0))
+    assert not turned.sh.is_contiguous()
+    results = []
+    for gaussians in (plain, turned):
+        splats = Splats.start(gaussians, TRIANGLES)
+        splats.gaussians.sh.grad = torch.ones_like(plain.sh)
+        splats.update({"sh": 0.1}, torch.ones(6, dtype=torch.bool))
+        results.append(splats.gaussians.sh.detach())
+    assert torch.equal(*results)
+    assert (results[0] - plain.sh).abs().min() > 0.09
+
+
+def test_adam_refuses_to_update_a_copy():
+    values = torch.zeros(4, 6).T
+    with pytest.raises(ValueError, match="contiguous"):
+        adam_step(values, torch.ones(6, 4), AdamState.zeros_like(torch.zeros(6, 4)), 0.1)

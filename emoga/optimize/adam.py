@@ -57,7 +57,10 @@ def adam_step(
 
     rate: one for all, or a tensor of the shape of one row.
     Bias correction counts each row's own updates: a Gaussian seen for the first time moves by `rate`.
+    Raises ValueError for values that do not lie in one piece: a copy would be updated in their place.
     """
+    if not (value.is_contiguous() and state.mean.is_contiguous() and state.square.is_contiguous()):
+        raise ValueError("what is optimised in place must be contiguous")
     if rows is None:
         rows = torch.ones(value.shape[0], dtype=torch.bool, device=value.device)
     if value.device.type == "cpu" and value.dtype == torch.float32:

@@ -39,9 +39,10 @@ class Splats:
     @classmethod
     def start(cls, gaussians: Gaussians, triangles: int, trained: Sequence[str] = PARAMETERS) -> Splats:
         """Fresh optimiser state for Gaussians, whose `trained` arrays become leaves that record gradients."""
-        states = {name: AdamState.zeros_like(getattr(gaussians, name)) for name in trained}
+        leaves = _leaves(gaussians, trained)
+        states = {name: AdamState.zeros_like(getattr(leaves, name)) for name in trained}
         zeros = gaussians.means.new_zeros(len(gaussians))
-        return cls(_leaves(gaussians, trained), states, triangles, zeros, zeros.clone())
+        return cls(leaves, states, triangles, zeros, zeros.clone())
 
     def __len__(self) -> int:
         return len(self.gaussians)
@@ -99,6 +100,10 @@ class Splats:
                 value.grad = None
 
 
-def _leaves(gaussians: Gaussians, names: Iterable[str]) -> Gaussians:
-    changed = {name: getattr(gaussians, name).detach().clone().requires_grad_() for name in names}
-    return replace(gaussians, **changed)
+def _leaves(gaussians: Gaussians, trained: Iterable[str]) -> Gaussians:
+    # In one piece, as the optimiser writes them in place; what was read from a file may lie otherwise.
+    return replace(gaussians, **{name: _in_one_piece(getattr(gaussians, name)) for name in trained})
+
+
+def _in_one_piece(values: torch.Tensor) -> torch.Tensor:
+    return values.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
