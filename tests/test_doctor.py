@@ -22,7 +22,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.delenv("EMOGA_LANGUAGE_MODEL", raising=False)
+    monkeypatch.delenv("EMOGA_LLM", raising=False)
 
     def look() -> dict[str, dict]:
         assert main(["doctor", "--json"]) == 0
@@ -42,10 +42,7 @@ def test_without_anything_the_warp_works_and_the_rest_says_how_to_get_it(found, 
     for name, file in FILES.items():
         assert not checks[name]["usable"]
         assert f"curl --create-dirs -o {tmp_path / file} https://" in checks[name]["detail"]
-    assert (
-        not checks["language model"]["usable"]
-        and "EMOGA_LANGUAGE_MODEL" in checks["language model"]["detail"]
-    )
+    assert not checks["language model"]["usable"] and "EMOGA_LLM" in checks["language model"]["detail"]
     assert checks["onnxruntime"]["usable"] == (importlib.util.find_spec("onnxruntime") is not None)
 
 
@@ -55,7 +52,7 @@ def test_what_lies_there_is_found_and_what_is_broken_is_named(
     for file in FILES.values():
         (tmp_path / file).write_bytes(b"weights")
     folder = model_folder(tmp_path / "ultraedit")
-    monkeypatch.setenv("EMOGA_LANGUAGE_MODEL", "http://localhost:8080/v1")
+    monkeypatch.setenv("EMOGA_LLM", "http://localhost:8080/v1")
     checks = found()
     assert all(checks[name]["usable"] for name in (*FILES, "language model"))
     assert "hf download" not in checks["editor ultraedit"]["detail"]

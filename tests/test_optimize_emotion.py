@@ -164,7 +164,7 @@ def test_pictures_for_another_editor(stock: Path, tmp_path: Path, capsys: pytest
         ("--emotion happy -o new.ply --prompt happy", 2, "NAME=TEXT"),
         ("--emotion happy -o new.ply --strength 2", 2, "strength"),
         ("--emotion happy -o new.ply --parser-masks nowhere", 2, "no such mask"),
-        ("--emotion happy -o new.ply --language-model http://127.0.0.1:9/v1", 3, "cannot be reached"),
+        ("--emotion happy -o new.ply --llm http://127.0.0.1:9/v1", 3, "cannot be reached"),
     ],
 )
 def test_bad_input_is_one_line(

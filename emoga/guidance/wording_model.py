@@ -12,7 +12,7 @@ from emoga.guidance.chat import BadAnswer, Endpoint, ask, one_line
 from emoga.guidance.wording import APPEARANCE, EMOTIONS, MAX_STRENGTH, MAX_TEXT, EmotionPlan, short_name
 
 # Environment variable that names the endpoint where no option does.
-ADDRESS_VARIABLE = "EMOGA_LANGUAGE_MODEL"
+ADDRESS_VARIABLE = "EMOGA_LLM"
 SECTIONS = ("emotions", "units", "appearance")
 INSTRUCTION = (
     "You turn a description of a facial expression into numbers. Answer with one JSON object with exactly the keys "

@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(
                 "--llm",
+                envvar="EMOGA_LLM",
                 help="OpenAI-compatible server that plans instead of the built-in rules: "
                 f"http://localhost:8080/v1. Its key is read from {KEY_VARIABLE}.",
             ),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emoga.emotion import EmotionReport, LearntEmotion
     from emoga.emotion.naming import LanguageModel
 
-MODEL_KEY = "EMOGA_LANGUAGE_MODEL_KEY"
+MODEL_KEY = "EMOGA_LLM_KEY"
 
 AvatarArgument = Annotated[Path, typer.Argument(help="Avatar (.ply or .h5) that emoga fit made.")]
 TrackOption = Annotated[Path, typer.Option("--track", help="Track (.h5) the avatar was fitted to.")]
@@ -105,12 +105,12 @@ SheetOption = Annotated[
 LanguageModelOption = Annotated[
     str | None,
     typer.Option(
-        "--language-model",
-        envvar="EMOGA_LANGUAGE_MODEL",
+        "--llm",
+        envvar="EMOGA_LLM",
         help=f"Endpoint that reads the words, such as http://localhost:8080/v1; its key in {MODEL_KEY}.",
     ),
 ]
-ModelNameOption = Annotated[str, typer.Option("--language-model-name", help="Model to ask there.")]
+ModelNameOption = Annotated[str, typer.Option("--llm-model", help="Model to ask there.")]
 IterationsOption = Annotated[
     int | None, typer.Option("--iterations", min=1, help="Steps of learning per emotion.")
 ]
