@@ -47,6 +47,9 @@ class Session:
         self.threads: int = options.get("threads") or os.cpu_count() or 1
         self.report = Progress(options["quiet"], options["verbose"])
         self._started = time.perf_counter()
+        # Matrices here are small: BLAS threads gain nothing, and on a busy machine they wait for each other, spinning.
+        # Read once, when NumPy is first imported, which has not happened yet.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if options.get("threads"):
             _limit_threads(self.threads)
 
@@ -162,7 +165,7 @@ def peak_rss_mb() -> float | None:
 
 def _limit_threads(count: int) -> None:
     # Read once, when the libraries are first imported, which has not happened yet.
-    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = str(count)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)

@@ -12,10 +12,9 @@ from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig, to_world
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.first_gaussians import paint
-from emoga.optimize.regions import visible_faces
+from emoga.optimize.sightings import told_by_seen, unhidden
 from emoga.optimize.training_pictures import Example, TrainingPictures
 
-BEHIND = 0.012  # metres behind the mesh at which a Gaussian counts as hidden
 GREY = 0.4
 
 
@@ -55,7 +54,8 @@ def color_from_pictures(
 ) -> np.ndarray:
     """Set base colours in place from some pictures, those seen head-on counting most.
 
-    Gaussians that no picture shows take the mean colour of their region. Returns which were seen, bool [N].
+    Gaussians that no picture shows take the colour of the nearest that were seen, on either side of the face.
+    Returns which were seen, bool [N].
     """
     total, weight = np.zeros((len(gaussians), 3)), np.zeros(len(gaussians))
     for sighting in sightings:
@@ -68,29 +68,26 @@ def color_from_pictures(
         weight[rows] += facing
     seen = weight > 0
     colors = np.where(seen[:, None], total / np.maximum(weight, 1e-9)[:, None], np.nan)
-    _fill_by_region(colors, gaussians.labels.numpy())
+    _fill_unseen(colors, gaussians, head)
     paint(gaussians, torch.arange(len(gaussians)), torch.from_numpy(colors.astype(np.float32)))
     return seen
 
 
 def _unhidden(head: Head, example: Example, sighting: Sighting) -> tuple[np.ndarray, ...]:
     """Rows of Gaussians whose centre the picture shows on certain foreground, and their pixels."""
-    pixels, depth = example.camera.project(sighting.means.double().numpy())
-    columns, lines = (np.floor(pixels[:, axis]).astype(int) for axis in (0, 1))
-    height, width = example.target.shape[:2]
-    rows = np.flatnonzero((columns >= 0) & (columns < width) & (lines >= 0) & (lines < height) & (depth > 0))
-    columns, lines = columns[rows], lines[rows]
-    _, vertex_depth = example.camera.project(sighting.vertices.double().numpy())
-    index = visible_faces(head, sighting.vertices, example.camera)[lines, columns]
-    face_depth = vertex_depth[head.faces.numpy()[np.maximum(index, 0)]].mean(1)
-    shown = depth[rows] < np.where(index >= 0, face_depth, np.inf) + BEHIND
-    shown &= example.alpha.numpy()[lines, columns] > 0.97
+    rows, columns, lines = unhidden(head, sighting.vertices, sighting.means, example.camera)
+    shown = example.alpha.numpy()[lines, columns] > 0.97
     return rows[shown], columns[shown], lines[shown]
 
 
-def _fill_by_region(colors: np.ndarray, labels: np.ndarray) -> None:
-    known = ~np.isnan(colors[:, 0])
-    for label in np.unique(labels):
+def _fill_unseen(colors: np.ndarray, gaussians: Gaussians, head: Head) -> None:
+    """Replace NaN among colors [N,3] in place by what the seen Gaussians of the same region tell."""
+    known, labels = ~np.isnan(colors[:, 0]), gaussians.labels.numpy()
+    binding = gaussians.binding.numpy()
+    for label in np.unique(labels[~known]):
         inside = labels == label
-        seen = inside & known
-        colors[inside & ~known] = colors[seen].mean(0) if seen.any() else GREY
+        seen, unseen = np.flatnonzero(inside & known), np.flatnonzero(inside & ~known)
+        if len(seen) == 0:
+            colors[unseen] = GREY
+        else:
+            colors[unseen] = told_by_seen(head, binding[unseen], binding[seen], colors[seen])
