@@ -28,7 +28,7 @@ from emoga_cli.main import main
 RECIPES = Path(__file__).parent.parent / "examples"
 FRAMES = 6
 SMALL_FIT = "--iterations 12 --gaussians 9000 --sh-degree 0"
-SMALL_LESSON = "--frames 1,3 --iterations 8"
+SMALL_LESSON = "--frames 1 --iterations 4"
 # Filming a performer takes a minute on its own; `make demo` and the studio's own tests do it.
 SLOW_EXAMPLES = {"studio", "demo"}
 
@@ -142,14 +142,14 @@ def test_emotions(stock: Path, tmp_path: Path) -> None:
 @needs_bash
 def test_teach_emotions(stock: Path, tmp_path: Path) -> None:
     recipe(
-        "teach_emotions.sh", stock / "avatar.ply", stock / "film.h5", tmp_path / "out", "happy",
+        "teach_emotions.sh", stock / "avatar.ply", stock / "film.h5", tmp_path / "out",
         "skeptical: one brow raised, lips pressed",
         LEARN_OPTIONS=SMALL_LESSON, VIEW_OPTIONS="--size 48 --end 2",
     )  # fmt: skip
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [emotion["name"] for emotion in report["emotions"]] == ["happy", "skeptical"]
-    assert set(load_avatar(tmp_path / "out" / "avatar.ply").emotions) == {"happy", "skeptical"}
-    for name in ("sheet.png", "happy.mp4", "skeptical.mp4"):
+    assert [emotion["name"] for emotion in report["emotions"]] == ["skeptical"]
+    assert set(load_avatar(tmp_path / "out" / "avatar.ply").emotions) == {"skeptical"}
+    for name in ("sheet.png", "skeptical.mp4"):
         assert (tmp_path / "out" / name).stat().st_size > 0
 
 
