@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Extra -> a package that it brings, and what for; one extra may bring several.
 OPTIONAL = (
     ("studio", "mitsuba", "makes captures with known truth"),
-    ("track", "mediapipe", "finds face landmarks in your videos"),
+    ("track", "mediapipe", "finds face landmarks with your model file, in place of emoga's own detector"),
     ("metrics", "lpips", "computes LPIPS"),
     ("metrics", "onnxruntime", "runs the recognisers and face networks that you name to eval emotion"),
     ("viewer", "viser", "shows avatars in the browser"),
@@ -48,6 +48,7 @@ def examine() -> list[Check]:
         *_packages(),
         _cuda(),
         *(_extra(*optional) for optional in OPTIONAL),
+        _own_detector(),
         *_user_files(),
         *_heads(),
         *_assets(),
@@ -113,6 +114,18 @@ def _extra(extra: str, package: str, purpose: str) -> Check:
     return Check(package, True, f"{metadata.version(package)}: {purpose}")
 
 
+def _own_detector() -> Check:
+    from emoga.capture.face_network import WEIGHTS, own_networks
+    from emoga.files import sha256_of
+
+    try:
+        count = sum(parameter.numel() for parameter in own_networks().parameters())
+    except EmogaError as error:
+        return Check("face detector", False, str(error))
+    detail = f"built in: {count / 1e6:.1f} million parameters, {sha256_of(WEIGHTS)[:12]}"
+    return Check("face detector", True, f"{detail}; --landmarks and --landmark-model come first")
+
+
 def _user_files() -> list[Check]:
     from emoga.evaluation.perceptual import BACKBONE
     from emoga.optimize.vgg import FILES
@@ -122,8 +135,7 @@ def _user_files() -> list[Check]:
         Check(
             "weights",
             bool(weights and os.path.isdir(weights)),
-            weights
-            or "EMOGA_WEIGHTS is not set; needed only for mediapipe, networks and FLAME files you supply",
+            weights or "EMOGA_WEIGHTS is not set; needed only for networks and FLAME files you supply",
         ),
         _backbone("VGG weights", [name for names in FILES.values() for name in names], "patch losses"),
         _backbone("LPIPS weights", [BACKBONE], "LPIPS"),

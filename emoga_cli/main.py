@@ -40,12 +40,17 @@ COMPLETE_VARIABLE = "_EMOGA_COMPLETE"
 
 
 class Verbs(typer.core.TyperGroup):
-    """The verbs. `eval emotion` is `eval-emotion` in two words; a file called emotion is `./emotion`."""
+    """The verbs. `eval emotion` is `eval-emotion` in two words, `eval track FILE` is `eval FILE`.
+
+    Files called so are `./emotion` and `./track`.
+    """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The verb that the words begin with, and the words after it."""
         if args[:2] == ["eval", "emotion"]:
             args = ["eval-emotion", *args[2:]]
+        elif args[:2] == ["eval", "track"]:
+            args = ["eval", *args[2:]]
         return super().resolve_command(ctx, args)
 
 

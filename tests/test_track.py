@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -238,9 +239,11 @@ def test_a_stopped_track_resumes_to_the_same_arrays(rig, rig_track, tmp_path):
     assert_same_arrays(resumed, rig_track[0])
 
 
-def test_no_landmarks_and_no_detector_is_a_missing_component(video, tmp_path):
-    with pytest.raises(MissingComponent, match="--landmarks"):
-        track(video[0], tmp_path / "t.h5")
+@pytest.mark.skipif(importlib.util.find_spec("mediapipe") is not None, reason="MediaPipe is installed")
+def test_a_model_of_a_detector_that_is_not_installed_is_a_missing_component(video, tmp_path):
+    (tmp_path / "face.task").write_bytes(b"x")
+    with pytest.raises(MissingComponent, match=r"emoga\[track\]"):
+        track(video[0], tmp_path / "t.h5", landmark_model=tmp_path / "face.task")
 
 
 def test_unusable_inputs_are_refused_in_one_line(video, rig, tmp_path):

@@ -1,7 +1,8 @@
-"""Landmarks from MediaPipe's FaceLandmarker, when the package and the user's model file are there."""
+"""Landmarks of a clip's frames: by emoga's own detector, or by MediaPipe with the user's model file."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,7 @@ from emoga.capture.media import Pictures
 from emoga.errors import InputError, MissingComponent
 from emoga.progress import Reporter, silent, tracked
 
-HOW = (
-    "pass --landmarks FILE, or install `emoga[track]` and pass MediaPipe's model with "
-    "--landmark-model face_landmarker.task or once with emoga assets add face_landmarker.task"
-)
+OWN = "emoga's own face detector"
 
 
 class NoFace(InputError):
@@ -30,7 +28,8 @@ def require_detector(model: str | Path) -> None:
         from mediapipe.tasks.python import vision  # noqa: F401
     except ImportError as error:
         raise MissingComponent(
-            f"landmark detection needs MediaPipe, which is not installed; {HOW}"
+            "MediaPipe, which --landmark-model needs, is not installed; install `emoga[track]`, or leave the option "
+            "out for emoga's own detector"
         ) from error
 
 
@@ -42,13 +41,41 @@ def detect_landmarks(
 ) -> Landmarks:
     """Detect mediapipe478 points in the frames [T] of every camera.
 
-    model: MediaPipe's file, else the one that the user added.
-    Raises MissingComponent without the package or the model file, NoFace when there is none.
+    model: MediaPipe's file, else the one that the user added where MediaPipe is installed, else emoga's own
+    detector looks. Frames without a face are not valid. Raises NoFace when there is none in any,
+    MissingComponent or InputError when MediaPipe or the model that is named cannot be used.
     """
-    supplied = find_asset("landmarker") if model is None else None
-    model = supplied.location if supplied is not None else model
-    if model is None:
-        raise MissingComponent(f"{pictures[0].path}: has no landmarks; {HOW}")
+    if model is None and importlib.util.find_spec("mediapipe") is not None:
+        supplied = find_asset("landmarker")
+        model = supplied.location if supplied is not None else None
+    found = _own(pictures, frames, report) if model is None else _mediapipe(pictures, frames, model, report)
+    if not found.valid.any():
+        raise NoFace(f"{pictures[0].path}: no face was found in it; use pictures that show one face")
+    return found
+
+
+def _own(pictures: list[Pictures], frames: np.ndarray, report: Reporter) -> Landmarks:
+    from emoga.capture.face_detector import FaceDetector
+    from emoga.capture.face_network import own_networks
+
+    points = np.zeros((len(pictures), len(frames), 478, 2), np.float32)
+    spread = np.zeros(points.shape[:3], np.float32)
+    valid = np.zeros(points.shape[:2], bool)
+    detector = FaceDetector(own_networks())
+    for view, source in enumerate(pictures):
+        near = None
+        for index, frame in enumerate(tracked(frames, f"landmarks of {source.path.name}", report)):
+            sighting = detector.find(source.picture(int(frame)), near)
+            near = None if sighting is None else sighting.points
+            if sighting is not None:
+                points[view, index], spread[view, index] = sighting.points, sighting.spread
+                valid[view, index] = True
+    return Landmarks(points, valid, "mediapipe478", spread, OWN)
+
+
+def _mediapipe(
+    pictures: list[Pictures], frames: np.ndarray, model: str | Path, report: Reporter
+) -> Landmarks:
     require_detector(model)
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions, vision
@@ -76,6 +103,4 @@ def detect_landmarks(
                     found = result.face_landmarks[0]
                     points[view, index] = [(p.x * source.width, p.y * source.height) for p in found]
                     valid[view, index] = True
-    if not valid.any():
-        raise NoFace(f"{pictures[0].path}: no face was found in it; use pictures that show one face")
-    return Landmarks(points, valid, "mediapipe478")
+    return Landmarks(points, valid, "mediapipe478", source=f"MediaPipe ({Path(model).name})")

@@ -20,16 +20,20 @@ FOREHEAD, CHIN = 10, 152
 class Landmarks:
     """points [C,T,L,2] pixels (centres at +0.5), valid [C,T] whether a face was found, scheme names the points.
 
-    Points of invalid frames are zero and mean nothing.
+    Points of invalid frames are zero and mean nothing. spread [C,T,L] is how far off the detector thinks that it
+    may be, in pixels, where it says so; source names the detector, "" when nothing is known of it.
     """
 
     points: np.ndarray
     valid: np.ndarray
     scheme: str
+    spread: np.ndarray | None = None
+    source: str = ""
 
     def frames(self, indices: np.ndarray) -> Landmarks:
         """The landmarks of some frames."""
-        return Landmarks(self.points[:, indices], self.valid[:, indices], self.scheme)
+        spread = None if self.spread is None else self.spread[:, indices]
+        return Landmarks(self.points[:, indices], self.valid[:, indices], self.scheme, spread, self.source)
 
     def face_height(self) -> float:
         """Distance in pixels between `mediapipe478` points 10 and 152, median over valid frames."""

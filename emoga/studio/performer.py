@@ -63,11 +63,16 @@ class Performer:
         )  # fmt: skip
 
 
-def make_performer(seed: int, in_model: bool = False, head_name: str = "open") -> Performer:
-    """The performer of a seed; the same seed has the same looks in and out of model."""
+def make_performer(
+    seed: int, in_model: bool = False, head_name: str = "open", spread: float = SHAPE_SPREAD
+) -> Performer:
+    """The performer of a seed; the same seed has the same looks in and out of model.
+
+    spread: of the shape, in standard deviations of the population; at twice that it ends.
+    """
     head = load_head(head_name).to(dtype=torch.float64)
     rng = np.random.default_rng([seed, 11])
-    shape = torch.tensor(np.clip(rng.normal(0, SHAPE_SPREAD, len(head.shape_names)), -1.6, 1.6))
+    shape = torch.tensor(np.clip(rng.normal(0, spread, len(head.shape_names)), -2 * spread, 2 * spread))
     looks = Appearance.drawn(np.random.default_rng([seed, 12]))
     anatomy = _anatomy(head_name)
     if in_model:

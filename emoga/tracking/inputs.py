@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +135,9 @@ def _landmarks(
 ) -> Landmarks:
     if given is None:
         own = capture.landmarks()
-        found = own.frames(frames) if own is not None else None
-        return found or detect_landmarks(capture.pictures, frames, model, report)
+        if own is not None:
+            return replace(own.frames(frames), source="the capture's landmarks")
+        return detect_landmarks(capture.pictures, frames, model, report)
     given, parts = Path(given), []
     for name, source in zip(capture.names, capture.pictures, strict=True):
         file = given / f"{name}.npz" if given.is_dir() else given
@@ -149,7 +150,7 @@ def _landmarks(
         raise InputError(f"{given}: the landmark files differ in their scheme")
     points = np.concatenate([part.points for part in parts])
     valid = np.concatenate([part.valid for part in parts])
-    return Landmarks(points, valid, parts[0].scheme).frames(frames)
+    return Landmarks(points, valid, parts[0].scheme, source=given.name).frames(frames)
 
 
 def _mask_files(folder: Path, capture: Capture) -> list[list[Path]]:

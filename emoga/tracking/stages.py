@@ -20,7 +20,7 @@ from emoga.optimize.solving_warp import smooth_modes
 from emoga.progress import Reporter, Stage, Step
 from emoga.tracking.inputs import Clip
 from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
-from emoga.tracking.trust import relative_spread, rims
+from emoga.tracking.trust import relative_spread, rims, unusual_spread
 
 POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point beside the truth
 # Neighbouring points err together, so each counts as a share of an independent one. For the shape the share is
@@ -101,7 +101,7 @@ class Tracker:
         vertices = self.posed(state)
         seen = seen_weight(facing(self.head, self.points, vertices, viewmats, rims(marks.scheme)))
         spread = self._pixel_spread(state.params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
-        relative = relative_spread(marks.scheme)
+        relative = relative_spread(marks.scheme) * unusual_spread(marks)[views][:, frames]
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
 

@@ -65,9 +65,10 @@ def track(
 ) -> Track:
     """Track one head through a video, an image, a capture or a dataset folder and write `output` (track.h5).
 
-    landmarks: .npz file (one camera) or a folder of <camera>.npz; without it the capture's own, else
-    MediaPipe with `landmark_model`. masks: folder of alpha pictures. start, end: frames of the source, end
-    exclusive. fov: vertical field of view in degrees of an uncalibrated video, else estimated. convention: one
+    landmarks: .npz file (one camera) or a folder of <camera>.npz; without it the capture's own, else those of
+    MediaPipe with `landmark_model` or with the file that the user added, else those of emoga's own detector. masks:
+    folder of alpha pictures. start, end: frames of the source, end exclusive. fov: vertical field of view in
+    degrees of an uncalibrated video, else estimated. convention: one
     of emoga.capture.CONVENTIONS, when a dataset's cameras are not written in that of its layout. as_given: take the
     FLAME parameters that a VHAP folder brings as they are, without landmarks and without solving anything. Writes
     `<stem>.overlay.mp4` and `<stem>.quality.png` beside the output unless `overlay` is false.
@@ -75,7 +76,7 @@ def track(
     Solving runs on the CPU in float64 whatever `device` says, and draws random numbers from fixed seeds only, so
     `seed` changes nothing.
 
-    Raises InputError for unusable input, MissingComponent without landmarks and without MediaPipe.
+    Raises InputError for unusable input, MissingComponent when `landmark_model` is given without MediaPipe.
     """
     begun = time.monotonic()
     output = check_output(output, overwrite)
@@ -120,7 +121,12 @@ def track(
         result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
         result.texture = unwrap(result, model, vertices)
         _add_quality(result, model, vertices, figures)
-        result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
+        result.provenance.update(
+            preset=preset,
+            detector=clip.landmarks.source,
+            seed=seed,
+            seconds=round(time.monotonic() - begun, 2),
+        )
         save_track(result, output, overwrite)
         if overlay:
             write_overlay(result, model, vertices, beside[0], overwrite, report)

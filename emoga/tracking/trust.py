@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+
+from emoga.capture.landmarks import CHIN, FOREHEAD, Landmarks
 
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
@@ -21,6 +24,9 @@ MEDIAPIPE_SPREAD = ((OVAL, 2.5), (INNER_LIPS, 0.5), (OUTER_LIPS, 0.8), (LID_RIMS
 IBUG_SPREAD = ((range(17), 2.5), (range(60, 68), 0.5), (range(48, 60), 0.8), (range(36, 48), 0.5))
 
 
+MOST_UNUSUAL = 5.0  # times its usual spread by which a point is doubted at most
+
+
 def relative_spread(scheme: str) -> torch.Tensor:
     """Spread [L] of each landmark's error relative to an ordinary landmark's."""
     count, groups = (478, MEDIAPIPE_SPREAD) if scheme == "mediapipe478" else (68, IBUG_SPREAD)
@@ -28,6 +34,21 @@ def relative_spread(scheme: str) -> torch.Tensor:
     for points, value in groups:
         spread[list(points)] = value
     return spread
+
+
+def unusual_spread(landmarks: Landmarks) -> torch.Tensor:
+    """How many times less sure than usual the detector is of each point [C,T,L]; 1 where it does not say.
+
+    What is usual of a point is its median over the frames, so that points which are always vague keep the weight of
+    their kind, and hidden, blurred or covered ones lose theirs.
+    """
+    if landmarks.spread is None or not landmarks.valid.any():
+        return torch.ones(1, dtype=torch.float64).expand(*landmarks.points.shape[:3])
+    height = np.linalg.norm(landmarks.points[..., FOREHEAD, :] - landmarks.points[..., CHIN, :], axis=-1)
+    share = landmarks.spread / np.maximum(height, 1e-3)[..., None]
+    usual = np.median(share[landmarks.valid], axis=0)
+    times = np.clip(share / np.maximum(usual, 1e-9), 1.0, MOST_UNUSUAL)
+    return torch.from_numpy(np.where(landmarks.valid[..., None], times, 1.0)).double()
 
 
 def rims(scheme: str) -> torch.Tensor:
