@@ -21,7 +21,8 @@ class Clip:
     """Pictures and evidence of T tracked frames from C views.
 
     frames [T]: indices in the media; landmarks of the tracked frames; calibrated: cameras are known;
-    mask_files: per view the sorted files of a mask folder, or None.
+    mask_files: per view the sorted files of a mask folder, or None; recovered: where the cameras of several views
+    were found by emoga, the uncertainty of the logarithm of each focal length.
     """
 
     capture: Capture
@@ -29,6 +30,7 @@ class Clip:
     landmarks: Landmarks
     held_out: HeldOut
     mask_files: list[list[Path]] | None
+    recovered: list[float] | None = None
 
     @property
     def cameras(self) -> list[Camera] | None:
@@ -95,6 +97,11 @@ def open_clip(
     training = held_out.training_frames(len(frames))
     if not found.valid[views][:, training].any():
         raise InputError(f"{source}: no training frame has a face; hold out other frames")
+    if capture.unknown and held_out.views:
+        raise InputError(
+            f"{source}: no camera without calibration can be held out, nothing else tells where it stands; hold out "
+            "frames, or leave its pictures away"
+        )
     files = None if masks is None else _mask_files(Path(masks), capture)
     return Clip(capture, frames, found, held_out, files)
 

@@ -36,6 +36,7 @@ from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
+from emoga.tracking.uncalibrated import recover_cameras
 
 HEAD_PASSES = 4
 PORTRAITS = 2
@@ -94,6 +95,8 @@ def track(
     if clip.landmarks.scheme not in model.landmarks:
         raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
     check_cameras(clip, model, stated=convention is not None)
+    if len(clip.capture.pictures) > 1 and not clip.calibrated:
+        recover_cameras(clip, model, EFFORTS[preset], fov, report)
     tracker = Tracker(
         clip, model, _cameras(clip, model, fov), EFFORTS[preset], PriorWeights(), report,
         fov is not None,
@@ -119,7 +122,7 @@ def track(
             vertices = model.vertices(result.params.to(dtype=torch.float64))
         result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
         result.texture = unwrap(result, model, vertices)
-        _add_quality(result, model, vertices, figures)
+        _add_quality(result, model, vertices, figures, clip.recovered)
         result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
         save_track(result, output, overwrite)
         if overlay:
@@ -213,7 +216,7 @@ def _result(tracker: Tracker, state: State) -> Track:
     return Track(
         head.name, head.version, head.checksum, params, cameras,
         [pictures.path for pictures in clip.capture.pictures], clip.frames, clip.capture.fps or 25.0,
-        landmarks=clip.landmarks, held_out=clip.held_out, calibrated=clip.calibrated,
+        landmarks=clip.landmarks, held_out=clip.held_out, calibrated=clip.calibrated and clip.recovered is None,
     )  # fmt: skip
 
 
@@ -230,7 +233,13 @@ def _centred(params: HeadParams, cameras: list[Camera], factor: float) -> tuple[
     return replace(params, translation=translation), [replace(camera, K=K, w2c=w2c)]
 
 
-def _add_quality(result: Track, head: Head, vertices: torch.Tensor, figures: dict[str, Any]) -> None:
+def _add_quality(
+    result: Track,
+    head: Head,
+    vertices: torch.Tensor,
+    figures: dict[str, Any],
+    recovered: Sequence[float] | None,
+) -> None:
     error, counts = landmark_errors(result, head, vertices)
     training = result.held_out.training_views(len(result.cameras))
     marks = result.landmarks
@@ -242,12 +251,19 @@ def _add_quality(result: Track, head: Head, vertices: torch.Tensor, figures: dic
     result.quality["confidence"] = _confidence(per_frame[training], height)
     report = {"landmarks": landmark_figures(error[training], counts[training], height)}
     if not result.calibrated:
-        camera, spread = result.cameras[0], figures["focal_log_spread"]
-        report["focal"] = {
-            "pixels": camera.K[0, 0], "relative_uncertainty": spread,
-            "fov_y_degrees": float(np.degrees(camera.fov_y)),
-        }  # fmt: skip
+        spreads = [figures["focal_log_spread"]] if recovered is None else recovered
+        report["focal"] = _focal_figures(result.cameras, spreads)
     result.provenance.update(report, version=emoga.__version__, threads=torch.get_num_threads())
+
+
+def _focal_figures(cameras: list[Camera], spreads: Sequence[float]) -> dict[str, Any]:
+    """Focal lengths as they were estimated: of the only camera, else one of each."""
+    figures = {
+        "pixels": [float(camera.K[0, 0]) for camera in cameras],
+        "relative_uncertainty": [float(spread) for spread in spreads],
+        "fov_y_degrees": [float(np.degrees(camera.fov_y)) for camera in cameras],
+    }
+    return figures if len(cameras) > 1 else {name: value[0] for name, value in figures.items()}
 
 
 def _confidence(error: np.ndarray, height: float | None) -> np.ndarray:

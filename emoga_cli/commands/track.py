@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -92,8 +92,7 @@ def register(app: typer.Typer) -> None:
         if "mean_px" in error:
             text += f", landmark error {error['mean_px']:.2f} px"
         if not found.calibrated:
-            focal = found.provenance["focal"]
-            text += f", focal length {focal['pixels']:.0f} px ± {100 * focal['relative_uncertainty']:.0f} %"
+            text += f", focal length {_focal_words(found.provenance['focal'])}"
         result = {
             "output": str(output),
             "cameras": len(found.cameras),
@@ -101,3 +100,11 @@ def register(app: typer.Typer) -> None:
             **found.provenance,
         }
         session.finish(result, text)
+
+
+def _focal_words(focal: dict[str, Any]) -> str:
+    """Focal lengths with their uncertainty."""
+    pixels, spreads = focal["pixels"], focal["relative_uncertainty"]
+    if not isinstance(pixels, list):
+        pixels, spreads = [pixels], [spreads]
+    return ", ".join(f"{p:.0f} px ± {100 * s:.0f} %" for p, s in zip(pixels, spreads, strict=True))
