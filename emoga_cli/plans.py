@@ -74,6 +74,18 @@ def plan_track(
     return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
 
 
+def plan_tracks(sources: list[Path], plans: list[Plan], jobs: int) -> Plan:
+    """Several tracks, `jobs` at a time, of which each has a share of the cores."""
+    steps = [
+        f"{source}: {plan.steps[0]}, about {_time(plan.seconds)}"
+        for source, plan in zip(sources, plans, strict=True)
+    ]
+    together = sorted((plan.memory_mb for plan in plans), reverse=True)[:jobs]
+    return Plan(
+        steps, sum(plan.seconds for plan in plans), sum(together), sum(plan.disk_mb for plan in plans)
+    )
+
+
 def plan_fit(
     track_file: Path,
     output: Path,

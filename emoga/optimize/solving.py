@@ -15,7 +15,6 @@ from emoga.optimize.solving_priors import Priors, PriorWeights
 from emoga.optimize.solving_state import VIEW, State
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import (
-    ViewEvidence,
     ViewPrior,
     add_view_prior,
     add_views,
@@ -41,12 +40,6 @@ class Term(Protocol):
         """Curvature [t,N,4,4] and gradient [t,N,4] in (x, y, z, log focal)."""
         ...
 
-    def by_views(
-        self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
-    ) -> ViewEvidence:
-        """What the evidence says of the state's views."""
-        ...
-
 
 @dataclass
 class Problem:
@@ -58,7 +51,7 @@ class Problem:
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
     solve_expression frees units and jaw besides the pose of head and neck and the gaze.
     fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
-    which the first stays where it is, on the evidence of all terms.
+    which the first stays where it is, on the evidence of the first term.
     """
 
     head: Head
@@ -152,10 +145,10 @@ def build(problem: Problem, priors: Priors, identity: Identity, state: State) ->
             _accumulate(problem, system, columns, curvature, gradient, frames)
             if number == 0 and problem.offset_spread is not None:
                 _accumulate_offsets(problem, system, columns, curvature, gradient, turns, frames)
-            if problem.view_prior is not None:
+            if number == 0 and problem.view_prior is not None:
                 evidence, first = term.by_views(places, turns, frames, state), problem.before_views
                 add_views(system, evidence, columns, frames, layout.count, first)
-                if number == 0 and problem.offset_spread is not None:
+                if problem.offset_spread is not None:
                     offsets = slice(problem.form + FOCAL, first)
                     add_views_to_offsets(system, evidence, turns, offsets, first)
     priors.add(system, layout.values(params), _turns_between(params))

@@ -10,7 +10,7 @@ from emoga.geometry import vertex_normals
 from emoga.head import Head
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
-from emoga.optimize.solving_views import ViewEvidence, camera_slopes, seen_from
+from emoga.optimize.solving_views import ViewEvidence, camera_slopes
 
 NEIGHBOURHOOD = 0.012  # metres over which the direction a face looks in is averaged
 FACING = (0.2, 0.5)  # cosines between which a landmark fades in
@@ -73,7 +73,9 @@ class LandmarkTerm:
         derivatives: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         moved = places + state.offsets @ turns.transpose(1, 2)
-        viewmats, Ks = seen_from(self.viewmats, self.Ks, state)
+        viewmats, Ks = self.viewmats, self.Ks
+        if state.views is not None:
+            viewmats, Ks = state.views.viewmats, state.views.focused(Ks)
         pixels, slope = project(moved, viewmats, Ks, float(state.log_focal), derivatives)
         return pixels - self.observed[:, frames], slope
 

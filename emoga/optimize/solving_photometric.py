@@ -9,7 +9,6 @@ import torch
 from emoga.optimize.solving_landmarks import project
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
-from emoga.optimize.solving_views import ViewEvidence, camera_slopes, seen_from
 
 
 @dataclass
@@ -70,7 +69,7 @@ class PhotometricTerm:
 
     def cost(self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State) -> float:
         """Robust cost of points [t,N,3]."""
-        pixels, _ = project(places, *seen_from(self.viewmats, self.Ks, state), float(state.log_focal))
+        pixels, _ = project(places, self.viewmats, self.Ks, float(state.log_focal))
         colors, _ = self.crops.sample(pixels, frames)
         squared = ((colors - self.expected[:, frames]) ** 2).sum(-1) * self.weights[:, frames]
         return float((0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)).sum())
@@ -79,27 +78,12 @@ class PhotometricTerm:
         self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Curvature [t,N,4,4] and gradient [t,N,4] in (x, y, z, log focal), all views summed."""
-        weight, residual, change, moved = self._weighed(places, frames, state)
-        slope = change @ moved
-        curvature = torch.einsum("ctn,ctnip,ctniq->tnpq", weight, slope, slope)
-        return curvature, torch.einsum("ctn,ctni,ctnip->tnp", weight, residual, slope)
-
-    def by_views(
-        self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
-    ) -> ViewEvidence:
-        """What the pictures say of the state's cameras."""
-        weight, residual, change, moved = self._weighed(places, frames, state)
-        by_camera = change @ camera_slopes(places, state.views, self.Ks)
-        return ViewEvidence(weight, residual, change @ moved[..., :3], by_camera)
-
-    def _weighed(
-        self, places: torch.Tensor, frames: slice, state: State
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Robust weights [C,t,N], residuals [C,t,N,K], their change per pixel [C,t,N,K,2], that of pixels [...,4]."""
-        viewmats, Ks = seen_from(self.viewmats, self.Ks, state)
-        pixels, moved = project(places, viewmats, Ks, float(state.log_focal), derivatives=True)
+        pixels, moved = project(places, self.viewmats, self.Ks, float(state.log_focal), derivatives=True)
         colors, change = self.crops.sample(pixels, frames)
         residual = colors - self.expected[:, frames]
         weight = self.weights[:, frames]
         squared = (residual * residual).sum(-1) * weight
-        return weight / (1 + squared / self.robust**2), residual, change, moved
+        weight = weight / (1 + squared / self.robust**2)
+        slope = change @ moved
+        curvature = torch.einsum("ctn,ctnip,ctniq->tnpq", weight, slope, slope)
+        return curvature, torch.einsum("ctn,ctni,ctnip->tnp", weight, residual, slope)

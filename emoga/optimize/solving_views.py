@@ -7,26 +7,21 @@ from dataclasses import dataclass
 import torch
 
 from emoga.geometry import skew
-from emoga.optimize.solving_state import VIEW, State, Views
+from emoga.optimize.solving_state import VIEW, Views
 from emoga.optimize.solving_system import SequenceSystem
 
 
 @dataclass(frozen=True)
 class ViewEvidence:
-    """Linearised evidence of C cameras: weights [C,t,L], residuals [C,t,L,K], slopes by point and by camera.
+    """Linearised evidence of C cameras: weights [C,t,L], residuals [C,t,L,2], slopes by point and by camera.
 
-    by_point [C,t,L,K,3]; by_camera [C,t,L,K,7]; K is 2 for places in pixels, 3 for colours.
+    by_point [C,t,L,2,3]; by_camera [C,t,L,2,7].
     """
 
     weights: torch.Tensor
     residuals: torch.Tensor
     by_point: torch.Tensor
     by_camera: torch.Tensor
-
-
-def seen_from(viewmats: torch.Tensor, Ks: torch.Tensor, state: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """The cameras [C,4,4] and [C,3,3] of a term, moved to where the state has them when it solves for them."""
-    return (viewmats, Ks) if state.views is None else (state.views.viewmats, state.views.focused(Ks))
 
 
 def camera_slopes(points: torch.Tensor, views: Views, Ks: torch.Tensor) -> torch.Tensor:
@@ -46,21 +41,32 @@ def camera_slopes(points: torch.Tensor, views: Views, Ks: torch.Tensor) -> torch
 
 @dataclass(frozen=True)
 class ViewPrior:
-    """What is expected of C focal lengths: `spread` of their common logarithm, `difference` between them."""
+    """What is expected of C focal lengths.
 
-    spread: float = 0.35
-    difference: float = 0.03
+    focals [C]: pixels of a state whose log_focals are zero; usual: pixels that their geometric mean is near to, within
+    `spread` in log units; difference: how far each strays from that mean.
+    """
 
-    def precision(self, count: int) -> torch.Tensor:
+    focals: torch.Tensor
+    usual: float
+    spread: float
+    difference: float
+
+    def precision(self) -> torch.Tensor:
         """[C,C] of the logarithms."""
+        count = len(self.focals)
         common = torch.full((count, count), 1 / count, dtype=torch.float64)
         apart = torch.eye(count, dtype=torch.float64) - common
         return common / (count * self.spread**2) + apart / self.difference**2
 
+    def values(self, views: Views) -> torch.Tensor:
+        """Logarithms [C] of the focal lengths over the usual one."""
+        return views.log_focals + torch.log(self.focals / self.usual)
+
     def cost(self, views: Views) -> float:
         """The penalty of their focal lengths."""
-        values = views.log_focals
-        return float(0.5 * values @ self.precision(len(values)) @ values)
+        values = self.values(views)
+        return float(0.5 * values @ self.precision() @ values)
 
 
 def add_views(
@@ -104,8 +110,7 @@ def add_views_to_offsets(
 
 def add_view_prior(system: SequenceSystem, prior: ViewPrior, views: Views, first: int) -> None:
     """Add what is expected of the focal lengths."""
-    count = len(views.log_focals)
-    at = first + VIEW * torch.arange(count) + VIEW - 1
-    precision = prior.precision(count)
+    at = first + VIEW * torch.arange(len(prior.focals)) + VIEW - 1
+    precision = prior.precision()
     system.corner[at[:, None], at[None, :]] += precision
-    system.shared_gradient[at] += precision @ views.log_focals
+    system.shared_gradient[at] += precision @ prior.values(views)

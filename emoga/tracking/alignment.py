@@ -36,16 +36,12 @@ LID_MOTION = 1e-3  # metres by which a blink moves skin that then looks like not
 
 @dataclass(frozen=True)
 class Sights:
-    """How S pictures show N points: details [S,N,3], weights [S,N], sides [S,3] they see the head from.
-
-    same_side: degrees between sides within which the head looks alike.
-    """
+    """How S pictures show N points: details [S,N,3], weights [S,N], sides [S,3] they see the head from."""
 
     details: torch.Tensor
     weights: torch.Tensor
     sides: torch.Tensor
     pictures: torch.Tensor
-    same_side: float = SAME_SIDE
 
     def expected(self, sides: torch.Tensor, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Details [...,N,3] to be expected in `pictures` [...] seen from `sides` [...,3], and which are known.
@@ -53,7 +49,7 @@ class Sights:
         A picture says nothing about itself.
         """
         angle = torch.rad2deg(torch.acos((sides @ self.sides.T).clamp(-1, 1)))
-        say = torch.exp(-0.5 * (angle / self.same_side) ** 2) + OTHER_SIDES
+        say = torch.exp(-0.5 * (angle / SAME_SIDE) ** 2) + OTHER_SIDES
         say = say.masked_fill(pictures[..., None] == self.pictures, 0)
         total = say @ self.weights
         flat = (self.weights[..., None] * self.details).flatten(1)
@@ -99,10 +95,10 @@ def _aligned(
     level: tuple[float, float],
     outline: Outline | None,
 ) -> State:
-    sights = see(tracker, points, state, tracker.clip.training_frames, level)
+    sights = _sights(tracker, points, state, level)
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
-        detail = detail_term(tracker, points, part, frames, sights, level)
+        detail = _term(tracker, points, part, frames, sights, level)
         terms = [tracker.term(part, frames), detail]
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
@@ -113,22 +109,16 @@ def _aligned(
     return training_first(tracker, state, step)
 
 
-def see(
-    tracker: Tracker,
-    points: SurfacePoints,
-    state: State,
-    frames: list[int],
-    level: tuple[float, float],
-    same_side: float = SAME_SIDE,
-) -> Sights:
-    """How the pictures of some frames show the points at `state`, which is that of all frames."""
+def _sights(tracker: Tracker, points: SurfacePoints, state: State, level: tuple[float, float]) -> Sights:
+    """How the training pictures show the points at `state`."""
+    frames = tracker.clip.training_frames
     part = replace(state, params=state.params.select(frames))
     crops = make_crops(tracker, points, part, frames, *level)
     weights, _ = shown(tracker, points, part, crops)
     details = sampled(tracker, points, part, crops)
     return Sights(
         details.flatten(0, 1), weights.flatten(0, 1), _sides(tracker, part).flatten(0, 1),
-        _names(tracker, frames).flatten(), same_side,
+        _names(tracker, frames).flatten(),
     )  # fmt: skip
 
 
@@ -156,7 +146,7 @@ def away_from_lids(head: Head, points: SurfacePoints, expr: torch.Tensor) -> tor
     return torch.exp(-((expr[:, units] @ moved / LID_MOTION) ** 2))
 
 
-def detail_term(
+def _term(
     tracker: Tracker,
     points: SurfacePoints,
     state: State,

@@ -25,19 +25,22 @@ from emoga.optimize.solving_state import VIEW, State, Views
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import ViewPrior
 from emoga.progress import Reporter, Stage, Step
-from emoga.tracking.alignment import LEVELS, SKIN, detail_term, see, spread_points
 from emoga.tracking.inputs import Clip
 from emoga.tracking.stages import (
-    LASTING_ERROR,
     STRICT,
     TOLERANT,
     Effort,
     Tracker,
     key_frames,
-    spread,
     start_state,
 )
 from emoga.tracking.start import guess_camera, pose_from_view
+
+# Spread of the logarithm of focal lengths: of all, of each from the others, and of each where nothing speaks against
+# cameras of one kind. Landmarks alone tell a focal length to a tenth only, the mean of several better.
+FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
+DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
+FIXED = 1e-4  # spread of what the user has given
 
 
 @torch.no_grad()
@@ -49,6 +52,7 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
     """
     model = landmark_points(head, clip.landmarks.scheme).on_mesh(head.template).numpy()
     cameras = first_cameras(clip, model, fov)
+    usual = float(np.exp(np.mean([np.log(camera.K[0, 0]) for camera in cameras])))
     tracker = Tracker(clip, head, cameras, effort, PriorWeights(), report, fov is not None)
     state = start_state(tracker)
     frames = key_frames(tracker, state)
@@ -56,52 +60,27 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
     report(Stage("cameras from the head", effort.passes * effort.shape_rounds))
     for number in range(effort.passes):
         done = number * effort.shape_rounds
-        term = tracker.term(part, frames, TOLERANT if number == 0 else STRICT, LASTING_ERROR)
+        term = tracker.term(part, frames, TOLERANT if number == 0 else STRICT)
         problem = tracker.problem(frames, [term], shape=True, focal=False, habits=number > 0)
-        problem.view_prior = ViewPrior()
+        focals = term.Ks[:, 0, 0]
+        difference = ALIKE if number > 0 and _alike(focals) else APART
+        problem.view_prior = ViewPrior(
+            focals, usual, FIXED if fov else FOCAL_SPREAD, FIXED if fov else difference
+        )
         part.views = Views(term.viewmats, torch.zeros(len(term.Ks), dtype=torch.float64))
         part, system = solve(
             problem, part, effort.shape_rounds,
             on_round=lambda i, cost, done=done: report(Step(done + i, {"cost": cost})),
         )  # fmt: skip
         tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
-    tracker, state, problem, system = _aligned(tracker, spread(state, part, frames), frames)
     clip.recovered = _focal_spreads(system, problem, len(cameras))
-    clip.capture.cameras = _upright(tracker.cameras, state)
+    clip.capture.cameras = _upright(tracker.cameras, part)
 
 
-def _aligned(
-    tracker: Tracker, state: State, frames: list[int]
-) -> tuple[Tracker, State, Problem, SequenceSystem]:
-    """The same on what skin looks like, to which all views see the same at the same moment."""
-    points = spread_points(tracker.head, SKIN, POINTS)
-    tracker.report(Stage("cameras from its looks", len(LEVELS) * PASSES))
-    part = replace(state, params=state.params.select(frames))
-    for number in range(len(LEVELS) * PASSES):
-        level = LEVELS[number // PASSES]
-        whole = replace(spread(state, part, frames), views=None)
-        sights = see(tracker, points, whole, frames, level, SIDES)
-        terms = [
-            tracker.term(part, frames, STRICT, LASTING_ERROR),
-            detail_term(tracker, points, part, frames, sights, level),
-        ]
-        problem = tracker.problem(frames, terms, shape=True, focal=False, habits=True)
-        part, system = _solve(problem, part, ROUNDS)
-        tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
-        tracker.report(Step(number + 1))
-        DEBUG(tracker, part, frames)
-    return tracker, part, problem, system
-
-
-def _solve(problem, part, rounds):
-    problem.view_prior = ViewPrior()
-    term = problem.terms[0]
-    part.views = Views(term.viewmats, torch.zeros(len(term.Ks), dtype=torch.float64))
-    return solve(problem, part, rounds)
-
-
-DEBUG = lambda *a: None
-POINTS, PASSES, ROUNDS, SIDES = 1000, 4, 3, 40.0
+def _alike(focals: torch.Tensor) -> bool:
+    """Whether focal lengths [C] may belong to cameras of one kind."""
+    logs = torch.log(focals)
+    return bool((logs - logs.mean()).abs().max() < DIFFERENT)
 
 
 def _focal_spreads(system: SequenceSystem, problem: Problem, count: int) -> list[float]:

@@ -19,12 +19,19 @@ def register(app: typer.Typer) -> None:
     @verb(app, "track", checkpoints=True)
     def track(
         session: Session,
-        source: Annotated[
-            Path, typer.Argument(help="Video, picture, folder of pictures, capture or dataset folder.")
+        sources: Annotated[
+            list[Path],
+            typer.Argument(
+                metavar="SOURCE...",
+                help="Video, picture, folder of pictures or of synchronised videos, capture or dataset folder.",
+            ),
         ],
-        output: Annotated[Path, typer.Option("--output", "-o", help="Track to write (.h5).")],
+        output: Annotated[
+            Path, typer.Option("--output", "-o", help="Track to write (.h5); of several sources a folder.")
+        ],
         landmarks: Annotated[
-            Path | None, typer.Option("--landmarks", help="Landmarks (.npz), or a folder of CAMERA.npz.")
+            Path | None,
+            typer.Option("--landmarks", help="Landmarks (.npz), or a folder of CAMERA.npz or of SOURCE.npz."),
         ] = None,
         landmark_model: Annotated[
             Path | None, typer.Option("--landmark-model", help="Your MediaPipe face_landmarker.task.")
@@ -51,55 +58,95 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--as-given", help="Take the FLAME parameters of a VHAP folder as they are.")
         ] = False,
         overlay: Annotated[bool, typer.Option(help="Write overlay video and quality plot beside it.")] = True,
+        jobs: Annotated[
+            int, typer.Option("--jobs", min=1, help="How many of several sources to track at once.")
+        ] = 1,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
     ) -> None:
         """Find pose, expression, shape and camera of a head in every frame.
 
+        Several sources are several clips, each of its own; a folder of synchronised videos is one take of one head.
+
         Example: emoga track capture -o track.h5 --preset fast
         """
-        if dry_run:
-            from emoga_cli.plans import plan_track
-
-            session.plan(plan_track(source, output, preset, start, end, overlay, convention))
-            return
-        import emoga
-
-        found = emoga.track(
-            source,
-            output,
-            landmarks=landmarks,
-            landmark_model=landmark_model,
-            masks=masks,
-            head=head,
-            hold_out=hold_out or (),
-            preset=preset,
-            start=start,
-            end=end,
-            fov=fov,
-            convention=convention,
-            as_given=as_given,
-            overlay=overlay,
-            device=session.device,
-            seed=session.seed,
-            resume=resume,
-            overwrite=overwrite,
-            report=session.report,
-        )
-        error = found.provenance.get("landmarks", {})
-        text = f"{output}  {len(found.cameras)} cameras, {found.frame_count} frames"
-        if "mean_px" in error:
-            text += f", landmark error {error['mean_px']:.2f} px"
-        if not found.calibrated:
-            text += f", focal length {_focal_words(found.provenance['focal'])}"
-        result = {
-            "output": str(output),
-            "cameras": len(found.cameras),
-            "frames": found.frame_count,
-            **found.provenance,
+        options = {
+            "landmarks": landmarks,
+            "landmark_model": landmark_model,
+            "masks": masks,
+            "head": head,
+            "hold_out": hold_out or (),
+            "preset": preset,
+            "start": start,
+            "end": end,
+            "fov": fov,
+            "convention": convention,
+            "as_given": as_given,
+            "overlay": overlay,
+            "device": session.device,
+            "seed": session.seed,
+            "resume": resume,
+            "overwrite": overwrite,
         }
-        session.finish(result, text)
+        if dry_run:
+            from emoga_cli.plans import plan_track, plan_tracks
+
+            plans = [plan_track(one, output, preset, start, end, overlay, convention) for one in sources]
+            session.plan(plans[0] if len(plans) == 1 else plan_tracks(sources, plans, jobs))
+        elif len(sources) > 1:
+            _track_many(session, sources, output, jobs, options)
+        else:
+            _track_one(session, sources[0], output, options)
+
+
+def _track_one(session: Session, source: Path, output: Path, options: dict[str, Any]) -> None:
+    import emoga
+
+    found = emoga.track(source, output, report=session.report, **options)
+    result = {
+        "output": str(output),
+        "cameras": len(found.cameras),
+        "frames": found.frame_count,
+        "calibrated": found.calibrated,
+        **found.provenance,
+    }
+    session.finish(result, f"{output}  {_summary(result)}")
+
+
+def _track_many(
+    session: Session, sources: list[Path], folder: Path, jobs: int, options: dict[str, Any]
+) -> None:
+    import emoga
+
+    outcomes = emoga.track_many(
+        sources, folder, jobs=jobs, threads=session.threads, report=session.report, **options
+    )
+    rows = [
+        {
+            "source": str(done.source),
+            "output": str(done.output),
+            "error": done.error,
+            "exit_code": done.exit_code,
+        }
+        | (done.figures or {})
+        for done in outcomes
+    ]
+    failed = [done for done in outcomes if done.exit_code]
+    text = [f"{row['output']}  {row['error'] or _summary(row)}" for row in rows]
+    session.finish({"clips": rows, "failed": len(failed)}, "\n".join(text))
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    """A track in a few words."""
+    text = f"{result['cameras']} cameras, {result['frames']} frames"
+    if "mean_px" in (error := result.get("landmarks", {})):
+        text += f", landmark error {error['mean_px']:.2f} px"
+    if "focal" in result:
+        text += f", focal length {_focal_words(result['focal'])}"
+    return text
 
 
 def _focal_words(focal: dict[str, Any]) -> str:
