@@ -32,6 +32,7 @@ from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
+from emoga.tracking.report import closed_mouth_error, jitter, never_seen, summary
 from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
@@ -249,7 +250,13 @@ def _add_quality(
     if marks.scheme == "mediapipe478" and marks.valid[training].any():
         height = replace(marks, points=marks.points[training], valid=marks.valid[training]).face_height()
     result.quality["confidence"] = _confidence(per_frame[training], height)
-    report = {"landmarks": landmark_figures(error[training], counts[training], height)}
+    result.quality["jitter_px"] = jitter(result.cameras, head, vertices)
+    if height is not None:
+        result.quality["closed_mouth_error"] = closed_mouth_error(result, head, vertices, height)
+    report = {
+        "landmarks": landmark_figures(error[training], counts[training], height),
+        "quality": summary(result.quality, never_seen(result, head, vertices)),
+    }
     if not result.calibrated:
         spreads = [figures["focal_log_spread"]] if recovered is None else recovered
         report["focal"] = _focal_figures(result.cameras, spreads)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from emoga.errors import InputError
 from emoga_cli.options import DryRunOption, HoldOutOption, OverwriteOption, PresetOption, ResumeOption
 from emoga_cli.session import Session, verb
 
@@ -61,6 +62,12 @@ def register(app: typer.Typer) -> None:
         jobs: Annotated[
             int, typer.Option("--jobs", min=1, help="How many of several sources to track at once.")
         ] = 1,
+        fail_below: Annotated[
+            float | None,
+            typer.Option(
+                "--fail-below", help="Exit with 4 when the mean confidence (0 to 1) stays below this."
+            ),
+        ] = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
@@ -95,12 +102,14 @@ def register(app: typer.Typer) -> None:
             plans = [plan_track(one, output, preset, start, end, overlay, convention) for one in sources]
             session.plan(plans[0] if len(plans) == 1 else plan_tracks(sources, plans, jobs))
         elif len(sources) > 1:
-            _track_many(session, sources, output, jobs, options)
+            _track_many(session, sources, output, jobs, options, fail_below)
         else:
-            _track_one(session, sources[0], output, options)
+            _track_one(session, sources[0], output, options, fail_below)
 
 
-def _track_one(session: Session, source: Path, output: Path, options: dict[str, Any]) -> None:
+def _track_one(
+    session: Session, source: Path, output: Path, options: dict[str, Any], fail_below: float | None
+) -> None:
     import emoga
 
     found = emoga.track(source, output, report=session.report, **options)
@@ -112,10 +121,17 @@ def _track_one(session: Session, source: Path, output: Path, options: dict[str, 
         **found.provenance,
     }
     session.finish(result, f"{output}  {_summary(result)}")
+    if fail_below is not None:
+        _gate([result], fail_below)
 
 
 def _track_many(
-    session: Session, sources: list[Path], folder: Path, jobs: int, options: dict[str, Any]
+    session: Session,
+    sources: list[Path],
+    folder: Path,
+    jobs: int,
+    options: dict[str, Any],
+    fail_below: float | None,
 ) -> None:
     import emoga
 
@@ -137,13 +153,27 @@ def _track_many(
     session.finish({"clips": rows, "failed": len(failed)}, "\n".join(text))
     if failed:
         raise typer.Exit(failed[0].exit_code)
+    if fail_below is not None:
+        _gate(rows, fail_below)
+
+
+def _gate(results: list[dict[str, Any]], bound: float) -> None:
+    """Raise QualityError for the first track that is not good enough; of one taken as given nothing is known."""
+    from emoga.tracking.report import require_confidence
+
+    for result in results:
+        if "quality" not in result:
+            raise InputError(f"{result['output']}: was taken as given, --fail-below has nothing to judge")
+        require_confidence(result["quality"]["confidence"], bound, result["output"])
 
 
 def _summary(result: dict[str, Any]) -> str:
     """A track in a few words."""
     text = f"{result['cameras']} cameras, {result['frames']} frames"
     if "mean_px" in (error := result.get("landmarks", {})):
-        text += f", landmark error {error['mean_px']:.2f} px"
+        text += (
+            f", landmark error {error['mean_px']:.2f} px, confidence {result['quality']['confidence']:.2f}"
+        )
     if "focal" in result:
         text += f", focal length {_focal_words(result['focal'])}"
     return text
