@@ -26,6 +26,7 @@ from emoga.tracking.alignment import SKIN, WHOLE, align
 from emoga.tracking.appearance import fit_appearance
 from emoga.tracking.calibrated import check_cameras
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from emoga.tracking.downscaling import fit_to_memory, free_memory_mb
 from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.likeness import align_to_portrait
@@ -93,6 +94,7 @@ def track(
             write_overlay(result, model, vertices, beside[0], overwrite, report)
         return result
     clip = open_clip(source, landmarks, landmark_model, masks, hold_out, start, end, convention, report)
+    clip = fit_to_memory(clip, free_memory_mb(), report)
     if clip.landmarks.scheme not in model.landmarks:
         raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
     check_cameras(clip, model, stated=convention is not None)
@@ -217,7 +219,8 @@ def _result(tracker: Tracker, state: State) -> Track:
     return Track(
         head.name, head.version, head.checksum, params, cameras,
         [pictures.path for pictures in clip.capture.pictures], clip.frames, clip.capture.fps or 25.0,
-        landmarks=clip.landmarks, held_out=clip.held_out, calibrated=clip.calibrated and clip.recovered is None,
+        landmarks=clip.landmarks, held_out=clip.held_out,
+        calibrated=clip.calibrated and clip.recovered is None, downscaled=clip.downscaled,
     )  # fmt: skip
 
 
