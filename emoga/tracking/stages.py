@@ -36,7 +36,9 @@ TOLERANT, STRICT = 15.0, 4.0
 class Effort:
     """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets.
 
-    portrait_steps: pictures the portrait of a single video learns from, 0 to do without one.
+    face_passes, head_passes: per level of detail, over the face and, of a single video, over the whole head; outline:
+    whether the latter also follows the masks. portrait_steps: pictures the portrait of a single video learns from. 0
+    does without the stage.
     """
 
     key_frames: int = 32
@@ -44,6 +46,9 @@ class Effort:
     passes: int = 3
     motion_rounds: int = 8
     alignment_rounds: int = 2
+    face_passes: int = 2
+    head_passes: int = 4
+    outline: bool = True
     warp_modes: int = 40
     portrait_steps: int = 500
 

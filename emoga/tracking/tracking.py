@@ -40,7 +40,6 @@ from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
 from emoga.tracking.uncalibrated import recover_cameras
 
-HEAD_PASSES = 4
 PORTRAITS = 2
 
 
@@ -181,7 +180,7 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
 
 
 def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
-    return align(tracker, state, SKIN, "align the face", passes=2)
+    return align(tracker, state, SKIN, "align the face", tracker.effort.face_passes)
 
 
 STAGES = (_shape_stage, _motion_stage, _alignment_stage)
@@ -195,9 +194,9 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
     """
     pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
-    outline = Outline.of(tracker, result.head_masks)
+    outline = Outline.of(tracker, result.head_masks) if tracker.effort.outline else None
     state = tracker.with_form(state, params.static_offset)
-    state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
+    state = align(tracker, state, WHOLE, "align the head", tracker.effort.head_passes, outline)
 
     def tracked() -> Track:
         return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
