@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import emoga
-from emoga.camera import Camera, look_at, stack_cameras
+from emoga.camera import look_at, stack_cameras
 from emoga.capture import load_track, open_capture, save_landmarks
 from emoga.errors import InputError
-from emoga.geometry import axis_angle_to_matrix
+from emoga.geometry import similarity_align
 from emoga.head import Head, HeadParams, load_head
 from emoga.images import write_png
 from emoga.optimize.solving import Problem, build, total_cost
@@ -64,32 +64,28 @@ def take(tmp_path_factory: pytest.TempPathFactory, head: Head, truth: HeadParams
     return folder
 
 
-def test_cameras_are_recovered_up_to_the_world(take: Path, truth: HeadParams, tmp_path: Path) -> None:
+def test_cameras_are_recovered_up_to_the_world(
+    take: Path, head: Head, truth: HeadParams, tmp_path: Path
+) -> None:
     found = emoga.track(take, tmp_path / "t.h5", preset="fast", overlay=False)
     assert not found.calibrated and [camera.name for camera in found.cameras] == ["left", "middle", "right"]
-    ours, true = (
-        in_head(cameras, params) for cameras, params in ((found.cameras, found.params), (CAMERAS, truth))
-    )
-    centres, true_centres = (
-        -ours[:, :3, :3].transpose(0, 2, 1) @ ours[:, :3, 3:],
-        -(true[:, :3, :3].transpose(0, 2, 1) @ true[:, :3, 3:]),
-    )
-    scale = (centres * true_centres).sum() / (centres**2).sum()
-    assert np.linalg.norm(scale * centres - true_centres, axis=1).max() < 0.03 * 0.9
-    turns = ours[:, :3, :3] @ true[:, :3, :3].transpose(0, 2, 1)
-    assert np.degrees(np.arccos(((np.trace(turns, axis1=1, axis2=2) - 1) / 2).clip(-1, 1))).max() < 1.5
+    scale, turn, shift = to_found(head, truth, found.params)
     for camera, other in zip(found.cameras, CAMERAS, strict=True):
+        astray = np.linalg.norm(camera.position - (scale * turn @ other.position + shift))
+        assert astray < 0.03 * scale * np.linalg.norm(other.position)
+        between = camera.w2c[:3, :3] @ turn @ other.w2c[:3, :3].T
+        assert np.degrees(np.arccos(np.clip((np.trace(between) - 1) / 2, -1, 1))) < 1.5
         assert camera.K[0, 0] == pytest.approx(other.K[0, 0], rel=0.06)
     assert len(found.provenance["focal"]["pixels"]) == 3
     assert load_track(tmp_path / "t.h5").picture(2, 3).shape == (SIZE, SIZE, 3)
 
 
-def in_head(cameras: list[Camera], params: HeadParams) -> np.ndarray:
-    """Cameras [C,4,4] as the head of a middle frame sees them, its neck's turn being small."""
-    pose = np.eye(4)
-    pose[:3, :3] = axis_angle_to_matrix(params.rotation[2].double()).numpy()
-    pose[:3, 3] = params.translation[2].numpy()
-    return np.stack([camera.w2c @ pose for camera in cameras])
+def to_found(head: Head, truth: HeadParams, found: HeadParams) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, turn [3,3] and shift [3] from the true world to the found one, by the face of a middle frame."""
+    face = head.regions["face"]
+    true, ours = (head.vertices(params.to(dtype=torch.float64))[2, face] for params in (truth, found))
+    scale, turn, shift = similarity_align(true, ours)
+    return float(scale), turn.numpy(), shift.numpy()
 
 
 def test_the_solver_knows_how_cameras_move_the_cost(head: Head, truth: HeadParams) -> None:

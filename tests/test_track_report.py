@@ -15,6 +15,7 @@ from emoga.errors import InputError, QualityError
 from emoga.head import Head, HeadParams, load_head
 from emoga.images import write_png
 from emoga.progress import Note
+from emoga.tracking.cuts import APART, find_cuts, gaps_between
 from emoga.tracking.downscaling import fit_to_memory, memory_needed_mb
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.report import closed_mouth_error, jitter, never_seen, require_confidence
@@ -126,3 +127,24 @@ def test_known_cameras_keep_their_size(large: tuple[Clip, Path]) -> None:
     known = replace(clip, capture=replace(open_capture(folder / "large"), cameras=[camera]))
     with pytest.raises(InputError, match="or make them smaller"):
         fit_to_memory(known, 750.0, print)
+
+
+def test_a_jump_of_the_face_is_a_cut_and_a_gap_is_none() -> None:
+    rng = np.random.default_rng(0)
+    face = rng.uniform(0, 100, (478, 2))
+    shots = np.concatenate(
+        [face + [5 * t, 0] for t in range(6)] + [face + [300 + 5 * t, 40] for t in range(6)]
+    )
+    marks = Landmarks(shots.reshape(1, 12, 478, 2).astype(np.float32), np.ones((1, 12), bool), "mediapipe478")
+    assert find_cuts(marks, [0]).tolist() == [6]
+    assert gaps_between([2, 5, 6, 9], find_cuts(marks, [0])).tolist() == [3, 1 + APART, 3]
+    marks.valid[0, 2:11] = False  # long out of sight: nobody knows whether it moved or was cut
+    assert find_cuts(marks, [0]).tolist() == []
+    both = Landmarks(
+        np.concatenate([marks.points, marks.points[:, :1].repeat(12, 1)]),
+        np.ones((2, 12), bool),
+        "mediapipe478",
+    )
+    assert (
+        find_cuts(both, [0, 1]).tolist() == []
+    )  # the other camera saw no cut: the first one's detector strayed

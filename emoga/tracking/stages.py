@@ -18,6 +18,7 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import smooth_modes
 from emoga.progress import Reporter, Stage, Step
+from emoga.tracking.cuts import find_cuts, gaps_between
 from emoga.tracking.inputs import Clip
 from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
 from emoga.tracking.trust import relative_spread, rims
@@ -88,6 +89,7 @@ class Tracker:
         depth = modes.abs().amax((1, 2)) == modes[..., 2].abs().amax(1)
         self.warp_basis = modes if len(self.clip.views) > 1 else modes[~depth]
         self.viewmats, self.Ks = stack_cameras(self.cameras, dtype=torch.float64)
+        self.cuts = find_cuts(self.clip.landmarks, self.clip.views)
 
     @property
     def depth_axis(self) -> torch.Tensor | None:
@@ -153,7 +155,7 @@ class Tracker:
         """The problem of some frames; `habits` frees the detector's offsets."""
         origin = torch.from_numpy(self.cameras[self.clip.views[0]].position)
         return Problem(
-            self.head, terms, self.weights, torch.diff(torch.tensor(frames)), self.warp_basis,
+            self.head, terms, self.weights, torch.from_numpy(gaps_between(frames, self.cuts)), self.warp_basis,
             depth_axis=self.depth_axis, solve_shape=shape, solve_focal=focal and not self.fixed_focal,
             camera_origin=origin, distance_prior=(USUAL_DISTANCE, 0.35),
             offset_spread=OFFSET_SPREAD * relative_spread(self.clip.landmarks.scheme) if habits else None,

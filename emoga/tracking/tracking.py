@@ -103,6 +103,11 @@ def track(
         clip, model, _cameras(clip, model, fov), EFFORTS[preset], PriorWeights(), report,
         fov is not None,
     )  # fmt: skip
+    if len(tracker.cuts):
+        words = ", ".join(str(clip.frames[cut]) for cut in tracker.cuts[:10])
+        report(
+            Note(f"{source}: the face jumps at frame {words}: taken for cuts, over which nothing is smoothed")
+        )
     mark = fingerprint(
         {
             "preset": preset,
@@ -124,7 +129,7 @@ def track(
             vertices = model.vertices(result.params.to(dtype=torch.float64))
         result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
         result.texture = unwrap(result, model, vertices)
-        _add_quality(result, model, vertices, figures, clip.recovered)
+        _add_quality(result, model, vertices, figures, clip.recovered, tracker.cuts)
         result.provenance.update(preset=preset, seed=seed, seconds=round(time.monotonic() - begun, 2))
         save_track(result, output, overwrite)
         if overlay:
@@ -242,6 +247,7 @@ def _add_quality(
     vertices: torch.Tensor,
     figures: dict[str, Any],
     recovered: Sequence[float] | None,
+    cuts: np.ndarray,
 ) -> None:
     error, counts = landmark_errors(result, head, vertices)
     training = result.held_out.training_views(len(result.cameras))
@@ -262,7 +268,9 @@ def _add_quality(
     if not result.calibrated:
         spreads = [figures["focal_log_spread"]] if recovered is None else recovered
         report["focal"] = _focal_figures(result.cameras, spreads)
-    result.provenance.update(report, version=emoga.__version__, threads=torch.get_num_threads())
+    result.provenance.update(
+        report, cuts=[int(cut) for cut in cuts], version=emoga.__version__, threads=torch.get_num_threads()
+    )
 
 
 def _focal_figures(cameras: list[Camera], spreads: Sequence[float]) -> dict[str, Any]:
