@@ -139,7 +139,7 @@ def build(problem: Problem, priors: Priors, identity: Identity, state: State) ->
     for number, term in enumerate(problem.terms):
         for frames in _chunks(params.frames, term.points.count, layout.count + problem.form):
             part = params.select(frames)
-            places, columns = term.points.jacobian(identity, part, problem._basis)
+            places, columns = term.points.jacobian(identity, part, problem._basis, problem.solve_expression)
             turns = axis_angle_to_matrix(part.rotation)
             curvature, gradient = term.quadratic(places, turns, frames, state)
             _accumulate(problem, system, columns, curvature, gradient, frames)

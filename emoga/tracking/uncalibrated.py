@@ -40,6 +40,7 @@ from emoga.tracking.start import guess_camera, pose_from_view
 # cameras of one kind. Landmarks alone tell a focal length to a tenth only, the mean of several better.
 FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
 DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
+PASSES, ROUNDS = 3, 10  # whatever the preset: all that comes later rests on the cameras
 FIXED = 1e-4  # spread of what the user has given
 
 
@@ -57,9 +58,9 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
     state = start_state(tracker)
     frames = key_frames(tracker, state)
     part = replace(state, params=state.params.select(frames))
-    report(Stage("cameras from the head", effort.passes * effort.shape_rounds))
-    for number in range(effort.passes):
-        done = number * effort.shape_rounds
+    report(Stage("cameras from the head", PASSES * ROUNDS))
+    for number in range(PASSES):
+        done = number * ROUNDS
         term = tracker.term(part, frames, TOLERANT if number == 0 else STRICT)
         problem = tracker.problem(frames, [term], shape=True, focal=False, habits=number > 0)
         focals = term.Ks[:, 0, 0]
@@ -69,7 +70,7 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
         )
         part.views = Views(term.viewmats, torch.zeros(len(term.Ks), dtype=torch.float64))
         part, system = solve(
-            problem, part, effort.shape_rounds,
+            problem, part, ROUNDS,
             on_round=lambda i, cost, done=done: report(Step(done + i, {"cost": cost})),
         )  # fmt: skip
         tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
