@@ -55,7 +55,10 @@ class Effort:
 
 
 EFFORTS = {
-    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24, portrait_steps=0),
+    # Landmarks and regression only, for previews.
+    "fast": Effort(
+        key_frames=20, shape_rounds=5, passes=2, face_passes=0, head_passes=0, warp_modes=24, portrait_steps=0
+    ),
     "default": Effort(),
     "best": Effort(
         key_frames=64,
