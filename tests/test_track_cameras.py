@@ -12,6 +12,7 @@ import torch
 import emoga
 from emoga.camera import look_at, stack_cameras
 from emoga.capture import load_track, open_capture, save_landmarks
+from emoga.describe import describe
 from emoga.errors import InputError
 from emoga.geometry import similarity_align
 from emoga.head import Head, HeadParams, load_head
@@ -128,6 +129,7 @@ def test_videos_beside_each_other_are_one_take(tmp_path: Path) -> None:
                 writer.write(np.zeros((48, 64, 3), np.uint8))
     capture = open_capture(tmp_path)
     assert capture.names == ["a", "b"] and capture.cameras is None and capture.frame_count == 3
+    assert describe(tmp_path).kind == "folder of synchronised cameras without calibration"
     with VideoWriter(tmp_path / "c.mp4", 25, 64, 48) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(InputError, match="c has 1 frames, a 3"):
