@@ -13,7 +13,7 @@ from typing import Any
 
 from emoga.errors import EmogaError, EnvironmentFailure, InputError
 from emoga.files import check_output
-from emoga.progress import Note, Reporter, Stage, Step, silent
+from emoga.progress import Event, Note, Reporter, Stage, Step, silent
 from emoga.tracking.tracking import track
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -103,8 +103,13 @@ def _run_all(calls: list[dict[str, Any]], jobs: int, threads: int, report: Repor
                 receiver, process = _start(call, threads)
                 running[receiver] = (number, process)
             for receiver in wait(list(running)):
-                number, process = running.pop(receiver)
-                outcomes[number] = _outcome(calls[number], receiver, process)
+                number, process = running[receiver]
+                message = _message(receiver, process)
+                if isinstance(message, Note):
+                    report(Note(f"{calls[number]['source']}: {message.text}", message.warning))
+                    continue
+                del running[receiver]
+                outcomes[number] = Outcome(calls[number]["source"], calls[number]["output"], *message)
                 report(_note(outcomes[number]))
                 report(Step(len(outcomes)))
     finally:
@@ -133,9 +138,14 @@ def _start(call: dict[str, Any], threads: int) -> tuple[Connection, Any]:
 
 
 def _track_one(call: dict[str, Any], sender: Connection) -> None:
-    """The work of one process: its track's figures, or what went wrong, go through the pipe."""
+    """The work of one process: what it has to say, then its track's figures or what went wrong."""
+
+    def report(event: Event) -> None:
+        if isinstance(event, Note):
+            sender.send(event)
+
     try:
-        found = track(**call)
+        found = track(**call, report=report)
         figures = {"cameras": len(found.cameras), "frames": found.frame_count, **found.provenance}
         sender.send((figures, "", 0))
     except EmogaError as error:
@@ -146,15 +156,17 @@ def _track_one(call: dict[str, Any], sender: Connection) -> None:
         sender.send((None, f"internal error: {type(error).__name__}: {error}", EmogaError.exit_code))
 
 
-def _outcome(call: dict[str, Any], receiver: Connection, process: Any) -> Outcome:
+def _message(receiver: Connection, process: Any) -> Note | tuple[dict[str, Any] | None, str, int]:
+    """What a process says next: a note, or figures, error and exit code of its clip."""
     try:
-        figures, error, code = receiver.recv()
+        return receiver.recv()
     except EOFError:
         process.join()
-        figures, code = None, EnvironmentFailure.exit_code
-        error = f"its process was killed (code {process.exitcode}), perhaps for its memory; use fewer --jobs"
-    process.join()
-    return Outcome(call["source"], call["output"], figures, error, code)
+        return (
+            None,
+            f"its process was killed (code {process.exitcode}), perhaps for its memory; use fewer --jobs",
+            EnvironmentFailure.exit_code,
+        )
 
 
 def _note(outcome: Outcome) -> Note:
