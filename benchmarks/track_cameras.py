@@ -4,8 +4,8 @@
 
 Takes the pictures and landmarks of some views of a studio rig capture, without its cameras, tracks them, and
 compares cameras in the head's frame with scale alone freed: the places as a share of their distance from the head, the
-turns in degrees, the focal lengths in percent; the worst camera of each row. The head's frame is found twice: `pose`
-takes the tracked head's own pose, `face` the rigid motion between the tracked and the true vertices of the face.
+turns in degrees, the focal lengths as a share; the worst camera of each row. The head's frame is where the tracked
+vertices of the face lie against the true ones: a pose's turn is split between head and neck, which nobody sees.
 """
 
 from __future__ import annotations
@@ -102,12 +102,9 @@ def figures(track: Track, capture: Path, truth: list[Camera], head: Head) -> dic
     true_heads = poses(load_track(open_capture(capture).truth_track))[track.frames]
     with h5py.File(capture / "truth_vertices.h5") as file:
         vertices = torch.from_numpy(file["vertices"][()]).double()[track.frames]
-    by_face = poses_by_face(track, vertices[:, head.regions["face"]], true_heads, head)
-    found = {}
-    for name, heads in (("pose", poses(track)), ("face", by_face)):
-        errors = camera_figures(track.cameras, heads, truth, true_heads)
-        found |= {f"{name}_{key}": value for key, value in errors.items()}
-    return found | {"aligned_mm": judge(track, capture, head)["aligned_mm"]}
+    heads = poses_by_face(track, vertices[:, head.regions["face"]], true_heads, head)
+    errors = camera_figures(track.cameras, heads, truth, true_heads)
+    return errors | {"aligned_mm": judge(track, capture, head)["aligned_mm"]}
 
 
 def main() -> None:
