@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "track": "emoga.tracking",
+    "track_many": "emoga.tracking",
     "fit": "emoga.fitting",
     "optimize_emotion": "emoga.emotion",
     "reenact": "emoga.reenactment",

@@ -67,6 +67,15 @@ def _folder(path: Path) -> tuple[str, dict[str, Any]]:
             **_dataset_facts(capture),
         }
     pictures = capture.pictures[0]
+    if capture.unknown:
+        return capture.kind, {
+            "cameras": len(capture.pictures),
+            "names": list(capture.unknown),
+            "frames": capture.frame_count,
+            "fps": capture.fps,
+            "size": f"{pictures.width}x{pictures.height}",
+            "landmarks": capture.landmarks() is not None,
+        }
     return "folder of pictures", {"pictures": len(pictures), "size": f"{pictures.width}x{pictures.height}"}
 
 
@@ -174,7 +183,8 @@ def _appearance_facts(avatar: Avatar) -> dict[str, Any]:
 
 def _track_facts(path: Path) -> dict[str, Any]:
     track = load_track(path)
-    quality = {name: float(np.nanmean(values)) for name, values in track.quality.items() if values.size}
+    known = {name: values[np.isfinite(values)] for name, values in track.quality.items()}
+    quality = {name: float(values.mean()) for name, values in known.items() if values.size}
     return {
         "cameras": len(track.cameras),
         "frames": track.frame_count,

@@ -51,21 +51,13 @@ class VideoReader:
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = sum(1 for _ in self._packets_decoded())
+            self._count = sum(1 for _ in self._decoded())
         return self._count
 
     def frames(self) -> Iterator[np.ndarray]:
         """All frames in order of presentation."""
-        size = None
-        for frame in self._packets_decoded():
-            picture = _upright(frame)
-            if size is not None and picture.shape != size:
-                raise InputError(
-                    f"{self.path}: the picture size changes from {size[1]}x{size[0]} to "
-                    f"{picture.shape[1]}x{picture.shape[0]}; cut the video there first"
-                )
-            size = picture.shape
-            yield picture
+        for frame in self._decoded():
+            yield _upright(frame)
 
     def frame(self, index: int) -> np.ndarray:
         """One frame; cheap when frames are asked for in order."""
@@ -89,6 +81,19 @@ class VideoReader:
                 yield container
         except (av.error.FFmpegError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: not a readable video ({error.__class__.__name__})") from error
+
+    def _decoded(self) -> Iterator[Any]:
+        """Frames as they are coded, all of one size: whoever counts them knows."""
+        size = None
+        for frame in self._packets_decoded():
+            found = (frame.width, frame.height)
+            if size is not None and found != size:
+                raise InputError(
+                    f"{self.path}: the picture size changes from {size[0]}x{size[1]} to {found[0]}x{found[1]}; "
+                    "cut the video there first"
+                )
+            size = found
+            yield frame
 
     def _packets_decoded(self) -> Iterator[Any]:
         with self._open() as container:

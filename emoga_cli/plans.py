@@ -56,6 +56,8 @@ def plan_track(
     convention: str | None = None,
 ) -> Plan:
     """What `emoga track` will do and take."""
+    from emoga.tracking.downscaling import memory_needed_mb
+
     capture = open_capture(source, convention=convention)
     frames = _span(capture.frame_count, start, end)
     views, size = len(capture.pictures), (capture.pictures[0].width, capture.pictures[0].height)
@@ -71,7 +73,19 @@ def plan_track(
         steps.insert(3, "learn what the head looks like, and align every frame's pose to that")
         seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.4 * pictures
     disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
-    return Plan(steps, _scaled(seconds), BASE_MEMORY_MB + 2.5 * pictures * pixels / MEGA, disk)
+    return Plan(steps, _scaled(seconds), memory_needed_mb(pictures, pixels), disk)
+
+
+def plan_tracks(sources: list[Path], plans: list[Plan], jobs: int) -> Plan:
+    """Several tracks, `jobs` at a time, of which each has a share of the cores."""
+    steps = [
+        f"{source}: {plan.steps[0]}, about {_time(plan.seconds)}"
+        for source, plan in zip(sources, plans, strict=True)
+    ]
+    together = sorted((plan.memory_mb for plan in plans), reverse=True)[:jobs]
+    return Plan(
+        steps, sum(plan.seconds for plan in plans), sum(together), sum(plan.disk_mb for plan in plans)
+    )
 
 
 def plan_fit(

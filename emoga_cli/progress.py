@@ -81,7 +81,13 @@ class Progress:
 
 def _make_bar():  # type: ignore[no-untyped-def]
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
 
     return Bar(
@@ -89,6 +95,8 @@ def _make_bar():  # type: ignore[no-untyped-def]
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
         console=Console(stderr=True),
         # rich would otherwise send what we print on stdout to its own console, which is stderr.

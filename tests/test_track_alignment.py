@@ -67,8 +67,13 @@ def test_pictures_put_right_where_landmarks_wobble(head, truth, tmp_path):
     wobble = np.random.default_rng(4).normal(0, 1.5, (FRAMES, 1, 2))
     marks = tmp_path / "marks.npz"
     save_landmarks(marks, (exact + wobble).astype(np.float32), np.ones(FRAMES, bool), SIZE, SIZE, 25.0)
-    found = emoga.track(
-        tmp_path / "pictures", tmp_path / "t.h5", landmarks=marks, preset="fast", fov=24.06, overlay=False
+    found = emoga.track(  # the frames left to train on are too few for a portrait: alignment alone is tested
+        tmp_path / "pictures",
+        tmp_path / "t.h5",
+        landmarks=marks,
+        hold_out=["frames:last:1"],
+        fov=24.06,
+        overlay=False,
     )
     vertices = head.vertices(found.params.to(dtype=torch.float64)).numpy()
     nose = head.regions["nose"].numpy()

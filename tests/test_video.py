@@ -146,3 +146,20 @@ def test_a_bad_sound_source_is_one_line_and_leaves_nothing(tmp_path, name):
     ):
         writer.write(np.zeros((32, 32, 3), np.uint8))
     assert not (tmp_path / "v.mp4").exists()
+
+
+def test_a_video_that_changes_size_is_refused_where_it_does(tmp_path):
+    streams = b""
+    for side in (32, 64):
+        with av.open(str(tmp_path / f"{side}.h264"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+            picture = av.VideoFrame.from_ndarray(np.zeros((side, side, 3), np.uint8), format="rgb24")
+            for packet in [*stream.encode(picture), *stream.encode()]:
+                container.mux(packet)
+        streams += (tmp_path / f"{side}.h264").read_bytes()
+    (tmp_path / "both.h264").write_bytes(streams)
+    with pytest.raises(
+        InputError, match="the picture size changes from 32x32 to 64x64; cut the video there first"
+    ):
+        len(VideoReader(tmp_path / "both.h264"))  # before any work is done

@@ -26,6 +26,8 @@ from emoga.capture.datasets import CAMERA_FILES, open_dataset
 from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import Landmarks, load_landmarks
 from emoga.capture.media import ImagePictures, Pictures, open_pictures
+from emoga.capture.synchronised import KIND as SYNCHRONISED
+from emoga.capture.synchronised import SynchronisedView, synchronised_views
 from emoga.errors import InputError
 from emoga.files import atomic_output
 from emoga.images import from_uint8, image_files, read_image_uint8
@@ -39,7 +41,8 @@ class Capture:
     """Pictures of C cameras over T frames. `cameras` is None when nothing is known about them.
 
     masks: per camera its mask pictures or None, of datasets that keep them elsewhere; held_out: their own split;
-    convention: what a dataset's cameras were read as; parameters: its head parameter file of each frame, or none.
+    convention: what a dataset's cameras were read as; parameters: its head parameter file of each frame, or none;
+    unknown: the names of several cameras that nothing is known about.
     """
 
     path: Path
@@ -53,11 +56,14 @@ class Capture:
     held_out: HeldOut = field(default_factory=HeldOut)
     convention: str | None = None
     parameters: Sequence[Path] = ()
+    unknown: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
         """One name per camera."""
-        return [camera.name for camera in self.cameras] if self.cameras else ["camera"]
+        if self.cameras:
+            return [camera.name for camera in self.cameras]
+        return list(self.unknown) or ["camera"]
 
     def image(self, view: int, frame: int) -> np.ndarray:
         """float32 [H,W,3] sRGB in 0..1."""
@@ -77,11 +83,11 @@ class Capture:
     def landmarks(self) -> Landmarks | None:
         """Landmarks of all cameras, or None when the capture brings none."""
         files = [self.path / "landmarks" / f"{name}.npz" for name in self.names]
-        if self.cameras is None or not all(file.exists() for file in files):
+        if not (self.cameras or self.unknown) or not all(file.exists() for file in files):
             return None
         parts = [
-            load_landmarks(file, self.frame_count, camera.width, camera.height)
-            for file, camera in zip(files, self.cameras, strict=True)
+            load_landmarks(file, self.frame_count, pictures.width, pictures.height)
+            for file, pictures in zip(files, self.pictures, strict=True)
         ]
         return Landmarks(
             np.concatenate([part.points for part in parts]),
@@ -126,6 +132,9 @@ def open_capture(path: str | Path, fps: float = 25.0, convention: str | None = N
         return _capture_of(dataset)
     if convention is not None:
         raise InputError(f"{path}: has no cameras that --convention {convention} could be about")
+    views = synchronised_views(path, fps)
+    if views:
+        return _capture_of_unknown(path, views)
     if path.is_dir() and not image_files(path):
         raise InputError(
             f"{path}: holds no PNG or JPEG pictures, and no {INDEX}, {', '.join(CAMERA_FILES)} that says where they "
@@ -165,6 +174,14 @@ def _capture_of(dataset: Dataset) -> Capture:
         dataset.path, [view.pictures for view in views], dataset.frame_count, dataset.fps,
         [view.camera for view in views], dataset.info, dataset.kind, [view.masks for view in views],
         dataset.held_out, dataset.convention, dataset.parameters,
+    )  # fmt: skip
+
+
+def _capture_of_unknown(path: Path, views: Sequence[SynchronisedView]) -> Capture:
+    pictures = [view.pictures for view in views]
+    return Capture(
+        path, pictures, len(pictures[0]), pictures[0].fps, None, kind=SYNCHRONISED,
+        masks=[view.masks for view in views], unknown=[view.name for view in views],
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from emoga.capture import nersemble, rig, transforms
 from emoga.capture.calibration import check_convention
 from emoga.capture.dataset import Dataset, checked
 from emoga.capture.media import Pictures
+from emoga.capture.synchronised import synchronised_views
 
 READERS = (
     (rig.is_rig, rig.read_rig),
@@ -50,4 +51,4 @@ def dataset_pictures(path: Path) -> dict[str, Pictures] | None:
     for knows, read in READERS:
         if knows(path):
             return {view.camera.name: view.pictures for view in read(path, 25.0, None).views}
-    return None
+    return {view.name: view.pictures for view in synchronised_views(path, 25.0)} or None

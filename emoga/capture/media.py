@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from emoga.errors import InputError
@@ -70,6 +71,26 @@ class ImagePictures:
                 f"the first picture is {self.width}x{self.height}; all must have one size"
             )
         return picture
+
+
+class ScaledPictures:
+    """Pictures at a smaller size than their media have, which is full_size (height, width)."""
+
+    def __init__(self, source: Pictures, width: int, height: int) -> None:
+        self._source, self.width, self.height = source, width, height
+        self.path, self.fps = source.path, source.fps
+        self.full_size = (source.height, source.width)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def picture(self, frame: int) -> np.ndarray:
+        return scaled(self._source.picture(frame), self.width, self.height)
+
+
+def scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A picture uint8 [H,W,3] or mask [H,W] made smaller, every new pixel the mean of those under it."""
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def open_pictures(path: str | Path, fps: float = 25.0) -> Pictures:

@@ -76,14 +76,16 @@ def _view(path: Path, entry: dict[str, Any], fps: float, convention: str) -> Dat
     if "media" in entry:
         media = inside(path, entry["media"], where)
     else:
-        media = _find(path, ("", "images"), name)
+        media = find_media(path, ("", "images"), name)
     if media is None or not media.exists():
         raise InputError(f"{media or path / name}: no such video or folder, the pictures of camera {name}")
-    masks = _find(path, ("masks",), name)
-    return DatasetView(camera, _open(path, media, fps, "RGB"), masks and _open(path, masks, fps, "L"))
+    masks = find_media(path, ("masks",), name)
+    return DatasetView(
+        camera, open_media(path, media, fps, "RGB"), masks and open_media(path, masks, fps, "L")
+    )
 
 
-def _find(path: Path, folders: tuple[str, ...], name: str) -> Path | None:
+def find_media(path: Path, folders: tuple[str, ...], name: str) -> Path | None:
     """A camera's video or folder of pictures."""
     for folder in folders:
         for suffix in ("", *sorted(VIDEO_SUFFIXES)):
@@ -92,7 +94,7 @@ def _find(path: Path, folders: tuple[str, ...], name: str) -> Path | None:
     return None
 
 
-def _open(path: Path, media: Path, fps: float, mode: str) -> Pictures:
+def open_media(path: Path, media: Path, fps: float, mode: str) -> Pictures:
     if media.is_dir():
         files = pictures_in(media, path)
         if not files:

@@ -15,7 +15,7 @@ from emoga.camera import Camera
 from emoga.capture.datasets import dataset_pictures
 from emoga.capture.held_out import HeldOut
 from emoga.capture.landmarks import POINT_COUNTS, Landmarks
-from emoga.capture.media import Pictures, open_pictures
+from emoga.capture.media import Pictures, ScaledPictures, open_pictures
 from emoga.errors import InputError
 from emoga.files import atomic_output
 from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_json, read_text, write_array, write_text
@@ -33,7 +33,7 @@ class Track:
 
     media: per camera the video, folder, picture or dataset that has it; frames [T]: index of each tracked frame in it.
     masks, head_masks: uint8 alpha [C,T,H,W]; lighting [9,3] spherical harmonics; texture [h,w,3] sRGB;
-    quality: named figures, each [T] or [C,T].
+    quality: named figures, each [T] or [C,T]; downscaled: the pictures were made smaller to the size of the cameras.
     """
 
     head_name: str
@@ -52,6 +52,7 @@ class Track:
     quality: dict[str, np.ndarray] = field(default_factory=dict)
     held_out: HeldOut = field(default_factory=HeldOut)
     calibrated: bool = True
+    downscaled: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
     _pictures: dict[int, Pictures] = field(default_factory=dict, repr=False)
     _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
@@ -70,6 +71,8 @@ class Track:
         if view not in self._pictures:
             pictures = self._open(view)
             camera = self.cameras[view]
+            if self.downscaled and _same_shape(pictures, camera):
+                pictures = ScaledPictures(pictures, camera.width, camera.height)
             if (pictures.width, pictures.height) != (camera.width, camera.height):
                 raise InputError(
                     f"{self.media[view]}: is {pictures.width}x{pictures.height}, "
@@ -97,6 +100,12 @@ class Track:
     def image(self, view: int, frame: int) -> np.ndarray:
         """float32 [H,W,3] sRGB in 0..1."""
         return from_uint8(self.picture(view, frame))
+
+
+def _same_shape(pictures: Pictures, camera: Camera) -> bool:
+    """Whether the pictures are the camera's made larger, to the pixel."""
+    height = pictures.height * camera.width / pictures.width
+    return pictures.width > camera.width and abs(height - camera.height) <= 1
 
 
 def save_track(track: Track, path: str | Path, overwrite: bool = False) -> None:
@@ -159,6 +168,7 @@ def load_track(path: str | Path, media_dir: str | Path | None = None) -> Track:
             quality={key: read_array(file["quality"], key, finite=False) for key in file["quality"]},
             held_out=_read_held_out(file, count),
             calibrated=bool(file.attrs.get("calibrated", True)),
+            downscaled=bool(file.attrs.get("downscaled", False)),
             provenance=read_json(file, "provenance"),
         )
 
@@ -175,6 +185,7 @@ def _write_cameras(file: h5py.File, track: Track, folder: Path) -> None:
     write_array(file, "frames", track.frames)
     file.attrs["fps"] = float(track.fps)
     file.attrs["calibrated"] = track.calibrated
+    file.attrs["downscaled"] = track.downscaled
 
 
 def _relative(media: Path, folder: Path) -> str:

@@ -61,8 +61,8 @@ class Scale:
 
 
 SCALES = {
-    "fast": Scale(256, 6, 8, 16, "fast", "fast", 256, ("views:2", "frames:last:2")),
-    "default": Scale(256, 9, 14, 24, "fast", "fast", 384, ("views:4", "frames:last:3")),
+    "fast": Scale(256, 6, 8, 16, "default", "fast", 256, ("views:2", "frames:last:2")),
+    "default": Scale(256, 9, 14, 24, "default", "fast", 384, ("views:4", "frames:last:3")),
     "best": Scale(512, 16, 24, 16, "default", "default", 512, ("views:3,9", "frames:last:6")),
 }
 

@@ -12,8 +12,14 @@ from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.solving_points import Layout, SurfacePoints
 from emoga.optimize.solving_priors import Priors, PriorWeights
-from emoga.optimize.solving_state import State
+from emoga.optimize.solving_state import VIEW, State
 from emoga.optimize.solving_system import SequenceSystem
+from emoga.optimize.solving_views import (
+    ViewPrior,
+    add_view_prior,
+    add_views,
+    add_views_to_offsets,
+)
 
 CHUNK_NUMBERS = 30_000_000  # float64 values in one block of derivatives
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
@@ -44,7 +50,8 @@ class Problem:
     given, the first term's offsets. solve_focal frees the focal length, with focal_spread its prior's spread
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
     solve_expression frees units and jaw besides the pose of head and neck and the gaze.
-    fixed [T]: frames that only say what their neighbours should be near to.
+    fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
+    which the first stays where it is, on the evidence of the first term.
     """
 
     head: Head
@@ -61,6 +68,7 @@ class Problem:
     offset_spread: torch.Tensor | None = None
     fixed: torch.Tensor | None = None
     solve_expression: bool = True
+    view_prior: ViewPrior | None = None
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,9 +81,13 @@ class Problem:
         return len(self.head.shape_names) + len(self.warp_basis)
 
     @property
-    def shared(self) -> int:
-        """Number of unknowns shared by all frames: shape, warp, log focal, then offsets if they are free."""
+    def before_views(self) -> int:
+        """Number of unknowns shared by all frames but cameras: shape, warp, log focal, then offsets if free."""
         return self.form + FOCAL + (0 if self.offset_spread is None else 3 * len(self.offset_spread))
+
+    def shared(self, state: State) -> int:
+        """Number of unknowns shared by all frames: those before the views, then seven for each of these."""
+        return self.before_views + (0 if self.view_prior is None else VIEW * len(state.views.viewmats))
 
     def identity(self, state: State) -> Identity:
         """The person a state describes."""
@@ -123,16 +135,22 @@ def solve(
 def build(problem: Problem, priors: Priors, identity: Identity, state: State) -> SequenceSystem:
     """Normal equations of all terms and priors around a state."""
     params, layout = state.params, problem.layout
-    system = SequenceSystem.zeros(params.frames, layout.count, problem.shared)
+    system = SequenceSystem.zeros(params.frames, layout.count, problem.shared(state))
     for number, term in enumerate(problem.terms):
         for frames in _chunks(params.frames, term.points.count, layout.count + problem.form):
             part = params.select(frames)
-            places, columns = term.points.jacobian(identity, part, problem._basis)
+            places, columns = term.points.jacobian(identity, part, problem._basis, problem.solve_expression)
             turns = axis_angle_to_matrix(part.rotation)
             curvature, gradient = term.quadratic(places, turns, frames, state)
             _accumulate(problem, system, columns, curvature, gradient, frames)
             if number == 0 and problem.offset_spread is not None:
                 _accumulate_offsets(problem, system, columns, curvature, gradient, turns, frames)
+            if number == 0 and problem.view_prior is not None:
+                evidence, first = term.by_views(places, turns, frames, state), problem.before_views
+                add_views(system, evidence, columns, frames, layout.count, first)
+                if problem.offset_spread is not None:
+                    offsets = slice(problem.form + FOCAL, first)
+                    add_views_to_offsets(system, evidence, turns, offsets, first)
     priors.add(system, layout.values(params), _turns_between(params))
     _add_shared_priors(problem, state, system)
     return system
@@ -152,6 +170,8 @@ def total_cost(problem: Problem, priors: Priors, identity: Identity, state: Stat
     if problem.solve_focal:
         total += 0.5 * float(state.log_focal / problem.focal_spread) ** 2
         total += _distance_cost(problem, params)
+    if problem.view_prior is not None:
+        total += problem.view_prior.cost(state.views)
     return total
 
 
@@ -205,17 +225,18 @@ def _accumulate_offsets(
     """Add the offsets [L,3], each of which moves one landmark by the head's turn [t,3,3]."""
     own, first = problem.layout.count, problem.form + FOCAL
     count, landmarks = columns.shape[:2]
+    offsets = slice(first, first + 3 * landmarks)
     turned = curvature[..., :3, :3] @ turns[:, None]
     coupling = (columns.transpose(-1, -2) @ turned).transpose(1, 2).reshape(count, -1, 3 * landmarks)
-    system.border[frames, :, first:] += coupling[:, :own]
+    system.border[frames, :, offsets] += coupling[:, :own]
     blocks = (turns[:, None].transpose(-1, -2) @ turned).sum(0)
     at = first + torch.arange(3 * landmarks).reshape(landmarks, 3)
     system.corner[at[:, :, None], at[:, None, :]] += blocks
-    system.shared_gradient[first:] += (gradient[:, :, None, :3] @ turns[:, None]).sum(0).reshape(-1)
+    system.shared_gradient[offsets] += (gradient[:, :, None, :3] @ turns[:, None]).sum(0).reshape(-1)
     cross = torch.cat([coupling[:, own:].sum(0), _focal_coupling(curvature, turns)[None]])
     rows = torch.cat([torch.arange(columns.shape[-1] - own), torch.tensor([problem.form])])
-    system.corner[rows, first:] += cross
-    system.corner[first:, rows] += cross.T
+    system.corner[rows, offsets] += cross
+    system.corner[offsets, rows] += cross.T
 
 
 def _focal_coupling(curvature: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
@@ -224,8 +245,11 @@ def _focal_coupling(curvature: torch.Tensor, turns: torch.Tensor) -> torch.Tenso
 
 def _add_shared_priors(problem: Problem, state: State, system: SequenceSystem) -> None:
     precision, values = _shared_prior(problem, state)
-    system.corner += torch.diag(precision)
-    system.shared_gradient += precision * values
+    before = slice(len(values))
+    system.corner[before, before] += torch.diag(precision)
+    system.shared_gradient[before] += precision * values
+    if problem.view_prior is not None:
+        add_view_prior(system, problem.view_prior, state.views, len(values))
     if problem.solve_focal and problem.distance_prior is not None:
         slope, curvature = _distance_slope(problem, state.params)
         system.gradient[:, 3:6] += slope
@@ -233,7 +257,7 @@ def _add_shared_priors(problem: Problem, state: State, system: SequenceSystem) -
 
 
 def _shared_prior(problem: Problem, state: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """Precisions and values [G] of the shared unknowns, whose priors are all centred on zero."""
+    """Precisions and values of the shared unknowns before the views; their priors are all centred on zero."""
     form = torch.full((problem.form,), 1 / problem.weights.shape**2, dtype=torch.float64)
     focal = torch.tensor([1 / problem.focal_spread**2], dtype=torch.float64)
     parts, values = [form, focal], [state.params.shape, state.warp, state.log_focal[None]]
@@ -276,9 +300,10 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
             held[:, columns] = True
     if problem.fixed is not None:
         held |= problem.fixed[:, None]
-    shared = torch.zeros(problem.shared, dtype=torch.bool)
+    shared = torch.zeros(problem.shared(state), dtype=torch.bool)
     shared[: problem.form] = not problem.solve_shape
     shared[problem.form] = not problem.solve_focal
+    shared[problem.before_views :][: VIEW - 1] = True  # the world is where the first view says
     return held, shared
 
 
@@ -288,8 +313,11 @@ def _stepped(problem: Problem, state: State, steps: torch.Tensor, shared: torch.
     params = replace(params, shape=state.params.shape + shared[:count])
     offsets = state.offsets
     if problem.offset_spread is not None:
-        offsets = offsets + shared[form + FOCAL :].reshape(-1, 3)
-    return State(params, state.warp + shared[count:form], offsets, state.log_focal + shared[form])
+        offsets = offsets + shared[form + FOCAL : problem.before_views].reshape(-1, 3)
+    views = state.views
+    if problem.view_prior is not None:
+        views = views.moved(shared[problem.before_views :].reshape(-1, VIEW))
+    return State(params, state.warp + shared[count:form], offsets, state.log_focal + shared[form], views)
 
 
 def _turns_between(params: HeadParams) -> torch.Tensor:

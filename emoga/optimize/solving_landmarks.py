@@ -10,6 +10,7 @@ from emoga.geometry import vertex_normals
 from emoga.head import Head
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
+from emoga.optimize.solving_views import ViewEvidence, camera_slopes
 
 NEIGHBOURHOOD = 0.012  # metres over which the direction a face looks in is averaged
 FACING = (0.2, 0.5)  # cosines between which a landmark fades in
@@ -19,8 +20,8 @@ FACING = (0.2, 0.5)  # cosines between which a landmark fades in
 class LandmarkTerm:
     """L landmarks seen by C cameras over T frames.
 
-    viewmats [C,4,4], Ks [C,3,3]; observed [C,T,L,2] pixels; weights [C,T,L] in 1/pixel², 0 where unseen;
-    residuals beyond `robust` standard deviations lose their say.
+    viewmats [C,4,4], Ks [C,3,3], moved by the state's views; observed [C,T,L,2] pixels; weights [C,T,L] in
+    1/pixel², 0 where unseen; residuals beyond `robust` standard deviations lose their say.
     The state's offsets [L,3] (metres, in the head's frame) are where this detector puts each point of this
     person beside the model's.
     """
@@ -42,12 +43,26 @@ class LandmarkTerm:
         self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Curvature [t,L,4,4] and gradient [t,L,4] in (x, y, z, log focal), all views summed."""
+        weight, residual, slope = self._weighed(places, turns, frames, state)
+        curvature = torch.einsum("ctl,ctlip,ctliq->tlpq", weight, slope, slope)
+        return curvature, torch.einsum("ctl,ctli,ctlip->tlp", weight, residual, slope)
+
+    def by_views(
+        self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
+    ) -> ViewEvidence:
+        """What the landmarks say of the state's cameras."""
+        weight, residual, slope = self._weighed(places, turns, frames, state)
+        moved = places + state.offsets @ turns.transpose(1, 2)
+        return ViewEvidence(weight, residual, slope[..., :3], camera_slopes(moved, state.views, self.Ks))
+
+    def _weighed(
+        self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Robust weights [C,t,L], residuals [C,t,L,2] and their derivatives [C,t,L,2,4]."""
         residual, slope = self._residual(places, turns, frames, state, derivatives=True)
         weight = self.weights[:, frames]
         squared = (residual * residual).sum(-1) * weight
-        weight = weight / (1 + squared / self.robust**2)
-        curvature = torch.einsum("ctl,ctlip,ctliq->tlpq", weight, slope, slope)
-        return curvature, torch.einsum("ctl,ctli,ctlip->tlp", weight, residual, slope)
+        return weight / (1 + squared / self.robust**2), residual, slope
 
     def _residual(
         self,
@@ -58,7 +73,10 @@ class LandmarkTerm:
         derivatives: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         moved = places + state.offsets @ turns.transpose(1, 2)
-        pixels, slope = project(moved, self.viewmats, self.Ks, float(state.log_focal), derivatives)
+        viewmats, Ks = self.viewmats, self.Ks
+        if state.views is not None:
+            viewmats, Ks = state.views.viewmats, state.views.focused(Ks)
+        pixels, slope = project(moved, viewmats, Ks, float(state.log_focal), derivatives)
         return pixels - self.observed[:, frames], slope
 
 

@@ -22,6 +22,11 @@ class Crops:
     corner: torch.Tensor
     step: torch.Tensor
 
+    def values(self, places: torch.Tensor, frames: slice) -> torch.Tensor:
+        """Values [C,t,N,K] at picture places [C,t,N,2]."""
+        local = (places - self.corner[:, frames, None]) / self.step[:, frames, None, None]
+        return self._bilinear(local[:, :, None], frames)[:, :, 0]
+
     def sample(self, places: torch.Tensor, frames: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Values [C,t,N,K] at picture places [C,t,N,2] and their change per pixel [C,t,N,K,2]."""
         step = self.step[:, frames, None, None]
@@ -70,7 +75,7 @@ class PhotometricTerm:
     def cost(self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State) -> float:
         """Robust cost of points [t,N,3]."""
         pixels, _ = project(places, self.viewmats, self.Ks, float(state.log_focal))
-        colors, _ = self.crops.sample(pixels, frames)
+        colors = self.crops.values(pixels, frames)
         squared = ((colors - self.expected[:, frames]) ** 2).sum(-1) * self.weights[:, frames]
         return float((0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)).sum())
 

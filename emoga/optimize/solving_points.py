@@ -119,22 +119,29 @@ class SurfacePoints:
         return self.gather(_pose(restricted(identity, self.ids), params))
 
     def jacobian(
-        self, identity: Identity, params: HeadParams, shape_basis: torch.Tensor | None = None
+        self,
+        identity: Identity,
+        params: HeadParams,
+        shape_basis: torch.Tensor | None = None,
+        by_expression: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Points x [T,N,3] and their derivatives [T,N,3,P(+G)].
 
-        shape_basis [G,V,3]: directions of the rest mesh to differentiate by as well.
+        shape_basis [G,V,3]: directions of the rest mesh to differentiate by as well. by_expression: else the columns of
+        units and jaw, most of the work, stay zero.
         """
         part = restricted(identity, self.ids)
         vertices = _pose(part, params)
         points = self.gather(vertices)
-        turn = _rest_to_world(part, params, vertices)
+        needed = by_expression or shape_basis is not None
+        turn = _rest_to_world(part, params, vertices) if needed else None
         columns = points.new_zeros(*points.shape, self.layout.count)
         arm = points - params.translation[:, None, :]
         columns[..., 0:3] = -skew(arm)
         columns[..., 3:6] = torch.eye(3, dtype=points.dtype)
-        columns[..., self.layout.expr] = self._linear(turn, part.expr_basis[list(self.layout.units)])
-        self._difference(part, params, points, columns)
+        if by_expression:
+            columns[..., self.layout.expr] = self._linear(turn, part.expr_basis[list(self.layout.units)])
+        self._difference(part, params, points, columns, by_expression)
         if shape_basis is not None:
             columns = torch.cat([columns, self._linear(turn, shape_basis[:, self.ids])], -1)
         return points, columns
@@ -150,10 +157,15 @@ class SurfacePoints:
         return total
 
     def _difference(
-        self, part: Identity, params: HeadParams, points: torch.Tensor, columns: torch.Tensor
+        self,
+        part: Identity,
+        params: HeadParams,
+        points: torch.Tensor,
+        columns: torch.Tensor,
+        by_expression: bool,
     ) -> None:
         """Fill the columns that joints and lids make nonlinear, by differences towards the allowed side."""
-        for unit in self._differenced:
+        for unit in self._differenced if by_expression else ():
             # Inside [0,1] whichever side is taken: lids behave differently beyond their ends.
             step = torch.where(params.expr[:, unit] > 0.5, -STEP, STEP).double()
             expr = params.expr.clone()
@@ -161,10 +173,11 @@ class SurfacePoints:
             moved = self.gather(_pose(part, replace(params, expr=expr)))
             column = self.layout.expr.start + self.layout.units.index(unit)
             columns[..., column] = (moved - points) / step[:, None, None]
-        places = [("jaw", axis) for axis in self.layout.jaw_axes]
+        places = [("jaw", axis) for axis in self.layout.jaw_axes] if by_expression else []
         places += [("neck", 0), ("neck", 1), ("neck", 2)]
         places += [("eyes", 0), ("eyes", 1), ("eyes", 3), ("eyes", 4)]
-        for column, (name, entry) in enumerate(places, start=self.layout.jaw.start):
+        first = self.layout.jaw.start if by_expression else self.layout.neck.start
+        for column, (name, entry) in enumerate(places, start=first):
             value = getattr(params, name).clone()
             value[:, entry] += STEP
             moved = self.gather(_pose(part, replace(params, **{name: value})))

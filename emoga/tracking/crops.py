@@ -134,7 +134,7 @@ def sampled(tracker: Tracker, points: SurfacePoints, state: State, crops: Crops)
     """What the crops show [C,T,N,3] where the points are."""
     viewmats, Ks = tracker.seen_cameras()
     pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
-    return crops.sample(pixels, slice(0, state.params.frames))[0]
+    return crops.values(pixels, slice(0, state.params.frames))
 
 
 def sampled_from(
@@ -158,5 +158,5 @@ def sampled_from(
         size = crops.pixels.shape[-1]
         crop = _blurred(draw(t), corner[0, 0].tolist(), float(step), blur, size).transpose(2, 0, 1)
         drawn = Crops(torch.from_numpy(np.ascontiguousarray(crop))[None, None], corner, step)
-        found.append(drawn.sample(pixels[:, here], slice(0, 1))[0])
+        found.append(drawn.values(pixels[:, here], slice(0, 1)))
     return torch.cat(found, 1)

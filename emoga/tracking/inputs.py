@@ -11,6 +11,7 @@ import numpy as np
 from emoga.camera import Camera
 from emoga.capture import Capture, HeldOut, Landmarks, load_landmarks, open_capture, parse_hold_out
 from emoga.capture.detector import detect_landmarks
+from emoga.capture.media import Pictures, ScaledPictures, scaled
 from emoga.errors import InputError
 from emoga.images import from_uint8, image_files, read_image_uint8
 from emoga.progress import Note, Reporter
@@ -21,7 +22,8 @@ class Clip:
     """Pictures and evidence of T tracked frames from C views.
 
     frames [T]: indices in the media; landmarks of the tracked frames; calibrated: cameras are known;
-    mask_files: per view the sorted files of a mask folder, or None.
+    mask_files: per view the sorted files of a mask folder, or None; recovered: where the cameras of several views
+    were found by emoga, the uncertainty of the logarithm of each focal length.
     """
 
     capture: Capture
@@ -29,6 +31,7 @@ class Clip:
     landmarks: Landmarks
     held_out: HeldOut
     mask_files: list[list[Path]] | None
+    recovered: list[float] | None = None
 
     @property
     def cameras(self) -> list[Camera] | None:
@@ -46,6 +49,11 @@ class Clip:
         return self.held_out.training_views(len(self.capture.pictures))
 
     @property
+    def downscaled(self) -> bool:
+        """Whether pictures are smaller than their media."""
+        return isinstance(self.capture.pictures[0], ScaledPictures)
+
+    @property
     def training_frames(self) -> list[int]:
         """Tracked frames that shape, texture, focal length and light may come from."""
         return self.held_out.training_frames(len(self.frames))
@@ -57,16 +65,26 @@ class Clip:
     def mask(self, view: int, frame: int) -> np.ndarray | None:
         """Given foreground alpha uint8 [H,W], or None."""
         index = int(self.frames[frame])
-        if self.mask_files is None:
-            return self.capture.mask(view, index)
-        file = self.mask_files[view][index]
-        mask = read_image_uint8(file, "L")
         source = self.capture.pictures[view]
+        if self.mask_files is None:
+            return self._sized(self.capture.mask(view, index), source)
+        file = self.mask_files[view][index]
+        mask = self._sized(read_image_uint8(file, "L"), source)
         if mask.shape != (source.height, source.width):
             raise InputError(
                 f"{file}: is {mask.shape[1]}x{mask.shape[0]}, its picture {source.width}x{source.height}"
             )
         return mask
+
+    def _sized(self, mask: np.ndarray | None, source: Pictures) -> np.ndarray | None:
+        """A mask as large as the pictures that were made smaller."""
+        if (
+            mask is None
+            or not self.downscaled
+            or mask.shape[0] * source.width != mask.shape[1] * source.height
+        ):
+            return mask
+        return scaled(mask, source.width, source.height)
 
     def given_head_mask(self, view: int, frame: int) -> np.ndarray | None:
         """Given head mask uint8 [H,W], or None."""
@@ -95,6 +113,11 @@ def open_clip(
     training = held_out.training_frames(len(frames))
     if not found.valid[views][:, training].any():
         raise InputError(f"{source}: no training frame has a face; hold out other frames")
+    if capture.unknown and held_out.views:
+        raise InputError(
+            f"{source}: no camera without calibration can be held out, nothing else tells where it stands; hold out "
+            "frames, or leave its pictures away"
+        )
     files = None if masks is None else _mask_files(Path(masks), capture)
     return Clip(capture, frames, found, held_out, files)
 

@@ -18,6 +18,7 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import smooth_modes
 from emoga.progress import Reporter, Stage, Step
+from emoga.tracking.cuts import find_cuts, gaps_between
 from emoga.tracking.inputs import Clip
 from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
 from emoga.tracking.trust import relative_spread, rims, unusual_spread
@@ -36,7 +37,9 @@ TOLERANT, STRICT = 15.0, 4.0
 class Effort:
     """How much work a preset does: key frames for the shape, Gauss-Newton rounds, passes over offsets.
 
-    portrait_steps: pictures the portrait of a single video learns from, 0 to do without one.
+    face_passes, head_passes: per level of detail, over the face and, of a single video, over the whole head; outline:
+    whether the latter also follows the masks. portrait_steps: pictures the portrait of a single video learns from. 0
+    does without the stage.
     """
 
     key_frames: int = 32
@@ -44,12 +47,18 @@ class Effort:
     passes: int = 3
     motion_rounds: int = 8
     alignment_rounds: int = 2
+    face_passes: int = 2
+    head_passes: int = 4
+    outline: bool = True
     warp_modes: int = 40
     portrait_steps: int = 500
 
 
 EFFORTS = {
-    "fast": Effort(key_frames=20, shape_rounds=5, passes=2, motion_rounds=8, warp_modes=24, portrait_steps=0),
+    # Landmarks and regression only, for previews.
+    "fast": Effort(
+        key_frames=20, shape_rounds=5, passes=2, face_passes=0, head_passes=0, warp_modes=24, portrait_steps=0
+    ),
     "default": Effort(),
     "best": Effort(
         key_frames=64,
@@ -83,6 +92,7 @@ class Tracker:
         depth = modes.abs().amax((1, 2)) == modes[..., 2].abs().amax(1)
         self.warp_basis = modes if len(self.clip.views) > 1 else modes[~depth]
         self.viewmats, self.Ks = stack_cameras(self.cameras, dtype=torch.float64)
+        self.cuts = find_cuts(self.clip.landmarks, self.clip.views)
 
     @property
     def depth_axis(self) -> torch.Tensor | None:
@@ -148,7 +158,7 @@ class Tracker:
         """The problem of some frames; `habits` frees the detector's offsets."""
         origin = torch.from_numpy(self.cameras[self.clip.views[0]].position)
         return Problem(
-            self.head, terms, self.weights, torch.diff(torch.tensor(frames)), self.warp_basis,
+            self.head, terms, self.weights, torch.from_numpy(gaps_between(frames, self.cuts)), self.warp_basis,
             depth_axis=self.depth_axis, solve_shape=shape, solve_focal=focal and not self.fixed_focal,
             camera_origin=origin, distance_prior=(USUAL_DISTANCE, 0.35),
             offset_spread=OFFSET_SPREAD * relative_spread(self.clip.landmarks.scheme) if habits else None,

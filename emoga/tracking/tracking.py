@@ -26,18 +26,20 @@ from emoga.tracking.alignment import SKIN, WHOLE, align
 from emoga.tracking.appearance import fit_appearance
 from emoga.tracking.calibrated import check_cameras
 from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from emoga.tracking.downscaling import fit_to_memory, free_memory_mb
 from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
+from emoga.tracking.report import closed_mouth_error, jitter, never_seen, summary
 from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
+from emoga.tracking.uncalibrated import recover_cameras
 
-HEAD_PASSES = 4
 PORTRAITS = 2
 
 
@@ -92,13 +94,21 @@ def track(
             write_overlay(result, model, vertices, beside[0], overwrite, report)
         return result
     clip = open_clip(source, landmarks, landmark_model, masks, hold_out, start, end, convention, report)
+    clip = fit_to_memory(clip, free_memory_mb(), report)
     if clip.landmarks.scheme not in model.landmarks:
         raise InputError(f"the {head} head has no embedding for {clip.landmarks.scheme} landmarks")
     check_cameras(clip, model, stated=convention is not None)
+    if len(clip.capture.pictures) > 1 and not clip.calibrated:
+        recover_cameras(clip, model, EFFORTS[preset], fov, report)
     tracker = Tracker(
         clip, model, _cameras(clip, model, fov), EFFORTS[preset], PriorWeights(), report,
         fov is not None,
     )  # fmt: skip
+    if len(tracker.cuts):
+        words = ", ".join(str(clip.frames[cut]) for cut in tracker.cuts[:10])
+        report(
+            Note(f"{source}: the face jumps at frame {words}: taken for cuts, over which nothing is smoothed")
+        )
     mark = fingerprint(
         {
             "preset": preset,
@@ -120,7 +130,7 @@ def track(
             vertices = model.vertices(result.params.to(dtype=torch.float64))
         result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
         result.texture = unwrap(result, model, vertices)
-        _add_quality(result, model, vertices, figures)
+        _add_quality(result, model, vertices, figures, clip.recovered, tracker.cuts)
         result.provenance.update(
             preset=preset,
             detector=clip.landmarks.source,
@@ -181,7 +191,7 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
 
 
 def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
-    return align(tracker, state, SKIN, "align the face", passes=2)
+    return align(tracker, state, SKIN, "align the face", tracker.effort.face_passes)
 
 
 STAGES = (_shape_stage, _motion_stage, _alignment_stage)
@@ -195,9 +205,9 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
     """
     pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
-    outline = Outline.of(tracker, result.head_masks)
+    outline = Outline.of(tracker, result.head_masks) if tracker.effort.outline else None
     state = tracker.with_form(state, params.static_offset)
-    state = align(tracker, state, WHOLE, "align the head", HEAD_PASSES, outline)
+    state = align(tracker, state, WHOLE, "align the head", tracker.effort.head_passes, outline)
 
     def tracked() -> Track:
         return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
@@ -219,7 +229,8 @@ def _result(tracker: Tracker, state: State) -> Track:
     return Track(
         head.name, head.version, head.checksum, params, cameras,
         [pictures.path for pictures in clip.capture.pictures], clip.frames, clip.capture.fps or 25.0,
-        landmarks=clip.landmarks, held_out=clip.held_out, calibrated=clip.calibrated,
+        landmarks=clip.landmarks, held_out=clip.held_out,
+        calibrated=clip.calibrated and clip.recovered is None, downscaled=clip.downscaled,
     )  # fmt: skip
 
 
@@ -236,7 +247,14 @@ def _centred(params: HeadParams, cameras: list[Camera], factor: float) -> tuple[
     return replace(params, translation=translation), [replace(camera, K=K, w2c=w2c)]
 
 
-def _add_quality(result: Track, head: Head, vertices: torch.Tensor, figures: dict[str, Any]) -> None:
+def _add_quality(
+    result: Track,
+    head: Head,
+    vertices: torch.Tensor,
+    figures: dict[str, Any],
+    recovered: Sequence[float] | None,
+    cuts: np.ndarray,
+) -> None:
     error, counts = landmark_errors(result, head, vertices)
     training = result.held_out.training_views(len(result.cameras))
     marks = result.landmarks
@@ -246,14 +264,29 @@ def _add_quality(result: Track, head: Head, vertices: torch.Tensor, figures: dic
     if marks.scheme == "mediapipe478" and marks.valid[training].any():
         height = replace(marks, points=marks.points[training], valid=marks.valid[training]).face_height()
     result.quality["confidence"] = _confidence(per_frame[training], height)
-    report = {"landmarks": landmark_figures(error[training], counts[training], height)}
+    result.quality["jitter_px"] = jitter(result.cameras, head, vertices)
+    if height is not None:
+        result.quality["closed_mouth_error"] = closed_mouth_error(result, head, vertices, height)
+    report = {
+        "landmarks": landmark_figures(error[training], counts[training], height),
+        "quality": summary(result.quality, never_seen(result, head, vertices)),
+    }
     if not result.calibrated:
-        camera, spread = result.cameras[0], figures["focal_log_spread"]
-        report["focal"] = {
-            "pixels": camera.K[0, 0], "relative_uncertainty": spread,
-            "fov_y_degrees": float(np.degrees(camera.fov_y)),
-        }  # fmt: skip
-    result.provenance.update(report, version=emoga.__version__, threads=torch.get_num_threads())
+        spreads = [figures["focal_log_spread"]] if recovered is None else recovered
+        report["focal"] = _focal_figures(result.cameras, spreads)
+    result.provenance.update(
+        report, cuts=[int(cut) for cut in cuts], version=emoga.__version__, threads=torch.get_num_threads()
+    )
+
+
+def _focal_figures(cameras: list[Camera], spreads: Sequence[float]) -> dict[str, Any]:
+    """Focal lengths as they were estimated: of the only camera, else one of each."""
+    figures = {
+        "pixels": [float(camera.K[0, 0]) for camera in cameras],
+        "relative_uncertainty": [float(spread) for spread in spreads],
+        "fov_y_degrees": [float(np.degrees(camera.fov_y)) for camera in cameras],
+    }
+    return figures if len(cameras) > 1 else {name: value[0] for name, value in figures.items()}
 
 
 def _confidence(error: np.ndarray, height: float | None) -> np.ndarray:
