@@ -18,6 +18,7 @@ from emoga.emotion.checkpoint import fingerprint, load_checkpoint, save_checkpoi
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.lesson import Body, Lesson
 from emoga.emotion.performing import Frames
+from emoga.emotion.registration import Registration
 from emoga.emotion.report import FAILED, EmotionLearnt, LearnReport
 from emoga.emotion.settings import Learning
 from emoga.emotion.surface import skin_points
@@ -152,6 +153,7 @@ def _prepare(
         _bounds(puppet.head, frames),
     )
     lessons = [Lesson.begin(body, one, used, learning, own) for one, own in zip(edits, given, strict=True)]
+    tasks = [lesson.task(learning) for lesson in lessons]
     shape = (len(body.motion_mm),) if learning.shared_offset else (len(used), len(body.motion_mm))
     offsets = [torch.zeros(shape) for _ in edits]
     states = {
@@ -164,7 +166,11 @@ def _prepare(
             states[name] = AdamState.zeros_like(value.reshape(len(value), -1))
     colors = backdrops(track)[0]
     bindings = sort_bindings(puppet.gaussians.binding, puppet.head.faces.shape[0])
-    trainer = Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states, rows)
+    unwinding = learning.debias and learning.weighting == "consensus"
+    registration = Registration.begin(tasks, rest, unwinding)
+    trainer = Trainer(
+        body, lessons, learning, registration, bindings, colors, seed, mlp, latents, offsets, states, rows
+    )
     trainer.perceptual = load_perceptual() if learning.perceptual else None
     return trainer
 

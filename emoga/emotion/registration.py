@@ -1,259 +1,234 @@
-"""The expression offset that explains how edits moved the skin, and how strongly each picture plays it.
+"""The expression offsets that explain how edits moved the skin, how strongly each picture plays its emotion, and what
+face the editor has in mind.
 
 Every edit, read where the emotion's mesh projects, is compared with its captured picture, read where the frame's own
 mesh projects: both show one person in one light, so the avatar's own faults do not enter. Hue moves with skin, light
-and shade do not: both tell which units move, hue alone how far. Least squares over all pictures, from coarse pictures
-to fine ones; points and pictures that disagree lose their weight.
+and shade do not: both tell which units move, hue alone how far. Least squares over all pictures of all emotions, from
+coarse pictures to fine ones; points and pictures that disagree lose their weight.
+
+What an editor does to every face is found along with the offsets: a smooth change of shape, and contrasts that stay on
+the skin. Neither grows with the strength at which a picture plays its emotion, nor differs between emotions.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 import torch
 
-from emoga.camera import Camera
-from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.lifting import look, read
-from emoga.emotion.performing import Frames
-from emoga.emotion.surface import Surface
-from emoga.images import from_uint8
+from emoga.emotion.bounded import bounded, sides
+from emoga.emotion.normal_equations import Sums, joined, normal_equations
+from emoga.emotion.pyramid import Compared, Level
+from emoga.emotion.stranger import Bumps
+from emoga.emotion.task import Registered, Task
 
-STRONG = 0.75  # the quantile of the pictures' strengths that counts as the emotion at full weight
+STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
 LEVELS = ((48, 3), (96, 3), (192, 3))  # pixels of height, and steps on pictures of that size
-BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broader, is not compared
-# Contrasts of logarithms below which there is only noise; linear light added to what is dark.
-GAMMA = 2.2
-FAINT, FAINT_HUE, DARK = 0.08, 0.05, 0.01
-# Points and channels that err alike, of all pictures together: an editor's faults are much the same in each, and
-# more pictures do not make them any smaller.
-CLUSTER = 10.0
 # Steps at the end that change strengths and the whole offset's size alone, by hue: priors shrink it, and so does
 # brightness, as light and shade, folds and the line between lips stay in place while the skin moves below them.
 AMPLIFYING = 4
-LIPS = 0.3  # weight of points on lips: lines between them run where they touch, not where the skin is
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
-SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
-ALIKE = 1.5  # millimetres by which the two sides of a face may differ
+CLUSTER = (
+    160.0  # points and channels that err alike in a picture, and those that do so in another way in each
+)
+OWN_CLUSTER = 4.0
 STEP_MM = 4.0  # farthest a unit may go in one step
-DAMPING = 0.02
+VARIED = 0.2  # by which strengths of pictures differ
 
 
-@dataclass(frozen=True)
-class Priors:
-    """What offsets are expected to be: spread and sparsity of motion, millimetres and cost per millimetre."""
+@dataclass(eq=False)
+class Registration:
+    """All emotions of one person: tasks, what is found of each, and the editor's face, coefficients [M,3] of bumps.
 
-    spread: float = 6.0
-    sparsity: float = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Registered:
-    """offset [E]; strengths [P], one where a picture plays it fully; trust [P] in 0..1 in whole pictures."""
-
-    offset: torch.Tensor
-    strengths: np.ndarray
-    trust: np.ndarray
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be registered: P edits at pairs (view, row among the frames), on the points of a surface.
-
-    motion_mm [E]: how far units move the face; bounds [E] each of the offset. given [P,H,W] or None: weights to
-    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion. bias: for
-    each of LEVELS the local contrast [N,3] that the editor adds to every point, whatever the emotion; or none.
+    unwinding: whether the editor's face is looked for.
     """
 
-    surface: Surface
-    frames: Frames
-    cameras: Sequence[Camera]
-    edits: EmotionEdits
-    pairs: Sequence[tuple[int, int]]
-    motion_mm: np.ndarray
-    bounds: tuple[np.ndarray, np.ndarray]
-    priors: Priors | None
-    given: np.ndarray | None = None
-    strengths: bool = True
-    bias: Sequence[np.ndarray] = ()
+    tasks: Sequence[Task]
+    found: list[Registered]
+    bumps: Bumps
+    face: np.ndarray
+    unwinding: bool = True
+    before: list[np.ndarray] = field(default_factory=list)
 
+    @staticmethod
+    def begin(tasks: Sequence[Task], rest: np.ndarray, unwinding: bool) -> Registration:
+        """Nothing is known yet; rest [V,3] is the person's mesh at rest."""
+        bumps = Bumps.on(tasks[0].surface, rest)
+        found = [Registered.nothing(len(task.motion_mm), len(task.pairs)) for task in tasks]
+        return Registration(tasks, found, bumps, np.zeros((bumps.points.shape[1], 3)), unwinding)
 
-def register(task: Task, start: Registered, levels: Sequence[tuple[int, int]] = LEVELS) -> Registered:
-    """Fit offset and strengths from a start."""
-    found = start
-    before = task.frames.vertices(torch.zeros_like(start.offset))
-    for rows, steps in levels:
-        level = _Level(task, before, rows)
-        for _ in range(steps):
-            found = level.step(found)
-    hue = _Level(task, before, levels[-1][0], brightness=0.0)
-    for _ in range(AMPLIFYING):
-        found = hue.step(found, solving=False)
-    return found
+    def __post_init__(self) -> None:
+        self.before = [
+            task.frames.vertices(torch.zeros_like(one.offset))
+            for task, one in zip(self.tasks, self.found, strict=True)
+        ]
 
-
-def shared_bias(tasks: Sequence[Task], found: Sequence[Registered]) -> list[np.ndarray]:
-    """What an editor adds to every face whatever the emotion, for each of LEVELS: local contrast [N,3] float32.
-
-    What the emotions' own offsets leave unexplained in common; pulled to zero, as few emotions tell little.
-    """
-    biases = []
-    for rows, _ in LEVELS:
-        total, weight = 0.0, 1.0
-        for task, one in zip(tasks, found, strict=True):
-            before = task.frames.vertices(torch.zeros_like(one.offset))
-            mean, seen = _Level(replace(task, bias=()), before, rows).left(one)
-            share = np.minimum(seen, 1)[:, None]
-            total, weight = total + share * mean, weight + share
-        biases.append((total / weight).astype(np.float32))
-    return biases
-
-
-class _Level:
-    """The pictures at one size, captured colours already read."""
-
-    def __init__(self, task: Task, before: np.ndarray, rows: int, brightness: float = 1.0) -> None:
-        """brightness: its weight beside hue."""
-        self.task, self.before = task, before
-        self.weights = np.float32([1, 1, brightness])
-        edits = task.edits
-        height, width = edits.masks.shape[1:]
-        self.bias = task.bias[[size for size, _ in LEVELS].index(rows)] if len(task.bias) else np.float32(0)
-        self.bias = self.bias * self.weights
-        rows = min(rows, height)
-        self.size = (max(8, round(width * rows / height)), rows)
-        self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
-        self.edited = [self._shrunk(picture) for picture in edits.edited]
-        self.captured, self.shares, self.places = [], [], []
-        lips = task.surface.region == task.frames.puppet.head.region_names.index("lips")
-        telling = np.where(lips, np.float32(LIPS), np.float32(1))
-        for p, ((_, row), camera) in enumerate(zip(task.pairs, self.cameras, strict=True)):
-            sight = look(task.surface, before[row], camera)
-            self.captured.append(read(self._shrunk(edits.captured[p]), sight.pixels))
-            allowed = read(cv2.resize(edits.masks[p], self.size, interpolation=cv2.INTER_AREA), sight.pixels)
-            self.shares.append(sight.share * telling * (allowed > 0.02))
-            self.places.append(sight.pixels / self.size - 0.5)
-
-    def _shrunk(self, picture: np.ndarray) -> np.ndarray:
-        """Local contrast [h,w,3] of a picture, of hue and of brightness: an editor's tints are gone, edges stay."""
-        small = cv2.GaussianBlur(
-            from_uint8(cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)), (0, 0), BLUR
-        )
-        red, green, blue = np.moveaxis(np.log(small**GAMMA + DARK), -1, 0)
-        hue = _contrast(np.dstack([red - green, blue - green]), FAINT_HUE)
-        bright = _contrast(np.dstack([red + green + blue]) / 3, FAINT)
-        return self.weights * np.dstack([hue, bright])
-
-    def step(self, found: Registered, solving: bool = True) -> Registered:
-        """One Gauss-Newton step of the offset, then of the strengths; `solving` or not, its size may change."""
-        task = self.task
-        after = task.frames.vertices(found.offset)
-        moves = task.frames.moves(task.surface, found.offset)
-        units = np.flatnonzero(task.bounds[1] > task.bounds[0])
-        slopes, residuals, shares = [], [], []
-        for p, (_, row) in enumerate(task.pairs):
-            posed = self.before[row] + np.float32(found.strengths[p]) * (after[row] - self.before[row])
-            slope, residual, share = self._compare(p, posed, moves[row, units])
-            slopes.append(slope)
-            residuals.append(residual)
-            shares.append(share)
-        weights, trust = self._weights(residuals, shares, found)
-        current = found.offset.double().numpy()
-        solved = current.copy()
-        if solving:
-            solved[units] = self._solved(slopes, residuals, weights, found.strengths, current[units], units)
-            reach = STEP_MM / task.motion_mm
-            solved = current + np.clip(solved - current, -reach, reach)
-        strengths = found.strengths
-        if task.given is None and task.strengths:
-            solved, strengths = self._play(slopes, residuals, weights, trust, found, current, solved, units)
-        return Registered(torch.from_numpy(solved).float(), strengths, trust)
-
-    def _solved(self, slopes, residuals, weights, strengths, current, units) -> np.ndarray:
-        """The offset's units [U] that explain the residuals best, priors considered."""
-        task = self.task
-        normal, right = _normal(slopes, residuals, weights, strengths)
-        sides = _sides(task.frames.puppet.head.expr_names, units)
-        low, high = (bound[units] for bound in task.bounds)
-        motion = task.motion_mm[units]
-        return _bounded(normal, right + normal @ current, current, low, high, motion, task.priors, sides)
-
-    def _compare(self, p: int, posed: np.ndarray, moves: np.ndarray):
-        """How colours change with the units [N,3,U], what is left to explain [N,3], and shares [N]."""
-        camera, picture = self.cameras[p], self.edited[p]
-        sight = look(self.task.surface, posed, camera)
-        depth = camera.project(self.task.surface.on_mesh(posed))[1]
-        edited = read(picture, sight.pixels)
-        dx, dy = (
-            0.5 * (read(picture, sight.pixels + step) - read(picture, sight.pixels - step))
-            for step in (np.float32([1, 0]), np.float32([0, 1]))
-        )
-        # As in two-sided alignment: the captured picture's slopes would do as well, their mean does best.
-        shift = _projected(moves, sight.pixels, depth, camera)
-        slope = dx[:, :, None] * shift[:, None, 0] + dy[:, :, None] * shift[:, None, 1]
-        share = self.shares[p] * sight.share
-        return slope, self.captured[p] + self.bias - edited, share
-
-    def left(self, found: Registered) -> tuple[np.ndarray, np.ndarray]:
-        """What the offset leaves unexplained, its mean [N,3] over pictures, and how often it was seen [N]."""
-        after = self.task.frames.vertices(found.offset)
-        total, seen = np.zeros((len(self.task.surface), 3)), np.zeros(len(self.task.surface))
-        for p, (_, row) in enumerate(self.task.pairs):
-            posed = self.before[row] + np.float32(found.strengths[p]) * (after[row] - self.before[row])
-            sight = look(self.task.surface, posed, self.cameras[p])
-            weight = self.shares[p] * sight.share * np.float32(found.trust[p])
-            total += weight[:, None] * (read(self.edited[p], sight.pixels) - self.captured[p])
-            seen += weight
-        return total / np.maximum(seen, 1e-3)[:, None], seen
-
-    def _weights(self, residuals, shares, found: Registered) -> tuple[list[np.ndarray], np.ndarray]:
-        """Weights [N] per picture and trust [P]."""
-        if self.task.given is not None:
-            given = [
-                share * read(cv2.resize(one, self.size, interpolation=cv2.INTER_AREA), self._at(place))
-                for one, share, place in zip(self.task.given, shares, self.places, strict=True)
+    def run(self, levels: Sequence[tuple[int, int]] = LEVELS) -> None:
+        """Fit everything from what is known."""
+        for rows, steps in levels:
+            level = [
+                Level(task, before, rows, 1.0) for task, before in zip(self.tasks, self.before, strict=True)
             ]
-            return given, np.ones(len(shares))
-        sizes = np.stack([np.linalg.norm(one, axis=1) for one in residuals])
-        share = np.stack(shares)
-        scale = max(1.5 * float(np.median(sizes[share > 0.1])), 0.1)
-        weights = share / (1 + (sizes / (3 * scale)) ** 2) ** 2
-        trust = picture_trust(sizes, share, scale, found.strengths)
-        return list((weights * trust[:, None]).astype(np.float32)), trust
+            for _ in range(steps):
+                self._step(level)
+        hue = [
+            Level(task, before, levels[-1][0], 0.0)
+            for task, before in zip(self.tasks, self.before, strict=True)
+        ]
+        for _ in range(AMPLIFYING):
+            self._step(hue, solving=False)
 
-    def _at(self, place: np.ndarray) -> np.ndarray:
-        return ((place + 0.5) * self.size).astype(np.float32)
+    def shape(self) -> np.ndarray:
+        """The editor's change of shape [V,3] at rest, metres."""
+        return self.bumps.vertices @ self.face
 
-    def _play(self, slopes, residuals, weights, trust, found, current, solved, units):
-        """Each picture's strength, and the offset scaled such that strong pictures play it fully."""
-        strengths = found.strengths.copy()
-        change = (solved - current)[units].astype(np.float32)
-        whole = solved[units].astype(np.float32)
-        for p, (slope, residual, weight) in enumerate(zip(slopes, residuals, weights, strict=True)):
-            direction = slope @ whole
-            left = residual - strengths[p] * (slope @ change)
-            own = weight / max(trust[p], 1e-3)
-            top = (own[:, None] * direction * left).sum()
-            size = (own[:, None] * direction**2).sum()
-            # A picture's own strength is known less well than that of all: pulled towards the usual one.
-            strengths[p] += top / max(size, 1e-9) * size / (size + DAMPING)
-        strengths = np.clip(strengths, 0, STRONGEST)
-        good = trust > 0.5
+    def _step(self, levels: Sequence[Level], solving: bool = True) -> None:
+        """One Gauss-Newton step of everything, then of the strengths; `solving` or not, an offset's size may change."""
+        parts = [_Part(self, level, e) for e, level in enumerate(levels)]
+        current = [one.offset.double().numpy() for one in self.found]
+        changed, face = [one.copy() for one in current], self.face.copy()
+        if solving:
+            offsets, face = _solve(self, parts)
+            for part, offset, new in zip(parts, changed, offsets, strict=True):
+                offset[part.units] = new
+            reach = STEP_MM / self.tasks[0].motion_mm
+            changed = [
+                old + np.clip(new - old, -reach, reach) for old, new in zip(current, changed, strict=True)
+            ]
+        for e, part in enumerate(parts):
+            one, task = self.found[e], self.tasks[e]
+            solved, strengths = changed[e], one.strengths
+            if task.given is None and task.strengths:
+                solved, strengths = part.play(current[e], solved, face - self.face)
+            self.found[e] = Registered(torch.from_numpy(solved).float(), strengths, part.trust)
+        self.face = face
+
+
+class _Part:
+    """One emotion's pictures compared under what is known."""
+
+    def __init__(self, registration: Registration, level: Level, e: int) -> None:
+        self.task, self.found, self.points = (
+            registration.tasks[e],
+            registration.found[e],
+            registration.bumps.points,
+        )
+        task, found, before = self.task, self.found, registration.before[e]
+        self.units = np.flatnonzero(task.bounds[1] > task.bounds[0])
+        after, turns = task.frames.vertices(found.offset), task.frames.turns(found.offset)
+        strange = np.einsum("tvij,vj->tvi", turns, registration.shape()).astype(np.float32)
+        axes = task.surface.on_mesh(turns.reshape(*turns.shape[:2], 9)).reshape(len(turns), -1, 3, 3)
+        moves = task.frames.moves(task.surface, found.offset)[:, self.units].transpose(0, 2, 3, 1)
+        self.moves = np.linalg.solve(axes, moves).astype(np.float32)  # [T,N,3,U], along the axes of rest
+        self.compared: list[Compared] = []
+        for p, (_, row) in enumerate(task.pairs):
+            posed = before[row] + np.float32(found.strengths[p]) * (after[row] - before[row]) + strange[row]
+            self.compared.append(level.compare(p, posed, axes[row].astype(np.float32)))
+        self.weights, self.trust = self._weights(level)
+
+    def sums(self) -> Sums:
+        """All pictures together."""
+        sums = [Sums.nothing(len(self.task.surface)) for _ in self.moves]
+        for p, one in enumerate(self.compared):
+            sums[self.task.pairs[p][1]].add(one, self.weights[p], self.found.strengths[p])
+        return joined(sums, self.moves)
+
+    def play(
+        self, current: np.ndarray, solved: np.ndarray, face: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each picture's strength, and the offset scaled such that strong pictures play it fully.
+
+        current, solved [E]: the offset before and after this step; face [M,3]: how the editor's has changed.
+        """
+        old = self.found.strengths
+        change, whole = (
+            (self.moves @ part[self.units].astype(np.float32)) for part in (solved - current, solved)
+        )
+        shift = self.points @ face.astype(np.float32)
+        top, size = np.zeros(len(old)), np.zeros(len(old))
+        for p, one in enumerate(self.compared):
+            at = self.task.pairs[p][1], one.rows
+            moved = np.float32(old[p]) * change[at] + shift[one.rows]
+            left = one.left - (one.slopes @ moved[..., None])[..., 0]
+            direction = (one.slopes @ whole[at][..., None])[..., 0]
+            own = self.weights[p][:, None] / max(self.trust[p], 1e-3) / (NOISE**2 * OWN_CLUSTER)
+            top[p], size[p] = (own * direction * left).sum(), (own * direction**2).sum()
+        strengths = np.clip(self._likely(old + top / np.maximum(size, 1e-9), size), 0, STRONGEST)
+        good = self.trust > 0.5
         strong = float(np.quantile(strengths[good], STRONG)) if good.sum() > 3 else 1.0
         if strong < WEAKEST:
             return solved, strengths
         return np.clip(solved * strong, *self.task.bounds), strengths / strong
 
+    def _likely(self, told: np.ndarray, sure: np.ndarray) -> np.ndarray:
+        """Strengths [P] from what pictures tell of their own, as sure as 1/variance, and from what is usual.
 
-def _contrast(values: np.ndarray, faint: float) -> np.ndarray:
-    """Values [h,w,D] without what is broad, beside how much they vary around."""
-    detail = values - cv2.GaussianBlur(values, (0, 0), SURROUND).reshape(values.shape)
-    energy = cv2.GaussianBlur((detail * detail).mean(-1), (0, 0), SURROUND)
-    return detail / np.sqrt(energy + faint**2)[..., None]
+        A picture that is far off the usual, and sure of it, is believed: it may not have been edited at all.
+        """
+        good = self.trust > 0.5
+        usual = float(np.median(told[good])) if good.any() else 1.0
+        far = np.maximum(np.abs(told - usual) / np.sqrt(VARIED**2 + 1 / np.maximum(sure, 1e-9)), 1)
+        prior = 1 / (VARIED * far) ** 2
+        return (sure * told + prior * usual) / (sure + prior)
+
+    def _weights(self, level: Level) -> tuple[list[np.ndarray], np.ndarray]:
+        """Weights [n] of the points of each picture, and trust [P]."""
+        compared = self.compared
+        if self.task.given is not None:
+            given = [one.share * level.given(p)[one.rows] for p, one in enumerate(compared)]
+            return [one.astype(np.float32) for one in given], np.ones(len(compared))
+        sizes, shares = np.zeros((2, len(compared), len(self.task.surface)), np.float32)
+        for p, one in enumerate(compared):
+            sizes[p, one.rows], shares[p, one.rows] = np.linalg.norm(one.left, axis=1), one.share
+        scale = max(1.5 * float(np.median(sizes[shares > 0.1])), 0.1)
+        weights = shares / (1 + (sizes / (3 * scale)) ** 2) ** 2
+        trust = picture_trust(sizes, shares, scale, self.found.strengths)
+        weights *= trust[:, None].astype(np.float32)
+        return [weights[p, one.rows] for p, one in enumerate(compared)], trust
+
+
+def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Offsets' units [U] of each emotion and the editor's face [M,3] that explain everything best, priors considered."""
+    tasks, starts = registration.tasks, np.cumsum([0, *(len(part.units) for part in parts)])
+    normal, right = normal_equations(
+        [part.sums() for part in parts], registration.bumps.points, NOISE**2 * CLUSTER
+    )
+    offsets = [
+        one.offset.double().numpy()[part.units] for one, part in zip(registration.found, parts, strict=True)
+    ]
+    current = np.concatenate([*offsets, registration.face.reshape(-1)])
+    right = right + normal @ current
+    cut, face = int(starts[-1]), registration.face
+    reduced, wanted = normal[:cut, :cut], right[:cut]
+    if registration.unwinding:
+        # The face that goes with any offsets is known: with it put in, there is only to be solved for them.
+        shaped = normal[cut:, cut:] + np.eye(len(normal) - cut)
+        inside = np.linalg.solve(shaped, np.concatenate([normal[cut:, :cut], right[cut:, None]], 1))
+        reduced, wanted = (
+            reduced - normal[:cut, cut:] @ inside[:, :-1],
+            wanted - normal[:cut, cut:] @ inside[:, -1],
+        )
+    bounds = [
+        np.concatenate([task.bounds[end][part.units] for task, part in zip(tasks, parts, strict=True)])
+        for end in (0, 1)
+    ]
+    motion = np.concatenate([task.motion_mm[part.units] for task, part in zip(tasks, parts, strict=True)])
+    names = tasks[0].frames.puppet.head.expr_names
+    alike = [
+        (int(at) + a, int(at) + b)
+        for at, part in zip(starts[:-1], parts, strict=True)
+        for a, b in sides(names, part.units)
+    ]
+    solved = bounded(
+        0.5 * (reduced + reduced.T), wanted, current[:cut], *bounds, motion, tasks[0].priors, alike
+    )
+    if registration.unwinding:
+        face = (inside[:, -1] - inside[:, :-1] @ solved).reshape(-1, 3)
+    return [solved[a:b] for a, b in itertools.pairwise(starts)], face
 
 
 def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths: np.ndarray) -> np.ndarray:
@@ -267,78 +242,3 @@ def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths
     spread = max(1.48 * float(np.median(np.abs(error - usual))), 0.2 * usual)
     calm = 1 / (1 + (np.maximum(error - usual, 0) / (3 * max(spread, 1e-6))) ** 2) ** 2
     return calm * np.clip((strengths - WEAKEST) / 0.2, 0, 1)
-
-
-def _projected(moves: np.ndarray, pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Pixels [N,2,U] by which moves [U,N,3] in the world shift points at `pixels` [N,2]."""
-    turn = camera.w2c[:3, :3].astype(np.float32)
-    local = np.ascontiguousarray((moves.reshape(-1, 3) @ turn.T).reshape(moves.shape).transpose(1, 2, 0))
-    inverse = (1 / depth).astype(np.float32)[:, None]
-    x = (pixels[:, :1] - camera.K[0, 2]).astype(np.float32)
-    y = (pixels[:, 1:] - camera.K[1, 2]).astype(np.float32)
-    fx, fy = np.float32(camera.K[0, 0]), np.float32(camera.K[1, 1])
-    return np.stack(
-        [(fx * local[:, 0] - x * local[:, 2]) * inverse, (fy * local[:, 1] - y * local[:, 2]) * inverse], 1
-    )
-
-
-def _normal(slopes, residuals, weights, strengths) -> tuple[np.ndarray, np.ndarray]:
-    """Normal matrix [U,U] and right side [U] over all pictures."""
-    count = slopes[0].shape[-1]
-    normal, right = np.zeros((count, count)), np.zeros(count)
-    for slope, residual, weight, strength in zip(slopes, residuals, weights, strengths, strict=True):
-        # By torch, which the caller keeps on one thread: a library's own threads would get in each other's way.
-        flat = torch.from_numpy(np.ascontiguousarray(slope).reshape(-1, count)) * float(strength)
-        weighted = (flat * torch.from_numpy(np.repeat(weight, 3).astype(np.float32))[:, None]).T
-        normal += (weighted @ flat).numpy()
-        right += (weighted @ torch.from_numpy(residual.reshape(-1).astype(np.float32))).numpy()
-    variance = NOISE**2 * CLUSTER * len(slopes)
-    return normal / variance, right / variance
-
-
-def _sides(names: Sequence[str], units: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of places among `units` that are left and right of one thing."""
-    place = {names[unit]: at for at, unit in enumerate(units.tolist())}
-    return [
-        (at, place[f"{name[:-4]}Right"])
-        for name, at in place.items()
-        if name.endswith("Left") and f"{name[:-4]}Right" in place
-    ]
-
-
-def _bounded(normal, right, start, low, high, motion, priors: Priors | None, sides) -> np.ndarray:
-    """Least of x^T H x / 2 - g x + cost of x's motion in mm, within bounds, by coordinate descent.
-
-    The cost of a millimetre fades for what surely moves: what is not there is held at zero, the rest not shrunk.
-    """
-    hessian = normal + np.eye(len(right)) * (1e-5 * np.trace(normal) / len(right) + 1e-9)
-    x = np.clip(start, low, high)
-    if priors is None:
-        return _descend(hessian, right, np.zeros(len(right)), x, low, high)
-    hessian = hessian + np.diag((motion / priors.spread) ** 2)
-    for a, b in sides:
-        pair = np.zeros(len(right))
-        pair[a], pair[b] = motion[a], -motion[b]
-        hessian += np.outer(pair, pair) / ALIKE**2
-    for _ in range(3):
-        cost = priors.sparsity * motion * SETTLED / (SETTLED + np.abs(x) * motion)
-        x = _descend(hessian, right, cost, x, low, high)
-    return x
-
-
-def _descend(hessian, right, cost, start, low, high) -> np.ndarray:
-    x = start.copy()
-    slope = hessian @ x
-    for _ in range(300):
-        largest = 0.0
-        for i in range(len(x)):
-            pull = right[i] - slope[i] + hessian[i, i] * x[i]
-            free = np.sign(pull) * max(abs(pull) - cost[i], 0) / hessian[i, i]
-            new = min(max(free, low[i]), high[i])
-            if new != x[i]:
-                slope += hessian[:, i] * (new - x[i])
-                largest = max(largest, abs(new - x[i]))
-                x[i] = new
-        if largest < 1e-5:
-            break
-    return x
