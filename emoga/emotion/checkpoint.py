@@ -16,8 +16,8 @@ from emoga.avatar import Avatar
 from emoga.avatar.appearance import weight_shapes
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.task import Registered
 from emoga.emotion.settings import Learning
+from emoga.emotion.task import Registered
 from emoga.emotion.training import Trainer
 from emoga.errors import InputError
 from emoga.files import atomic_output

@@ -2,8 +2,8 @@
 
 What the edits agree on is   y_e(x) = b(x) + k_e(x) t_e(x) + noise.   The editor's bias b lies everywhere alike and
 is the same for every emotion; what the emotion itself adds, t, is where the face changes (k), and of each emotion's
-own. Both are smooth; how large each is follows from the data, by the likelihood of y. Where pictures play an emotion with
-different strengths, what grows with strength is of the emotion and not of the editor, up to what the pictures' own
+own. Both are smooth; how large each is follows from the data, by the likelihood of y. Where pictures play an emotion
+with different strengths, what grows with strength is of the emotion and not of the editor, up to what the pictures' own
 drifts add by chance. The answer is what is to be expected of k t given all that.
 """
 

@@ -35,10 +35,9 @@ class Compared:
 class Level:
     """One emotion's pictures at one size, captured colours already read."""
 
-    def __init__(self, task: Task, before: np.ndarray, rows: int, brightness: float) -> None:
-        """before: the frames' own meshes [T,V,3]; brightness: its weight beside hue."""
-        self.task, self.before = task, before
-        self.weights = np.float32([1, 1, brightness])
+    def __init__(self, task: Task, before: np.ndarray, rows: int) -> None:
+        """before: the frames' own meshes [T,V,3]."""
+        self.task = task
         edits = task.edits
         height, width = edits.masks.shape[1:]
         rows = min(rows, height)
@@ -83,7 +82,7 @@ class Level:
         red, green, blue = np.moveaxis(np.log(small**GAMMA + DARK), -1, 0)
         hue = _contrast(np.dstack([red - green, blue - green]), FAINT_HUE)
         bright = _contrast(np.dstack([red + green + blue]) / 3, FAINT)
-        return self.weights * np.dstack([hue, bright])
+        return np.dstack([hue, bright])
 
 
 def _gradients(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:

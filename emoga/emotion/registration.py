@@ -3,8 +3,8 @@ face the editor has in mind.
 
 Every edit, read where the emotion's mesh projects, is compared with its captured picture, read where the frame's own
 mesh projects: both show one person in one light, so the avatar's own faults do not enter. Hue moves with skin, light
-and shade do not: both tell which units move, hue alone how far. Least squares over all pictures of all emotions, from
-coarse pictures to fine ones; points and pictures that disagree lose their weight.
+and shade do so less, and both are compared. Least squares over all pictures of all emotions, from coarse pictures to
+fine ones; points and pictures that disagree lose their weight.
 
 What an editor does to every face is found along with the offsets: a smooth change of shape, and contrasts that stay on
 the skin. Neither grows with the strength at which a picture plays its emotion, nor differs between emotions.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -27,15 +27,10 @@ from emoga.emotion.task import Registered, Task
 
 STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
-LEVELS = ((48, 3), (96, 3), (192, 3))  # pixels of height, and steps on pictures of that size
-# Steps at the end that change strengths and the whole offset's size alone, by hue: priors shrink it, and so does
-# brightness, as light and shade, folds and the line between lips stay in place while the skin moves below them.
-AMPLIFYING = 4
+LEVELS = ((48, 3), (96, 3), (192, 5))  # pixels of height, and steps on pictures of that size
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
-CLUSTER = (
-    160.0  # points and channels that err alike in a picture, and those that do so in another way in each
-)
-OWN_CLUSTER = 4.0
+# Points and channels that err alike: in all pictures together, and in one picture another way than in the others.
+CLUSTER, OWN_CLUSTER = 160.0, 4.0
 STEP_MM = 4.0  # farthest a unit may go in one step
 VARIED = 0.2  # by which strengths of pictures differ
 
@@ -70,40 +65,26 @@ class Registration:
     def run(self, levels: Sequence[tuple[int, int]] = LEVELS) -> None:
         """Fit everything from what is known."""
         for rows, steps in levels:
-            level = [
-                Level(task, before, rows, 1.0) for task, before in zip(self.tasks, self.before, strict=True)
-            ]
+            level = [Level(task, before, rows) for task, before in zip(self.tasks, self.before, strict=True)]
             for _ in range(steps):
                 self._step(level)
-        hue = [
-            Level(task, before, levels[-1][0], 0.0)
-            for task, before in zip(self.tasks, self.before, strict=True)
-        ]
-        for _ in range(AMPLIFYING):
-            self._step(hue, solving=False)
 
     def shape(self) -> np.ndarray:
         """The editor's change of shape [V,3] at rest, metres."""
         return self.bumps.vertices @ self.face
 
-    def _step(self, levels: Sequence[Level], solving: bool = True) -> None:
-        """One Gauss-Newton step of everything, then of the strengths; `solving` or not, an offset's size may change."""
+    def _step(self, levels: Sequence[Level]) -> None:
+        """One Gauss-Newton step of offsets and face, then of the strengths."""
         parts = [_Part(self, level, e) for e, level in enumerate(levels)]
-        current = [one.offset.double().numpy() for one in self.found]
-        changed, face = [one.copy() for one in current], self.face.copy()
-        if solving:
-            offsets, face = _solve(self, parts)
-            for part, offset, new in zip(parts, changed, offsets, strict=True):
-                offset[part.units] = new
-            reach = STEP_MM / self.tasks[0].motion_mm
-            changed = [
-                old + np.clip(new - old, -reach, reach) for old, new in zip(current, changed, strict=True)
-            ]
-        for e, part in enumerate(parts):
+        offsets, face = _solve(self, parts)
+        for e, (part, new) in enumerate(zip(parts, offsets, strict=True)):
             one, task = self.found[e], self.tasks[e]
-            solved, strengths = changed[e], one.strengths
+            current = one.offset.double().numpy()
+            solved, reach = current.copy(), STEP_MM / task.motion_mm
+            solved[part.units] = new
+            solved, strengths = current + np.clip(solved - current, -reach, reach), one.strengths
             if task.given is None and task.strengths:
-                solved, strengths = part.play(current[e], solved, face - self.face)
+                solved, strengths = part.play(current, solved, face - self.face)
             self.found[e] = Registered(torch.from_numpy(solved).float(), strengths, part.trust)
         self.face = face
 
@@ -112,15 +93,11 @@ class _Part:
     """One emotion's pictures compared under what is known."""
 
     def __init__(self, registration: Registration, level: Level, e: int) -> None:
-        self.task, self.found, self.points = (
-            registration.tasks[e],
-            registration.found[e],
-            registration.bumps.points,
-        )
-        task, found, before = self.task, self.found, registration.before[e]
+        task, found, before = registration.tasks[e], registration.found[e], registration.before[e]
+        self.task, self.found, self.points = task, found, registration.bumps.points
         self.units = np.flatnonzero(task.bounds[1] > task.bounds[0])
         after, turns = task.frames.vertices(found.offset), task.frames.turns(found.offset)
-        strange = np.einsum("tvij,vj->tvi", turns, registration.shape()).astype(np.float32)
+        strange = task.frames.turned(registration.shape(), found.offset)
         axes = task.surface.on_mesh(turns.reshape(*turns.shape[:2], 9)).reshape(len(turns), -1, 3, 3)
         moves = task.frames.moves(task.surface, found.offset)[:, self.units].transpose(0, 2, 3, 1)
         self.moves = np.linalg.solve(axes, moves).astype(np.float32)  # [T,N,3,U], along the axes of rest
@@ -134,7 +111,8 @@ class _Part:
         """All pictures together."""
         sums = [Sums.nothing(len(self.task.surface)) for _ in self.moves]
         for p, one in enumerate(self.compared):
-            sums[self.task.pairs[p][1]].add(one, self.weights[p], self.found.strengths[p])
+            weights = np.float32(self.trust[p]) * self.weights[p]
+            sums[self.task.pairs[p][1]].add(one, weights, self.found.strengths[p])
         return joined(sums, self.moves)
 
     def play(
@@ -155,7 +133,7 @@ class _Part:
             moved = np.float32(old[p]) * change[at] + shift[one.rows]
             left = one.left - (one.slopes @ moved[..., None])[..., 0]
             direction = (one.slopes @ whole[at][..., None])[..., 0]
-            own = self.weights[p][:, None] / max(self.trust[p], 1e-3) / (NOISE**2 * OWN_CLUSTER)
+            own = self.weights[p][:, None] / (NOISE**2 * OWN_CLUSTER)
             top[p], size[p] = (own * direction * left).sum(), (own * direction**2).sum()
         strengths = np.clip(self._likely(old + top / np.maximum(size, 1e-9), size), 0, STRONGEST)
         good = self.trust > 0.5
@@ -176,7 +154,7 @@ class _Part:
         return (sure * told + prior * usual) / (sure + prior)
 
     def _weights(self, level: Level) -> tuple[list[np.ndarray], np.ndarray]:
-        """Weights [n] of the points of each picture, and trust [P]."""
+        """Weights [n] of the points of each picture, and trust [P] in whole pictures, which does not enter them."""
         compared = self.compared
         if self.task.given is not None:
             given = [one.share * level.given(p)[one.rows] for p, one in enumerate(compared)]
@@ -187,12 +165,11 @@ class _Part:
         scale = max(1.5 * float(np.median(sizes[shares > 0.1])), 0.1)
         weights = shares / (1 + (sizes / (3 * scale)) ** 2) ** 2
         trust = picture_trust(sizes, shares, scale, self.found.strengths)
-        weights *= trust[:, None].astype(np.float32)
         return [weights[p, one.rows] for p, one in enumerate(compared)], trust
 
 
 def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Offsets' units [U] of each emotion and the editor's face [M,3] that explain everything best, priors considered."""
+    """Offsets' units [U] of each emotion and the editor's face [M,3] that explain everything best, with priors."""
     tasks, starts = registration.tasks, np.cumsum([0, *(len(part.units) for part in parts)])
     normal, right = normal_equations(
         [part.sums() for part in parts], registration.bumps.points, NOISE**2 * CLUSTER

@@ -1,4 +1,4 @@
-"""The face an editor has in mind: how its pictures are shaped unlike the person, in every view, frame and emotion alike.
+"""The face an editor has in mind: how its pictures are shaped unlike the person, in every view, frame and emotion.
 
 A smooth displacement of the skin at rest, of no more than a millimetre or so: a Gaussian random field, written as a
 sum of few bumps whose coefficients are independent and of size one.
