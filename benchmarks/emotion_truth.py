@@ -52,7 +52,7 @@ from emoga.images import write_png
 from emoga.progress import Event, Note, Stage
 
 IDENTITIES, EMOTIONS = (1, 2, 3), ("happy", "sad", "angry", "surprised")
-QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 400
+QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 100
 
 
 def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], Avatar]:

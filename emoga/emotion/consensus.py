@@ -1,9 +1,8 @@
 """What the edits of all views and frames agree on: how the skin's colour changed, picture by picture put right.
 
-    change_p(x) = s_p tau(x) + b(x) + (a_p + b_p u + c_p v) captured_p(x) + error
+    change_p(x) = s_p tau(x) + (a_p + b_p u + c_p v) captured_p(x) + error
 
-tau is the emotion's at full strength, s_p how strongly picture p plays it, b the editor's own in every picture (told
-apart in `fields`, from means and from what grows with strength), and the bracket the picture's own drift,
+tau is the consensus at full strength, s_p how strongly picture p plays it, and the bracket the picture's own drift,
 smooth over the picture (u, v in -0.5 … 0.5) and different for each.
 """
 
@@ -16,7 +15,6 @@ import numpy as np
 
 ROUNDS = 6
 STILL_RIDGE = 1e-3
-FLAT = 0.05  # squared strengths: how little they may vary for anything to be seen to grow with them
 SCALE_FLOOR = 0.008  # sRGB 0..1: colours never agree better
 WORST = (
     2.5  # scales of error beyond which a point counts no more against its picture: it may be right elsewhere
@@ -45,8 +43,6 @@ class Consensus:
 
     change: np.ndarray
     evidence: np.ndarray
-    growth: np.ndarray
-    varied: np.ndarray
     base: np.ndarray
     drifts: np.ndarray
     weights: np.ndarray
@@ -66,7 +62,7 @@ def agree(
     for _ in range(rounds):
         drifted = _drifted(lifted, drifts)
         change = _mean(change_seen - drifted, weights, strengths)
-        left = change_seen - _told(change_seen - drifted, weights, strengths)
+        left = change_seen - strengths[..., None] * change
         if drift:
             drifts = _fit_drifts(lifted, left, weights, trust if given is None else np.ones(len(pictures)))
             drifted = _drifted(lifted, drifts)
@@ -75,37 +71,18 @@ def agree(
             weights, trust = _robust(size, lifted.shares, pictures)
     change = _mean(change_seen - drifted, weights, strengths) if rounds > 1 else change
     evidence = (weights * strengths**2).sum(0)
-    growth, varied = _growth(change_seen - drifted, weights, strengths)
     total = np.maximum(weights.sum(0), 1e-6)
     base = np.einsum("pn,pnd->nd", weights, lifted.captured) / total[:, None]
     seen = lifted.shares.sum(0)
     plain = np.einsum("pn,pnd->nd", lifted.shares, lifted.captured) / np.maximum(seen, 1e-6)[:, None]
     base = np.where((total > 0.05)[:, None], base, plain)
-    return Consensus(change, evidence, growth, varied, base, drifts, weights, trust)
-
-
-def _told(change: np.ndarray, weights: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """Change [P,N,3] as each point's mean and its growth with strength [P,1] foretell it."""
-    total = np.maximum(weights.sum(0), 1e-6)
-    mean = np.einsum("pn,pnd->nd", weights, change) / total[:, None]
-    around = strengths - (weights * strengths).sum(0) / total
-    growth, varied = _growth(change, weights, strengths)
-    return mean + around[..., None] * (growth * (varied / (varied + FLAT))[:, None])
+    return Consensus(change, evidence, base, drifts, weights, trust)
 
 
 def _mean(change: np.ndarray, weights: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """Least squares of change [P,N,3] = s tau with weights [P,N]."""
     top = np.einsum("pn,pnd->nd", weights * strengths, change)
     return top / np.maximum((weights * strengths**2).sum(0), 1e-3)[:, None]
-
-
-def _growth(change: np.ndarray, weights: np.ndarray, strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope [N,3] of change [P,N,3] on strengths [P,1], and the sum [N] of weighed squares it stands on."""
-    total = np.maximum(weights.sum(0), 1e-6)
-    around = strengths - (weights * strengths).sum(0) / total
-    varied = (weights * around**2).sum(0)
-    slope = np.einsum("pn,pnd->nd", weights * around, change) / np.maximum(varied, 1e-3)[:, None]
-    return slope.astype(np.float32), varied
 
 
 def _robust(size: np.ndarray, shares: np.ndarray, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

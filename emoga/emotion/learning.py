@@ -166,7 +166,7 @@ def _prepare(
             states[name] = AdamState.zeros_like(value.reshape(len(value), -1))
     colors = backdrops(track)[0]
     bindings = sort_bindings(puppet.gaussians.binding, puppet.head.faces.shape[0])
-    unwinding = learning.debias and learning.weighting == "consensus"
+    unwinding = learning.debias
     registration = Registration.begin(tasks, rest, unwinding)
     trainer = Trainer(
         body, lessons, learning, registration, bindings, colors, seed, mlp, latents, offsets, states, rows

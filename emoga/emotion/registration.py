@@ -30,7 +30,7 @@ WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
 LEVELS = ((48, 3), (96, 3), (192, 5))  # pixels of height, and steps on pictures of that size
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 # Points and channels that err alike: in all pictures together, and in one picture another way than in the others.
-CLUSTER, OWN_CLUSTER = 160.0, 4.0
+CLUSTER, OWN_CLUSTER = 40.0, 4.0
 STEP_MM = 4.0  # farthest a unit may go in one step
 VARIED = 0.2  # by which strengths of pictures differ
 

@@ -9,13 +9,12 @@ import numpy as np
 import scipy.sparse
 
 from emoga.emotion.consensus import Consensus
-from emoga.emotion.fields import Grown, Sizes, emotions_own
+from emoga.emotion.fields import Sizes, emotions_own
 from emoga.emotion.surface import Surface, smoothed
 
 FINE = 0.004  # metres: what is finer counts as detail
 MOVES = 1.0  # millimetres of motion at which half of a point's colour may be the emotion's
-CALM = 0.15  # share of an emotion's colour that may be where nothing moves: blushing
-GROWTH_NOISE = 0.012  # sRGB 0..1, of the growth of broad colours at strengths that vary by one
+CALM = 0.5  # share of an emotion's colour that may be where nothing moves: blushing
 CERTAIN = 3.0  # standard errors by which a crease must stand out
 DEEPEST = 0.04  # sRGB 0..1: what is stronger than a crease is something that is not in place
 
@@ -50,23 +49,14 @@ def colors_of(
     if not debias:
         return [low + high for low, high in zip(broad, fine, strict=True)], None
     moved = [CALM + (1 - CALM) * skin.motion / (skin.motion + MOVES) for skin in skins]
-    grown = [_grown(blur, skin) for skin in skins]
     own, sizes = emotions_own(
         surface,
         [low - skin.expected for low, skin in zip(broad, skins, strict=True)],
         moved,
         [skin.consensus.evidence for skin in skins],
-        grown,
         seed,
     )
     return [skin.expected + part + high for skin, part, high in zip(skins, own, fine, strict=True)], sizes
-
-
-def _grown(blur: scipy.sparse.csr_matrix, skin: Skin) -> Grown:
-    """How the skin's broad colours grow with strength, beside what light alone does."""
-    agreed = skin.consensus
-    growth = smoothed(blur, agreed.growth, agreed.varied + 1e-6)
-    return Grown(growth - skin.expected, agreed.varied, GROWTH_NOISE)
 
 
 def _creases(
