@@ -6,19 +6,20 @@ import numpy as np
 
 from emoga.emotion.normal_equations import Sums, joined, normal_equations
 from emoga.emotion.pyramid import Compared
-from emoga.emotion.stranger import LENGTH, SIZE, Bumps
+from emoga.emotion.stranger import BUMPS, LENGTH, SIZE, Strangeness
 from emoga.emotion.surface import skin_points
 from emoga.head import load_head
 
-POINTS, UNITS, BUMPS, PICTURES = 300, 4, 6, 12
+POINTS, UNITS, FACES, PICTURES = 300, 4, 18, 12
 
 
 def test_an_editors_face_is_small_and_smooth():
     head = load_head("open")
     rest = head.template.double().numpy()
     skin = skin_points(head, rest, 1500)
-    bumps = Bumps.on(skin, rest)
-    drawn = bumps.points @ np.random.default_rng(0).normal(size=(bumps.points.shape[1], 200))
+    strange = Strangeness.on(skin, rest, np.zeros((0, *rest.shape)), np.zeros(0))
+    assert strange.count == 3 * BUMPS
+    drawn = strange.points[:, 1] @ np.random.default_rng(0).normal(size=(strange.count, 200))
     face = skin.region == head.region_names.index("cheeks")
     assert 0.8 * SIZE < drawn[face].std() < 1.2 * SIZE
     first, apart = drawn[face][0], np.linalg.norm(skin.rest[face] - skin.rest[face][0], axis=1)
@@ -28,14 +29,14 @@ def test_an_editors_face_is_small_and_smooth():
 
 def made_up(rng, offsets, face, drawn):
     """Sums of two emotions whose pictures show offsets at many strengths, one face and drawn contrasts [N,3]."""
-    bumps = rng.normal(size=(POINTS, BUMPS)).astype(np.float32)
+    strange = rng.normal(size=(POINTS, 3, FACES)).astype(np.float32)
     parts = []
     for offset in offsets:
         moves = rng.normal(size=(1, POINTS, 3, UNITS)).astype(np.float32)
         sums = Sums.nothing(POINTS)
         for strength in np.linspace(0.4, 1.1, PICTURES):
             slopes = rng.normal(size=(POINTS, 3, 3)).astype(np.float32)
-            moved = strength * moves[0] @ offset + bumps @ face
+            moved = strength * moves[0] @ offset + strange @ face
             left = ((slopes @ moved[..., None])[..., 0] + drawn).astype(np.float32)
             sums.add(
                 Compared(np.arange(POINTS), slopes, left, np.ones(POINTS)),
@@ -43,23 +44,23 @@ def made_up(rng, offsets, face, drawn):
                 strength,
             )
         parts.append(joined([sums], moves))
-    return parts, bumps
+    return parts, strange
 
 
 def test_offsets_and_the_face_they_share_are_told_apart():
     rng = np.random.default_rng(1)
-    offsets, face = rng.normal(size=(2, UNITS)), rng.normal(size=(BUMPS, 3))
-    parts, bumps = made_up(rng, offsets, face, np.zeros((POINTS, 3)))
-    normal, right = normal_equations(parts, bumps, 1.0)
+    offsets, face = rng.normal(size=(2, UNITS)), rng.normal(size=FACES)
+    parts, strange = made_up(rng, offsets, face, np.zeros((POINTS, 3)))
+    normal, right = normal_equations(parts, strange, 1.0)
     solved = np.linalg.solve(normal, right)
     assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 1e-3
-    assert np.abs(solved[2 * UNITS :] - face.reshape(-1)).max() < 1e-3
+    assert np.abs(solved[2 * UNITS :] - face).max() < 1e-3
 
 
 def test_what_is_drawn_on_the_skin_moves_nothing():
     rng = np.random.default_rng(2)
     offsets = rng.normal(size=(2, UNITS))
-    parts, bumps = made_up(rng, offsets, np.zeros((BUMPS, 3)), 5 * rng.normal(size=(POINTS, 3)))
-    normal, right = normal_equations(parts, bumps, 1e-3)
+    parts, strange = made_up(rng, offsets, np.zeros(FACES), 5 * rng.normal(size=(POINTS, 3)))
+    normal, right = normal_equations(parts, strange, 1e-3)
     solved = np.linalg.solve(normal, right)
     assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 0.01

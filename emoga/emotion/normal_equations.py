@@ -92,46 +92,35 @@ def joined(by_frame: Sequence[Sums], moves: np.ndarray) -> Joined:
 
 
 def normal_equations(
-    parts: Sequence[Joined], bumps: np.ndarray, variance: float
+    parts: Sequence[Joined], strange: np.ndarray, variance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal matrix and right side over all emotions' units and the coefficients [M,3] of bumps [N,M]."""
+    """Normal matrix and right side over all emotions' units and the coefficients [F] of displacements [N,3,F]."""
     starts = np.cumsum([0, *(len(part.right) for part in parts)])
-    cut, basis = int(starts[-1]), torch.from_numpy(bumps)
-    total = cut + 3 * bumps.shape[1]
-    normal, right = np.zeros((total, total)), np.zeros(total)
+    cut, count = int(starts[-1]), strange.shape[-1]
+    basis = torch.from_numpy(strange.reshape(-1, count))
+    normal, right = np.zeros((cut + count, cut + count)), np.zeros(cut + count)
     for e, part in enumerate(parts):
         own = slice(int(starts[e]), int(starts[e + 1]))
         normal[own, own], right[own] = part.normal, part.right
-        cross = (basis.T @ torch.from_numpy(part.cross.reshape(len(bumps), -1))).numpy()
-        normal[cut:, own] = cross.reshape(total - cut, -1)
+        normal[cut:, own] = (basis.T @ torch.from_numpy(part.cross.reshape(len(basis), -1))).numpy()
         normal[own, cut:] = normal[cut:, own].T
-        normal[cut:, cut:] += _shaped(basis, part.sums.axes0)
-        right[cut:] += (basis.T @ torch.from_numpy(part.sums.left0)).numpy().reshape(-1)
+        turned = torch.from_numpy((part.sums.axes0 @ strange).reshape(len(basis), -1))
+        normal[cut:, cut:] += (basis.T @ turned).numpy()
+        right[cut:] += (basis.T @ torch.from_numpy(part.sums.left0.reshape(-1))).numpy()
     normal, right = normal / variance, right / variance
-    _leave_drawn_aside(normal, right, parts, starts, bumps, variance)
+    _leave_drawn_aside(normal, right, parts, starts, strange, variance)
     return normal, right
 
 
-def _shaped(basis: torch.Tensor, axes: np.ndarray) -> np.ndarray:
-    """[(M,3),(M,3)] of the points' own matrices [N,3,3]."""
-    count = basis.shape[1]
-    out = np.zeros((count, 3, count, 3))
-    for i in range(3):
-        for j in range(3):
-            out[:, i, :, j] = (basis.T @ (basis * torch.from_numpy(axes[:, i, j])[:, None])).numpy()
-    return out.reshape(3 * count, 3 * count)
-
-
 def _leave_drawn_aside(
-    normal, right, parts: Sequence[Joined], starts, bumps: np.ndarray, variance: float
+    normal, right, parts: Sequence[Joined], starts, strange: np.ndarray, variance: float
 ) -> None:
     """Take out of the equations what contrasts that stay on the skin, in every picture alike, may explain as well."""
     cut, wide = int(starts[-1]), []
     for e, part in enumerate(parts):
-        rows = np.zeros((3 * len(bumps), len(right)), np.float32)
+        rows = np.zeros((3 * len(strange), len(right)), np.float32)
         rows[:, starts[e] : starts[e + 1]] = part.drawn.reshape(len(rows), -1)
-        shaped = part.sums.slopes0[:, :, None] * bumps[:, None, :, None]
-        rows[:, cut:] = shaped.reshape(len(rows), -1)
+        rows[:, cut:] = (part.sums.slopes0 @ strange).reshape(len(rows), -1)
         wide.append((rows, part.sums.left.reshape(-1)))
     known = _drawn([part.sums.total / variance for part in parts])
     for e, (rows, _) in enumerate(wide):

@@ -22,7 +22,7 @@ import torch
 from emoga.emotion.bounded import bounded, sides
 from emoga.emotion.normal_equations import Sums, joined, normal_equations
 from emoga.emotion.pyramid import Compared, Level
-from emoga.emotion.stranger import Bumps
+from emoga.emotion.stranger import Strangeness
 from emoga.emotion.task import Registered, Task
 
 STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
@@ -37,14 +37,14 @@ VARIED = 0.2  # by which strengths of pictures differ
 
 @dataclass(eq=False)
 class Registration:
-    """All emotions of one person: tasks, what is found of each, and the editor's face, coefficients [M,3] of bumps.
+    """All emotions of one person: tasks, what is found of each, and the editor's face, coefficients [F] of strangeness.
 
     unwinding: whether the editor's face is looked for.
     """
 
     tasks: Sequence[Task]
     found: list[Registered]
-    bumps: Bumps
+    strangeness: Strangeness
     face: np.ndarray
     unwinding: bool = True
     before: list[np.ndarray] = field(default_factory=list)
@@ -52,9 +52,12 @@ class Registration:
     @staticmethod
     def begin(tasks: Sequence[Task], rest: np.ndarray, unwinding: bool) -> Registration:
         """Nothing is known yet; rest [V,3] is the person's mesh at rest."""
-        bumps = Bumps.on(tasks[0].surface, rest)
+        task = tasks[0]
+        units = np.flatnonzero(task.bounds[1] > task.bounds[0])
+        basis = task.frames.puppet.identity.expr_basis.double().numpy()[units]
+        strangeness = Strangeness.on(task.surface, rest, basis, task.motion_mm[units])
         found = [Registered.nothing(len(task.motion_mm), len(task.pairs)) for task in tasks]
-        return Registration(tasks, found, bumps, np.zeros((bumps.points.shape[1], 3)), unwinding)
+        return Registration(tasks, found, strangeness, np.zeros(strangeness.count), unwinding)
 
     def __post_init__(self) -> None:
         self.before = [
@@ -71,7 +74,7 @@ class Registration:
 
     def shape(self) -> np.ndarray:
         """The editor's change of shape [V,3] at rest, metres."""
-        return self.bumps.vertices @ self.face
+        return self.strangeness.vertices @ self.face
 
     def _step(self, levels: Sequence[Level]) -> None:
         """One Gauss-Newton step of offsets and face, then of the strengths."""
@@ -94,7 +97,7 @@ class _Part:
 
     def __init__(self, registration: Registration, level: Level, e: int) -> None:
         task, found, before = registration.tasks[e], registration.found[e], registration.before[e]
-        self.task, self.found, self.points = task, found, registration.bumps.points
+        self.task, self.found, self.points = task, found, registration.strangeness.points
         self.units = np.flatnonzero(task.bounds[1] > task.bounds[0])
         after, turns = task.frames.vertices(found.offset), task.frames.turns(found.offset)
         strange = task.frames.turned(registration.shape(), found.offset)
@@ -120,7 +123,7 @@ class _Part:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each picture's strength, and the offset scaled such that strong pictures play it fully.
 
-        current, solved [E]: the offset before and after this step; face [M,3]: how the editor's has changed.
+        current, solved [E]: the offset before and after this step; face [F]: how the editor's has changed.
         """
         old = self.found.strengths
         change, whole = (
@@ -169,15 +172,15 @@ class _Part:
 
 
 def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Offsets' units [U] of each emotion and the editor's face [M,3] that explain everything best, with priors."""
+    """Offsets' units [U] of each emotion and the editor's face [F] that explain everything best, with priors."""
     tasks, starts = registration.tasks, np.cumsum([0, *(len(part.units) for part in parts)])
     normal, right = normal_equations(
-        [part.sums() for part in parts], registration.bumps.points, NOISE**2 * CLUSTER
+        [part.sums() for part in parts], registration.strangeness.points, NOISE**2 * CLUSTER
     )
     offsets = [
         one.offset.double().numpy()[part.units] for one, part in zip(registration.found, parts, strict=True)
     ]
-    current = np.concatenate([*offsets, registration.face.reshape(-1)])
+    current = np.concatenate([*offsets, registration.face])
     right = right + normal @ current
     cut, face = int(starts[-1]), registration.face
     reduced, wanted = normal[:cut, :cut], right[:cut]
@@ -204,7 +207,7 @@ def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.
         0.5 * (reduced + reduced.T), wanted, current[:cut], *bounds, motion, tasks[0].priors, alike
     )
     if registration.unwinding:
-        face = (inside[:, -1] - inside[:, :-1] @ solved).reshape(-1, 3)
+        face = inside[:, -1] - inside[:, :-1] @ solved
     return [solved[a:b] for a, b in itertools.pairwise(starts)], face
 
 

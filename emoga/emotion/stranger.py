@@ -1,7 +1,7 @@
 """The face an editor has in mind: how its pictures are shaped unlike the person, in every view, frame and emotion.
 
 A smooth displacement of the skin at rest, of no more than a millimetre or so: a Gaussian random field, written as a
-sum of few bumps whose coefficients are independent and of size one.
+sum of few bumps whose coefficients are independent and of size one. And a trace of expression, as faces have one.
 """
 
 from __future__ import annotations
@@ -16,24 +16,38 @@ from emoga.emotion.surface import Surface
 BUMPS = 70
 LENGTH = 0.030  # metres over which a face differs alike
 SIZE = 0.0010  # metres by which it differs, along each axis
+TRACE = 1.0  # millimetres by which each unit of expression differs
 
 
 @dataclass(frozen=True, eq=False)
-class Bumps:
-    """Displacements [.., M] at unit coefficients, metres: of a mesh's vertices [V,M] and a surface's points [N,M]."""
+class Strangeness:
+    """Displacements at unit coefficients [F], metres: of a mesh's vertices [V,3,F] and a surface's points [N,3,F]."""
 
     vertices: np.ndarray
     points: np.ndarray
 
     @staticmethod
-    def on(surface: Surface, rest: np.ndarray) -> Bumps:
-        """Bumps spread over the skin of a rest mesh [V,3], metres."""
-        centres = surface.rest[_spread(surface.rest, BUMPS)]
-        covariance = _alike(centres, centres) + 1e-6 * np.eye(len(centres))
-        factor = np.linalg.cholesky(covariance)
-        vertices = scipy.linalg.solve_triangular(factor, _alike(centres, rest), lower=True).T
-        vertices = (SIZE * vertices).astype(np.float32)
-        return Bumps(vertices, surface.on_mesh(vertices).astype(np.float32))
+    def on(surface: Surface, rest: np.ndarray, units: np.ndarray, motion_mm: np.ndarray) -> Strangeness:
+        """Bumps spread over the skin of a rest mesh [V,3], metres, and units [U,V,3] that move the face so far [U]."""
+        bumps = _bumps(surface, rest)
+        axes = np.einsum("vm,ij->vimj", bumps, np.eye(3)).reshape(len(rest), 3, -1)
+        traces = (units * (TRACE / motion_mm)[:, None, None]).transpose(1, 2, 0)
+        vertices = np.concatenate([axes, traces], -1).astype(np.float32)
+        flat = surface.on_mesh(vertices.reshape(len(vertices), -1))
+        return Strangeness(vertices, flat.reshape(len(surface), 3, -1).astype(np.float32))
+
+    @property
+    def count(self) -> int:
+        """F."""
+        return self.vertices.shape[-1]
+
+
+def _bumps(surface: Surface, rest: np.ndarray) -> np.ndarray:
+    """[V,M] metres."""
+    centres = surface.rest[_spread(surface.rest, BUMPS)]
+    covariance = _alike(centres, centres) + 1e-6 * np.eye(len(centres))
+    factor = np.linalg.cholesky(covariance)
+    return SIZE * scipy.linalg.solve_triangular(factor, _alike(centres, rest), lower=True).T
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
