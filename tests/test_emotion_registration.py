@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from emoga.emotion.normal_equations import Sums, joined, normal_equations
-from emoga.emotion.pyramid import Compared
-from emoga.emotion.stranger import BUMPS, LENGTH, SIZE, Strangeness
-from emoga.emotion.surface import skin_points
+from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
+from emoga.emotion.learning.pyramid import Compared
+from emoga.emotion.learning.stranger import BUMPS, LENGTH, SIZE, Strangeness
+from emoga.emotion.learning.surface import skin_points
 from emoga.head import load_head
 
 POINTS, UNITS, FACES, PICTURES = 300, 4, 18, 12

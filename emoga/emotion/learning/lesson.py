@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from emoga.camera import Camera
-from emoga.emotion.consensus import Consensus, Lifted, agree, lift_all
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.lifting import look, read
-from emoga.emotion.performing import Frames
-from emoga.emotion.relighting import relit, skin_light
-from emoga.emotion.settings import Learning
-from emoga.emotion.surface import Surface, posed_normals
-from emoga.emotion.task import Priors, Registered, Task
-from emoga.emotion.texture import Skin
-from emoga.emotion.weighting import fixed_weights
+from emoga.emotion.learning.consensus import Consensus, Lifted, agree, lift_all
+from emoga.emotion.learning.lifting import look, read
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.relighting import relit, skin_light
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.surface import Surface, posed_normals
+from emoga.emotion.learning.task import Priors, Registered, Task
+from emoga.emotion.learning.texture import Skin
+from emoga.emotion.learning.weighting import fixed_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,14 @@ import torch
 from emoga.avatar.appearance import ColorMLP
 from emoga.avatar.posing import pose_frames
 from emoga.camera import stack_cameras
-from emoga.emotion.cleaning import cleaned
-from emoga.emotion.coloring import gaussian_colors
-from emoga.emotion.fields import Sizes
-from emoga.emotion.lesson import Body, Lesson
-from emoga.emotion.registration import LEVELS, Registration
-from emoga.emotion.schedule import decay_at, phase_at
-from emoga.emotion.settings import Learning
-from emoga.emotion.texture import colors_of
+from emoga.emotion.learning.cleaning import cleaned
+from emoga.emotion.learning.coloring import gaussian_colors
+from emoga.emotion.learning.fields import Sizes
+from emoga.emotion.learning.lesson import Body, Lesson
+from emoga.emotion.learning.registration import LEVELS, Registration
+from emoga.emotion.learning.schedule import decay_at, phase_at
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.texture import colors_of
 from emoga.geometry import axis_angle_to_matrix
 from emoga.images import from_uint8
 from emoga.optimize.adam import AdamState, adam_step

@@ -9,7 +9,7 @@ import torch
 
 from emoga.avatar import Avatar
 from emoga.avatar.posing import MOTION, Puppet, make_puppet
-from emoga.emotion.surface import Surface
+from emoga.emotion.learning.surface import Surface
 from emoga.head import HeadParams
 from emoga.motion.expressing import Performance, express, own_performance
 from emoga.motion.lips import PARTING_UNITS

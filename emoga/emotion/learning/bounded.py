@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from emoga.emotion.task import Priors
+from emoga.emotion.learning.task import Priors
 
 SETTLED = 0.7  # millimetres: units that surely move this far or more are not held back any further
 ALIKE = 1.5  # millimetres by which the two sides of a face may differ

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from emoga.emotion.bounded import bounded, sides
-from emoga.emotion.normal_equations import Sums, joined, normal_equations
-from emoga.emotion.pyramid import Compared, Level
-from emoga.emotion.stranger import Strangeness
-from emoga.emotion.task import Registered, Task
+from emoga.emotion.learning.bounded import bounded, sides
+from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
+from emoga.emotion.learning.pyramid import Compared, Level
+from emoga.emotion.learning.stranger import Strangeness
+from emoga.emotion.learning.task import Registered, Task
 
 STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have

@@ -16,9 +16,9 @@ from emoga.avatar import Avatar
 from emoga.avatar.appearance import weight_shapes
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.settings import Learning
-from emoga.emotion.task import Registered
-from emoga.emotion.training import Trainer
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.task import Registered
+from emoga.emotion.learning.training import Trainer
 from emoga.errors import InputError
 from emoga.files import atomic_output
 from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_text, write_text

@@ -10,8 +10,8 @@ import torch
 
 from emoga.camera import Camera
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.performing import Frames
-from emoga.emotion.surface import Surface
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.surface import Surface
 
 
 @dataclass(frozen=True)

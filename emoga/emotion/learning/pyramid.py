@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from emoga.camera import Camera
-from emoga.emotion.lifting import look, read
-from emoga.emotion.task import Task
+from emoga.emotion.learning.lifting import look, read
+from emoga.emotion.learning.task import Task
 from emoga.images import from_uint8
 
 BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broader, is not compared

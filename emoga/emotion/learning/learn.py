@@ -14,16 +14,16 @@ from emoga.avatar import Avatar
 from emoga.avatar.avatar import Emotion
 from emoga.avatar.conversion import with_emotion_rows
 from emoga.capture import Track
-from emoga.emotion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.lesson import Body, Lesson
-from emoga.emotion.performing import Frames
-from emoga.emotion.registration import Registration
-from emoga.emotion.report import FAILED, EmotionLearnt, LearnReport
-from emoga.emotion.settings import Learning
-from emoga.emotion.surface import skin_points
-from emoga.emotion.training import Trainer
-from emoga.emotion.weighting import check_weights
+from emoga.emotion.learning.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from emoga.emotion.learning.lesson import Body, Lesson
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.registration import Registration
+from emoga.emotion.learning.report import FAILED, EmotionLearnt, LearnReport
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.surface import skin_points
+from emoga.emotion.learning.training import Trainer
+from emoga.emotion.learning.weighting import check_weights
 from emoga.errors import InputError
 from emoga.head import Head
 from emoga.kernels import torch_on_one_thread
@@ -39,7 +39,7 @@ from emoga.optimize.solving_priors import unit_motion
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render import SH_C0
 
-__all__ = ["LearnReport", "Learning", "learn_emotions"]
+__all__ = ["learn_emotions"]
 
 COARSE_POINTS = 3000
 DEFAULT = Learning()

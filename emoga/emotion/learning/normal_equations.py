@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from emoga.emotion.pyramid import Compared
+from emoga.emotion.learning.pyramid import Compared
 
 # Contrast that an editor draws on the skin, whatever the emotion, and for one of them only.
 DRAWN, DRAWN_FOR_ONE = 0.25, 0.15

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from emoga.emotion.surface import Surface
+from emoga.emotion.learning.surface import Surface
 
 BUMPS = 70
 LENGTH = 0.030  # metres over which a face differs alike

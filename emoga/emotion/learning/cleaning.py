@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from emoga.emotion.lesson import Lesson
+from emoga.emotion.learning.lesson import Lesson
 from emoga.images import from_uint8
 
 SPREAD = 1.5  # pixels at 256 of height, by which what is known at points spreads over the picture
