@@ -33,9 +33,9 @@ class Learning:
     perceptual: weight of patches of the frontal camera; zero leaves them out.
 
     Each of these can be turned off: motion_prior (sparse, small motion), drift (each picture's own colours),
-    debias (what the editor does to every face: tints, and its shape), detail (only creases that pictures agree on), registered (offset
-    held near what the flow of the edits says), anchored (colours held near what was worked out on the skin),
-    strengths (how strongly each picture plays the emotion; else all alike).
+    debias (what the editor does to every face: tints, and its shape), detail (only creases that pictures agree
+    on), registered (offset held near what the flow of the edits says), anchored (colours held near what was worked
+    out on the skin), strengths (how strongly each picture plays the emotion; else all alike).
     """
 
     iterations: int = 800
