@@ -52,10 +52,7 @@ class Registration:
     @staticmethod
     def begin(tasks: Sequence[Task], rest: np.ndarray, unwinding: bool) -> Registration:
         """Nothing is known yet; rest [V,3] is the person's mesh at rest."""
-        task = tasks[0]
-        units = np.flatnonzero(task.bounds[1] > task.bounds[0])
-        basis = task.frames.puppet.identity.expr_basis.double().numpy()[units]
-        strangeness = Strangeness.on(task.surface, rest, basis, task.motion_mm[units])
+        strangeness = Strangeness.on(tasks[0].surface, rest)
         found = [Registered.nothing(len(task.motion_mm), len(task.pairs)) for task in tasks]
         return Registration(tasks, found, strangeness, np.zeros(strangeness.count), unwinding)
 

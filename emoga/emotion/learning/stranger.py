@@ -1,7 +1,7 @@
 """The face an editor has in mind: how its pictures are shaped unlike the person, in every view, frame and emotion.
 
-A smooth displacement of the skin at rest, of no more than a millimetre or so: a Gaussian random field, written as a
-sum of few bumps whose coefficients are independent and of size one. And a trace of expression, as faces have one.
+A smooth displacement of the skin at rest, of a millimetre or so: a Gaussian random field, written as a
+sum of few bumps whose coefficients are independent and of size one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from emoga.emotion.learning.surface import Surface
 
 BUMPS = 70
 LENGTH = 0.030  # metres over which a face differs alike
-SIZE = 0.0010  # metres by which it differs, along each axis
-TRACE = 1.0  # millimetres by which each unit of expression differs
+SIZE = 0.0005  # metres by which it differs, along each axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +26,10 @@ class Strangeness:
     points: np.ndarray
 
     @staticmethod
-    def on(surface: Surface, rest: np.ndarray, units: np.ndarray, motion_mm: np.ndarray) -> Strangeness:
-        """Bumps spread over the skin of a rest mesh [V,3], metres, and units [U,V,3] that move the face so far [U]."""
+    def on(surface: Surface, rest: np.ndarray) -> Strangeness:
+        """Bumps along each axis, spread over the skin of a rest mesh [V,3], metres."""
         bumps = _bumps(surface, rest)
-        axes = np.einsum("vm,ij->vimj", bumps, np.eye(3)).reshape(len(rest), 3, -1)
-        traces = (units * (TRACE / motion_mm)[:, None, None]).transpose(1, 2, 0)
-        vertices = np.concatenate([axes, traces], -1).astype(np.float32)
+        vertices = np.einsum("vm,ij->vimj", bumps, np.eye(3)).reshape(len(rest), 3, -1).astype(np.float32)
         flat = surface.on_mesh(vertices.reshape(len(vertices), -1))
         return Strangeness(vertices, flat.reshape(len(surface), 3, -1).astype(np.float32))
 

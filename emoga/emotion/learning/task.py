@@ -19,7 +19,7 @@ class Priors:
     """What offsets are expected to be: spread and sparsity of motion, millimetres and cost per millimetre."""
 
     spread: float = 6.0
-    sparsity: float = 0.3
+    sparsity: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
