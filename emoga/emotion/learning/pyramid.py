@@ -16,8 +16,8 @@ BLUR, SURROUND = 0.8, 2.5  # pixels of a level: what is finer, and what is broad
 # Contrasts of logarithms below which there is only noise; linear light added to what is dark.
 GAMMA = 2.2
 FAINT, FAINT_HUE, DARK = 0.08, 0.05, 0.01
-TWOSIDED = 0.5
-LEAST_SHARE = 1e-3
+TWOSIDED = 0.5  # share of the captured picture in slopes, for it is not noisy
+LEAST_SHARE = 1e-3  # of a point in a picture, below which it is left out
 LIPS = 0.3  # weight of points on lips: lines between them run where they touch, not where the skin is
 
 

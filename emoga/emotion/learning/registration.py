@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from emoga.emotion.learning.bounded import bounded, sides
-from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
+from emoga.emotion.learning.normal_equations import Joined, Sums, joined, normal_equations
 from emoga.emotion.learning.pyramid import Compared, Level
 from emoga.emotion.learning.stranger import Strangeness
 from emoga.emotion.learning.task import Registered, Task
@@ -107,7 +107,7 @@ class _Part:
             self.compared.append(level.compare(p, posed, axes[row].astype(np.float32)))
         self.weights, self.trust = self._weights(level)
 
-    def sums(self) -> Sums:
+    def sums(self) -> Joined:
         """All pictures together."""
         sums = [Sums.nothing(len(self.task.surface)) for _ in self.moves]
         for p, one in enumerate(self.compared):
@@ -178,17 +178,16 @@ def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.
         one.offset.double().numpy()[part.units] for one, part in zip(registration.found, parts, strict=True)
     ]
     current = np.concatenate([*offsets, registration.face])
-    right = right + normal @ current
+    right += _product(normal, current)
     cut, face = int(starts[-1]), registration.face
     reduced, wanted = normal[:cut, :cut], right[:cut]
     if registration.unwinding:
         # The face that goes with any offsets is known: with it put in, there is only to be solved for them.
-        shaped = normal[cut:, cut:] + np.eye(len(normal) - cut)
-        inside = np.linalg.solve(shaped, np.concatenate([normal[cut:, :cut], right[cut:, None]], 1))
-        reduced, wanted = (
-            reduced - normal[:cut, cut:] @ inside[:, :-1],
-            wanted - normal[:cut, cut:] @ inside[:, -1],
-        )
+        shaped = torch.from_numpy(normal[cut:, cut:] + np.eye(len(normal) - cut))
+        known = torch.from_numpy(np.concatenate([normal[cut:, :cut], right[cut:, None]], 1))
+        inside = torch.linalg.solve(shaped, known).numpy()
+        both = _product(normal[:cut, cut:], inside)
+        reduced, wanted = reduced - both[:, :-1], wanted - both[:, -1]
     bounds = [
         np.concatenate([task.bounds[end][part.units] for task, part in zip(tasks, parts, strict=True)])
         for end in (0, 1)
@@ -204,8 +203,13 @@ def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.
         0.5 * (reduced + reduced.T), wanted, current[:cut], *bounds, motion, tasks[0].priors, alike
     )
     if registration.unwinding:
-        face = inside[:, -1] - inside[:, :-1] @ solved
+        face = inside[:, -1] - _product(inside[:, :-1], solved)
     return [solved[a:b] for a, b in itertools.pairwise(starts)], face
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b by torch, which the caller keeps on one thread: sums do not depend on the number of threads."""
+    return (torch.from_numpy(np.ascontiguousarray(a)) @ torch.from_numpy(np.ascontiguousarray(b))).numpy()
 
 
 def picture_trust(sizes: np.ndarray, shares: np.ndarray, scale: float, strengths: np.ndarray) -> np.ndarray:
