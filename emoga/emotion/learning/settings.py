@@ -21,7 +21,8 @@ OTHER_VIEW = 0.4
 class Learning:
     """How to learn emotions.
 
-    iterations: steps of one picture, per emotion. geometry, texture: what may change. shared_offset: one
+    iterations: steps of one picture, per emotion; few, for registration and the agreement on colours have found nearly
+    all before the first. geometry, texture: what may change. shared_offset: one
     expression offset for all frames of an emotion, else one for each (nothing plays those afterwards: the avatar
     gets their mean). form: of the colour network; a fresh one is "residual". weighting: where edits are believed:
     "consensus" works it out, "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
@@ -38,7 +39,7 @@ class Learning:
     out on the skin), strengths (how strongly each picture plays the emotion; else all alike).
     """
 
-    iterations: int = 800
+    iterations: int = 200
     geometry: bool = True
     texture: bool = True
     shared_offset: bool = True
