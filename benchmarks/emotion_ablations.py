@@ -1,4 +1,7 @@
-"""The ablations: each choice of the optimisation changed alone, on the same edits."""
+"""The ablations: each choice of the optimisation changed alone, on the same edits.
+
+Colours as SH and by a network trained with the avatar need fits of their own: `fit.py --appearance` compares them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ ABLATIONS = (
     Method("geometry only", choices={"texture": False}),
     Method("texture only", choices={"geometry": False}),
     Method("offset per frame", choices={"shared_offset": False}),
-    Method("absolute form", choices={"form": "absolute"}),
     Method("even weights", choices={"weighting": "even"}),
     Method("view weights", choices={"weighting": "views"}),
     Method("hard masks", masks="hard"),

@@ -52,7 +52,7 @@ from emoga.images import write_png
 from emoga.progress import Event, Note, Stage
 
 IDENTITIES, EMOTIONS = (1, 2, 3), ("happy", "sad", "angry", "surprised")
-QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 400
+QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 100
 
 
 def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], Avatar]:
@@ -121,12 +121,13 @@ def write_sheet(case: Case, columns: dict[str, Any], sheets: Path) -> None:
 def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None) -> Iterator[dict[str, Any]]:
     """All rows of one performer."""
     avatars = {}
+    if options.ablations:
+        for case, edits in zip(person.cases, person.edits("spread"), strict=True):
+            yield edits_row(case, edits, "edits, spread")
     for method in ABLATIONS if options.ablations else METHODS:
         rows, avatars[method.name] = method_rows(person, method)
         yield from rows
     if options.ablations:
-        for case, edits in zip(person.cases, person.edits("spread"), strict=True):
-            yield edits_row(case, edits, "edits, spread")
         return
     for index in range(len(person.cases)):
         identity = not options.quick or index == 0
@@ -137,12 +138,12 @@ def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None
 
 def chosen_iterations(options: argparse.Namespace) -> dict[str, int]:
     """What is asked of every learning beside a method's own choices."""
-    iterations = options.iterations or (QUICK_ITERATIONS if options.quick else None)
+    iterations = options.iterations or (QUICK_ITERATIONS if options.quick or options.ablations else None)
     return {} if iterations is None else {"iterations": iterations}
 
 
 def run(options: argparse.Namespace, cache: Path) -> None:
-    """All identities asked for; the JSON is written again after each."""
+    """All identities asked for; the JSON is written again after each row."""
     few = options.quick or options.ablations
     identities = options.identities or (QUICK_IDENTITIES if few else IDENTITIES)
     emotions = options.emotions or (QUICK_EMOTIONS if few else EMOTIONS)
@@ -152,13 +153,14 @@ def run(options: argparse.Namespace, cache: Path) -> None:
     for performer in identities:
         studio = Studio(cache, performer, options.size, "fast" if options.quick else "default", _say)
         person = Person(studio, performer, emotions, lessons, _say)
-        rows += person_rows(person, options, sheets)
-        write_report(
-            finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
-            size=options.size, identities=list(identities), emotions=list(emotions),
-            scored={"views": SCORED_VIEWS, "frames": SCORED_FRAMES}, seed=SEED,
-            learning=lessons.common, seconds=round(time.perf_counter() - begun, 1),
-        )  # fmt: skip
+        for row in person_rows(person, options, sheets):
+            rows.append(row)
+            write_report(
+                finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
+                size=options.size, identities=list(identities), emotions=list(emotions),
+                scored={"views": SCORED_VIEWS, "frames": SCORED_FRAMES}, seed=SEED,
+                learning=lessons.common, seconds=round(time.perf_counter() - begun, 1),
+            )  # fmt: skip
     for name, value in summary_of(rows).items():
         print(f"{name:<40} {value}", flush=True)
 

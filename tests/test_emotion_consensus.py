@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoga.emotion.consensus import Lifted, agree
-from emoga.emotion.registration import picture_trust
+from emoga.emotion.learning.consensus import Lifted, agree
+from emoga.emotion.learning.registration import picture_trust
 
 POINTS, PICTURES = 300, 20
 

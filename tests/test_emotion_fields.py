@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoga.emotion.fields import emotions_own
-from emoga.emotion.schedule import decay_at, phase_at
-from emoga.emotion.settings import Learning
-from emoga.emotion.surface import skin_points, smoothed
+from emoga.emotion.learning.fields import emotions_own
+from emoga.emotion.learning.schedule import decay_at, phase_at
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.surface import skin_points, smoothed
 from emoga.errors import InputError
 from emoga.head import load_head
 

@@ -14,8 +14,8 @@ from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning, learn_emotions
-from emoga.emotion.performing import Frames
-from emoga.emotion.surface import skin_points
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.surface import skin_points
 from emoga.errors import InputError
 from emoga.head import HeadParams, load_head
 from emoga.motion import Motion

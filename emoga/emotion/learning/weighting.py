@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.settings import OTHER_VIEW, VIEW_WEIGHTS, Learning
+from emoga.emotion.learning.settings import OTHER_VIEW, VIEW_WEIGHTS, Learning
 from emoga.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from emoga.emotion.settings import Learning
+from emoga.emotion.learning.settings import Learning
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from emoga.emotion.consensus import Consensus
-from emoga.emotion.fields import Sizes, emotions_own
-from emoga.emotion.surface import Surface, smoothed
+from emoga.emotion.learning.consensus import Consensus
+from emoga.emotion.learning.fields import Sizes, emotions_own
+from emoga.emotion.learning.surface import Surface, smoothed
 
 FINE = 0.004  # metres: what is finer counts as detail
 MOVES = 1.0  # millimetres of motion at which half of a point's colour may be the emotion's
-CALM = 0.15  # share of an emotion's colour that may be where nothing moves: blushing
+CALM = 0.5  # share of an emotion's colour that may be where nothing moves: blushing
 CERTAIN = 3.0  # standard errors by which a crease must stand out
 DEEPEST = 0.04  # sRGB 0..1: what is stronger than a crease is something that is not in place
 

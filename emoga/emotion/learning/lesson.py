@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from emoga.camera import Camera
-from emoga.emotion.consensus import Consensus, Lifted, agree, lift_all
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.lifting import look, read
-from emoga.emotion.performing import Frames
-from emoga.emotion.registration import Priors, Registered, Task
-from emoga.emotion.relighting import relit, skin_light
-from emoga.emotion.settings import Learning
-from emoga.emotion.surface import Surface, posed_normals
-from emoga.emotion.texture import Skin
-from emoga.emotion.weighting import fixed_weights
+from emoga.emotion.learning.consensus import Consensus, Lifted, agree, lift_all
+from emoga.emotion.learning.lifting import look, read
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.relighting import relit, skin_light
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.surface import Surface, posed_normals
+from emoga.emotion.learning.task import Priors, Registered, Task
+from emoga.emotion.learning.texture import Skin
+from emoga.emotion.learning.weighting import fixed_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,11 @@ class Body:
 
 @dataclass(eq=False)
 class Lesson:
-    """One emotion: its edits, their places (view, row among the frames), and what is known so far."""
+    """One emotion: its edits, their places (view, row among the frames), and what is known so far.
+
+    points [P,N,2]: pixels where each picture would show the skin's points were its face the person's; shifts [P,N,2]
+    from there to where it does.
+    """
 
     body: Body
     edits: EmotionEdits
@@ -49,6 +53,7 @@ class Lesson:
     consensus: Consensus | None = None
     skin: Skin | None = None
     points: np.ndarray | None = None
+    shifts: np.ndarray | None = None
 
     @staticmethod
     def begin(
@@ -56,7 +61,7 @@ class Lesson:
     ) -> Lesson:
         """Nothing is known yet and the offset is zero."""
         pairs = [(view, frames.index(frame)) for view, frame in edits.pairs]
-        start = Registered(torch.zeros(len(body.motion_mm)), np.ones(len(pairs)), np.ones(len(pairs)))
+        start = Registered.nothing(len(body.motion_mm), len(pairs))
         return Lesson(body, edits, pairs, fixed_weights(learning, edits, weights), start)
 
     def task(self, learning: Learning) -> Task:
@@ -68,11 +73,14 @@ class Lesson:
             self.given, learning.strengths,
         )  # fmt: skip
 
-    def find_colors(self, learning: Learning, offset: torch.Tensor) -> None:
-        """What the edits agree on, read through the mesh under an offset [E], or one for each frame, [T,E]."""
+    def find_colors(self, learning: Learning, offset: torch.Tensor, strange: np.ndarray) -> None:
+        """What the edits agree on, read through the mesh under an offset [E], or one for each frame, [T,E].
+
+        strange [V,3]: metres at rest by which the editor's face differs from the person's.
+        """
         body = self.body
         before, after = (body.frames.vertices(each) for each in (torch.zeros_like(offset), offset))
-        self._lift(before, after)
+        self._lift(before, after, body.frames.turned(strange, offset))
         given = None
         if self.given is not None:
             given = np.stack([read(one, at) for one, at in zip(self.given, self.points, strict=True)])
@@ -82,16 +90,19 @@ class Lesson:
         light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
         self.skin = Skin(self.consensus, 1e3 * moved, relit(self.consensus.base, light, *normals))
 
-    def _lift(self, before: np.ndarray, after: np.ndarray) -> None:
+    def _lift(self, before: np.ndarray, after: np.ndarray, strange: np.ndarray) -> None:
         body, edits, strengths = self.body, self.edits, self.registered.strengths
         height, width = edits.masks.shape[1:]
-        captured, edited, places, shares, points = [], [], [], [], []
+        captured, edited, places, shares, points, shifts = [], [], [], [], [], []
         for p, (view, row) in enumerate(self.pairs):
             played = before[row] + np.float32(strengths[p]) * (after[row] - before[row])
-            own, acted = (look(body.skin, posed, body.cameras[view]) for posed in (before[row], played))
+            meshes = before[row], played + strange[row], played
+            own, acted, plain = (look(body.skin, posed, body.cameras[view]) for posed in meshes)
             captured.append(read(edits.captured[p], own.pixels))
             edited.append(read(edits.edited[p], acted.pixels))
             places.append(own.pixels / np.float32([width, height]) - 0.5)
             shares.append(own.share * acted.share * (read(edits.masks[p], own.pixels) > 0.02))
-            points.append(acted.pixels)
+            points.append(plain.pixels)
+            shifts.append(acted.pixels - plain.pixels)
         self.lifted, self.points = lift_all(captured, edited, places, shares, strengths), np.stack(points)
+        self.shifts = np.stack(shifts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,14 +11,14 @@ import torch
 from emoga.avatar.appearance import ColorMLP
 from emoga.avatar.posing import pose_frames
 from emoga.camera import stack_cameras
-from emoga.emotion.cleaning import cleaned
-from emoga.emotion.coloring import gaussian_colors
-from emoga.emotion.fields import Sizes
-from emoga.emotion.lesson import Body, Lesson
-from emoga.emotion.registration import LEVELS, Task, register, shared_bias
-from emoga.emotion.schedule import decay_at, phase_at
-from emoga.emotion.settings import Learning
-from emoga.emotion.texture import colors_of
+from emoga.emotion.learning.cleaning import cleaned
+from emoga.emotion.learning.coloring import gaussian_colors
+from emoga.emotion.learning.fields import Sizes
+from emoga.emotion.learning.lesson import Body, Lesson
+from emoga.emotion.learning.registration import LEVELS, Registration
+from emoga.emotion.learning.schedule import decay_at, phase_at
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.texture import colors_of
 from emoga.geometry import axis_angle_to_matrix
 from emoga.images import from_uint8
 from emoga.optimize.adam import AdamState, adam_step
@@ -66,6 +65,7 @@ class Trainer:
     body: Body
     lessons: list[Lesson]
     learning: Learning
+    registration: Registration
     bindings: Bindings
     backdrops: np.ndarray
     seed: int
@@ -121,29 +121,21 @@ class Trainer:
             self._settle()
 
     def _register(self) -> None:
-        """Work out what moves, from nothing in the first cycle; several emotions tell an editor's own faults."""
-        tasks = [lesson.task(self.learning) for lesson in self.lessons]
+        """Work out what moves, from nothing in the first cycle; what stays the same in all emotions is the editor's."""
         first = self.cycle < 0
-        if first:
-            self._find(tasks, LEVELS)
-        if len(tasks) > 1 and self.learning.debias and self.learning.weighting == "consensus":
-            for _ in range(2 if first else 1):
-                bias = shared_bias(tasks, [lesson.registered for lesson in self.lessons])
-                self._find([replace(task, bias=bias) for task in tasks], LEVELS[1:] if first else FINER)
-        elif not first:
-            self._find(tasks, FINER)
+        registration = self.registration
+        registration.found = [lesson.registered for lesson in self.lessons]
+        registration.run(LEVELS if first else FINER)
+        for lesson, found in zip(self.lessons, registration.found, strict=True):
+            lesson.registered = found
         if first:
             for index, lesson in enumerate(self.lessons):
                 self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
 
-    def _find(self, tasks: Sequence[Task], levels: Sequence[tuple[int, int]]) -> None:
-        for lesson, task in zip(self.lessons, tasks, strict=True):
-            lesson.registered = register(task, lesson.registered, levels)
-
     def look(self) -> None:
         """Lift the edits under the offsets of the cycle's beginning, and make the targets."""
         for lesson, offset in zip(self.lessons, self.looked, strict=True):
-            lesson.find_colors(self.learning, offset)
+            lesson.find_colors(self.learning, offset, self.registration.shape())
         skins = [lesson.skin for lesson in self.lessons]
         options = {"debias": self.learning.debias, "detail": self.learning.detail}
         colors, self.sizes = colors_of(self.body.skin, skins, **options, seed=self.seed)

@@ -9,7 +9,7 @@ import torch
 
 from emoga.avatar import Avatar
 from emoga.avatar.posing import MOTION, Puppet, make_puppet
-from emoga.emotion.surface import Surface
+from emoga.emotion.learning.surface import Surface
 from emoga.head import HeadParams
 from emoga.motion.expressing import Performance, express, own_performance
 from emoga.motion.lips import PARTING_UNITS
@@ -76,6 +76,18 @@ class Frames:
             parting = [jaw, *(head.unit(name) for name in PARTING_UNITS)]
             moves[:, parting] *= 1 - self.kept_shut().numpy()[:, None, None, None]
         return moves
+
+    @torch.no_grad()
+    def turns(self, offset: torch.Tensor) -> np.ndarray:
+        """How skin is turned from rest under an offset [E] or [T,E], matrices [T,V,3,3] float32 of every vertex."""
+        bones = self.puppet.identity.bones(express(self.performance, offset), *self._motion())[
+            ..., :3
+        ].numpy()
+        return np.einsum("vb,tbij->tvij", self.puppet.head.skin_weights.numpy(), bones).astype(np.float32)
+
+    def turned(self, shift: np.ndarray, offset: torch.Tensor) -> np.ndarray:
+        """A displacement [V,3] at rest as it lies on the posed meshes, [T,V,3] float32."""
+        return np.einsum("tvij,vj->tvi", self.turns(offset), shift).astype(np.float32)
 
     def _motion(self) -> list[torch.Tensor]:
         return [getattr(self.params, name) for name in MOTION[1:]]

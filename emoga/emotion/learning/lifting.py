@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from emoga.camera import Camera
-from emoga.emotion.surface import Surface, posed_normals
+from emoga.emotion.learning.surface import Surface, posed_normals
 from emoga.images import from_uint8
 from emoga.triangles import rasterize_faces
 

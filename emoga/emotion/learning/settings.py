@@ -21,7 +21,8 @@ OTHER_VIEW = 0.4
 class Learning:
     """How to learn emotions.
 
-    iterations: steps of one picture, per emotion. geometry, texture: what may change. shared_offset: one
+    iterations: steps of one picture, per emotion; few, for registration and the agreement on colours have found nearly
+    all before the first. geometry, texture: what may change. shared_offset: one
     expression offset for all frames of an emotion, else one for each (nothing plays those afterwards: the avatar
     gets their mean). form: of the colour network; a fresh one is "residual". weighting: where edits are believed:
     "consensus" works it out, "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
@@ -33,12 +34,12 @@ class Learning:
     perceptual: weight of patches of the frontal camera; zero leaves them out.
 
     Each of these can be turned off: motion_prior (sparse, small motion), drift (each picture's own colours),
-    debias (what the editor does to every face), detail (only creases that pictures agree on), registered (offset
-    held near what the flow of the edits says), anchored (colours held near what was worked out on the skin),
-    strengths (how strongly each picture plays the emotion; else all alike).
+    debias (what the editor does to every face: tints, and its shape), detail (only creases that pictures agree
+    on), registered (offset held near what the flow of the edits says), anchored (colours held near what was worked
+    out on the skin), strengths (how strongly each picture plays the emotion; else all alike).
     """
 
-    iterations: int = 800
+    iterations: int = 200
     geometry: bool = True
     texture: bool = True
     shared_offset: bool = True

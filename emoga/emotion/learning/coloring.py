@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from emoga.avatar.posing import Puppet
 from emoga.avatar.rig import to_world
-from emoga.emotion.surface import SKIN, Surface
+from emoga.emotion.learning.surface import SKIN, Surface
 from emoga.render.sh import SH_C0
 
 NEIGHBOURS = 6

@@ -16,9 +16,9 @@ from emoga.avatar import Avatar
 from emoga.avatar.appearance import weight_shapes
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.registration import Registered
-from emoga.emotion.settings import Learning
-from emoga.emotion.training import Trainer
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.task import Registered
+from emoga.emotion.learning.training import Trainer
 from emoga.errors import InputError
 from emoga.files import atomic_output
 from emoga.hdf5 import new_hdf5, open_hdf5, read_array, read_text, write_text
@@ -61,6 +61,7 @@ def save_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
     """Write the trainer's state atomically; `identity` is the run's fingerprint."""
     with atomic_output(path, overwrite=True) as temporary, new_hdf5(temporary, KIND) as file:
         write_text(file, "identity", identity)
+        _write(file, "face", trainer.registration.face)
         file.attrs["iteration"], file.attrs["cycle"] = trainer.iteration, trainer.cycle
         for index, lesson in enumerate(trainer.lessons):
             group = file.create_group(f"emotions/{index}")
@@ -108,6 +109,7 @@ def load_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
             trainer.latents = _read(file, "latents", tuple(trainer.latents.shape))
             for name, shape in weight_shapes(trainer.mlp.rows, trainer.mlp.terms).items():
                 setattr(trainer.mlp, name, _read(file, f"network/{name}", shape))
+        trainer.registration.face = read_array(file, "face", trainer.registration.face.shape)
         trainer.iteration, trainer.cycle = int(file.attrs["iteration"]), int(file.attrs["cycle"])
     trainer.look()
 

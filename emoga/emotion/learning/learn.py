@@ -14,15 +14,16 @@ from emoga.avatar import Avatar
 from emoga.avatar.avatar import Emotion
 from emoga.avatar.conversion import with_emotion_rows
 from emoga.capture import Track
-from emoga.emotion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from emoga.emotion.edits import EmotionEdits
-from emoga.emotion.lesson import Body, Lesson
-from emoga.emotion.performing import Frames
-from emoga.emotion.report import FAILED, EmotionLearnt, LearnReport
-from emoga.emotion.settings import Learning
-from emoga.emotion.surface import skin_points
-from emoga.emotion.training import Trainer
-from emoga.emotion.weighting import check_weights
+from emoga.emotion.learning.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from emoga.emotion.learning.lesson import Body, Lesson
+from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.registration import Registration
+from emoga.emotion.learning.report import FAILED, EmotionLearnt, LearnReport
+from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.surface import skin_points
+from emoga.emotion.learning.training import Trainer
+from emoga.emotion.learning.weighting import check_weights
 from emoga.errors import InputError
 from emoga.head import Head
 from emoga.kernels import torch_on_one_thread
@@ -38,7 +39,7 @@ from emoga.optimize.solving_priors import unit_motion
 from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render import SH_C0
 
-__all__ = ["LearnReport", "Learning", "learn_emotions"]
+__all__ = ["learn_emotions"]
 
 COARSE_POINTS = 3000
 DEFAULT = Learning()
@@ -152,6 +153,7 @@ def _prepare(
         _bounds(puppet.head, frames),
     )
     lessons = [Lesson.begin(body, one, used, learning, own) for one, own in zip(edits, given, strict=True)]
+    tasks = [lesson.task(learning) for lesson in lessons]
     shape = (len(body.motion_mm),) if learning.shared_offset else (len(used), len(body.motion_mm))
     offsets = [torch.zeros(shape) for _ in edits]
     states = {
@@ -164,7 +166,11 @@ def _prepare(
             states[name] = AdamState.zeros_like(value.reshape(len(value), -1))
     colors = backdrops(track)[0]
     bindings = sort_bindings(puppet.gaussians.binding, puppet.head.faces.shape[0])
-    trainer = Trainer(body, lessons, learning, bindings, colors, seed, mlp, latents, offsets, states, rows)
+    unwinding = learning.debias
+    registration = Registration.begin(tasks, rest, unwinding)
+    trainer = Trainer(
+        body, lessons, learning, registration, bindings, colors, seed, mlp, latents, offsets, states, rows
+    )
     trainer.perceptual = load_perceptual() if learning.perceptual else None
     return trainer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from emoga.emotion.surface import Surface
+from emoga.emotion.learning.surface import Surface
 
 ANCHORS = 900  # points the fields are worked out on, all emotions together
 TRIALS = 450  # of which so many choose the sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from emoga.emotion.lesson import Lesson
+from emoga.emotion.learning.lesson import Lesson
 from emoga.images import from_uint8
 
 SPREAD = 1.5  # pixels at 256 of height, by which what is known at points spreads over the picture
@@ -15,7 +15,8 @@ BESIDE = 0.05  # weight of what lies beside the skin: hair, eyes, teeth, backgro
 def cleaned(lesson: Lesson, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 [P,H,W,3] to be matched and float16 weights [P,H,W], for colours that change by wanted [N,3].
 
-    What each edit changed on the skin is brought to what is wanted at its strength; its own edges stay.
+    The editor's face is put back into the person's shape, and what each edit changed on the skin is brought to what is
+    wanted at its strength; its own edges stay.
     """
     lifted, consensus = lesson.lifted, lesson.consensus
     strengths = lifted.strengths[:, None, None].astype(np.float32)
@@ -25,13 +26,21 @@ def cleaned(lesson: Lesson, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     weights = np.empty(lesson.edits.masks.shape, np.float16)
     for p in range(len(pictures)):
         share = lifted.shares[p]
-        values = np.concatenate([surplus[p], consensus.weights[p, :, None]], 1)
+        values = np.concatenate([surplus[p], consensus.weights[p, :, None], lesson.shifts[p]], 1)
         spread, cover = _spread(values, lesson.points[p], share, shape)
-        picture = from_uint8(lesson.edits.edited[p]) - spread[..., :3] * cover[..., None]
+        picture = _shifted(lesson.edits.edited[p], spread[..., 4:] * cover[..., None])
+        picture = picture - spread[..., :3] * cover[..., None]
         pictures[p] = np.clip(picture * 255 + 0.5, 0, 255)
         beside = BESIDE * consensus.trust[p] * (1 - cover)
         weights[p] = spread[..., 3] * cover + beside
     return pictures, weights
+
+
+def _shifted(picture: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """A uint8 picture [H,W,3] read `shift` [H,W,2] pixels away, 0..1."""
+    y, x = np.mgrid[: shift.shape[0], : shift.shape[1]].astype(np.float32)
+    at = (x + shift[..., 0]).astype(np.float32), (y + shift[..., 1]).astype(np.float32)
+    return from_uint8(cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _spread(

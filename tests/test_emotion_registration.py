@@ -1,0 +1,66 @@
+"""Offsets and an editor's own face told apart: from made-up slopes, and from pictures moved as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
+from emoga.emotion.learning.pyramid import Compared
+from emoga.emotion.learning.stranger import BUMPS, LENGTH, SIZE, Strangeness
+from emoga.emotion.learning.surface import skin_points
+from emoga.head import load_head
+
+POINTS, UNITS, FACES, PICTURES = 300, 4, 18, 12
+
+
+def test_an_editors_face_is_small_and_smooth():
+    head = load_head("open")
+    rest = head.template.double().numpy()
+    skin = skin_points(head, rest, 1500)
+    strange = Strangeness.on(skin, rest)
+    assert strange.count == 3 * BUMPS
+    drawn = strange.points[:, 1] @ np.random.default_rng(0).normal(size=(strange.count, 200))
+    face = skin.region == head.region_names.index("cheeks")
+    assert 0.8 * SIZE < drawn[face].std() < 1.2 * SIZE
+    first, apart = drawn[face][0], np.linalg.norm(skin.rest[face] - skin.rest[face][0], axis=1)
+    near, far = (drawn[face][apart < 0.2 * LENGTH], drawn[face][apart > 1.5 * LENGTH])
+    assert np.abs(near - first).mean() < 0.3 * np.abs(far - first).mean()
+
+
+def made_up(rng, offsets, face, drawn):
+    """Sums of two emotions whose pictures show offsets at many strengths, one face and drawn contrasts [N,3]."""
+    strange = rng.normal(size=(POINTS, 3, FACES)).astype(np.float32)
+    parts = []
+    for offset in offsets:
+        moves = rng.normal(size=(1, POINTS, 3, UNITS)).astype(np.float32)
+        sums = Sums.nothing(POINTS)
+        for strength in np.linspace(0.4, 1.1, PICTURES):
+            slopes = rng.normal(size=(POINTS, 3, 3)).astype(np.float32)
+            moved = strength * moves[0] @ offset + strange @ face
+            left = ((slopes @ moved[..., None])[..., 0] + drawn).astype(np.float32)
+            sums.add(
+                Compared(np.arange(POINTS), slopes, left, np.ones(POINTS)),
+                np.ones(POINTS, np.float32),
+                strength,
+            )
+        parts.append(joined([sums], moves))
+    return parts, strange
+
+
+def test_offsets_and_the_face_they_share_are_told_apart():
+    rng = np.random.default_rng(1)
+    offsets, face = rng.normal(size=(2, UNITS)), rng.normal(size=FACES)
+    parts, strange = made_up(rng, offsets, face, np.zeros((POINTS, 3)))
+    normal, right = normal_equations(parts, strange, 1.0)
+    solved = np.linalg.solve(normal, right)
+    assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 1e-3
+    assert np.abs(solved[2 * UNITS :] - face).max() < 1e-3
+
+
+def test_what_is_drawn_on_the_skin_moves_nothing():
+    rng = np.random.default_rng(2)
+    offsets = rng.normal(size=(2, UNITS))
+    parts, strange = made_up(rng, offsets, np.zeros(FACES), 5 * rng.normal(size=(POINTS, 3)))
+    normal, right = normal_equations(parts, strange, 1e-3)
+    solved = np.linalg.solve(normal, right)
+    assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 0.01
