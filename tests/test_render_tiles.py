@@ -73,7 +73,8 @@ def test_covered_blocks_are_those_with_pixels_inside() -> None:
     gaussians, radii = _gaussians(400, seed=1), np.zeros(400, np.float32)
     packed = np.zeros((400, PACKED), np.float32)
     size = (np.float32(WIDTH), np.float32(HEIGHT), np.float32(0.01))
-    project_forward(0, 1, *gaussians, _camera(), *size, packed, radii)
+    boxes, depths = np.zeros((4, 400), np.int32), np.zeros(400, np.float32)
+    project_forward(0, 1, *gaussians, _camera(), *size, 7, 5, packed, radii, boxes, depths)
     x, y = np.meshgrid(np.arange(TILE) + 0.5, np.arange(TILE) + 0.5)
     block = (y // BLOCK * BLOCKS + x // BLOCK).astype(int)
     wasted = needed = 0

@@ -10,12 +10,16 @@ import torch
 
 from emoga.camera import Camera
 from emoga.capture.track import Track
+from emoga.kernels import kernel, run_parallel
 from emoga.optimize.backdrop import CERTAIN_EMPTY, CERTAIN_FULL, backdrops, certain_matte, on_backdrop
 from emoga.progress import Reporter, tracked
 
 CLOTHING_WEIGHT = 0.3
 UNCERTAIN_WEIGHT = np.float32(0.2)  # of the alpha where the matte is at an edge: else halos pass for skin
 BYTE = np.float32(1 / 255)
+# Bytes as floats, and of a matte what shines through: looked up, so that no compiler fuses their roundings.
+_LEVELS = np.arange(256, dtype=np.uint8) * BYTE
+_THROUGH = 1 - _LEVELS
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,42 @@ class TrainingPictures:
         camera = self.cameras[view]
         if half:
             camera = camera.resized(picture.shape[1], picture.shape[0])
-        certain = np.where(certain_matte(mask), np.float32(1), UNCERTAIN_WEIGHT)
-        counts = weight * BYTE
-        counts[clothing > 0] *= 0 if head_only else CLOTHING_WEIGHT
-        if head_only:
-            certain[clothing > 0] = 0
-        floats, own = picture * BYTE, self.backdrops[view]
+        own = self.backdrops[view]
         if backdrop is None or not self.has_masks:
             backdrop = own
-        else:
-            floats += (1 - mask * BYTE)[..., None] * (backdrop - own)
-        arrays = (floats, backdrop, counts, mask * BYTE, certain * self.has_masks)
-        target, backdrop, weight, alpha, certain = (torch.from_numpy(part) for part in arrays)
-        return Example(view, frame, camera, target, backdrop, weight, alpha, certain, head_only)
+        arrays = (picture, mask, weight, clothing, certain_matte(mask))
+        added = _THROUGH[:, None] * (backdrop - own)
+        height, width = mask.shape
+        target = np.empty((height, width, 3), np.float32)
+        counts, alpha, alpha_counts = (np.empty((height, width), np.float32) for _ in range(3))
+        weigh = (np.float32(0 if head_only else CLOTHING_WEIGHT), np.float32(not head_only), self.has_masks)
+        run_parallel(_convert, *arrays, _LEVELS, added, *weigh, target, counts, alpha, alpha_counts)
+        parts = (torch.from_numpy(part) for part in (target, backdrop, counts, alpha, alpha_counts))
+        return Example(view, frame, camera, *parts, head_only)
+
+
+@kernel
+def _convert(
+    worker, workers, picture, mask, weight, clothing, certain, levels, added, clothed, clothed_alpha, has_masks,
+    target, counts, alpha, alpha_counts,
+):  # fmt: skip
+    """Fill the float32 arrays of an Example from its bytes: target [H,W,3], the others [H,W].
+
+    levels [256]: bytes as floats; added [256,3]: what another backdrop adds to the picture, by the matte.
+    clothed, clothed_alpha: factors of both weights where clothing [H,W] is.
+    """
+    height, width = mask.shape
+    for y in range(height * worker // workers, height * (worker + 1) // workers):
+        for x in range(width):
+            matte = mask[y, x]
+            for k in range(3):
+                target[y, x, k] = levels[picture[y, x, k]] + added[matte, k]
+            alpha[y, x] = levels[matte]
+            counted = levels[weight[y, x]]
+            counted_alpha = has_masks if certain[y, x] else has_masks * UNCERTAIN_WEIGHT
+            dressed = clothing[y, x] > 0
+            counts[y, x] = counted * clothed if dressed else counted
+            alpha_counts[y, x] = counted_alpha * clothed_alpha if dressed else counted_alpha
 
 
 def _half(picture: np.ndarray) -> np.ndarray:

@@ -197,6 +197,19 @@ def store(typing_context, array, index, value):
     return types.void(array, index, value), generate
 
 
+@intrinsic
+def store_whole(typing_context, array, index, value):
+    """Write the lanes of `value`, which hold whole numbers, to an int32 `array` from flat `index` on."""
+
+    def generate(context, builder, sig, args):
+        pointer = _element_pointer(context, builder, sig.args[0], args[0], args[1], sig.args[1])
+        whole = builder.fptosi(args[2], ints(value.width))
+        builder.store(whole, builder.bitcast(pointer, whole.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), generate
+
+
 def _define_splat(width):
     @intrinsic
     def splat(typing_context, scalar):

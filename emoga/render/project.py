@@ -1,6 +1,7 @@
 """The kernel that projects Gaussians onto the screen (EWA).
 
-It writes one packed row per Gaussian with all that listing by tile and blending read.
+It writes one packed row per Gaussian with all that listing by tile and blending read, and beside it, in arrays
+that stay in the cache, what is all that listing most Gaussians takes: the tiles their box touches and their depth.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from emoga.render.ewa import (
     world_jacobian,
 )
 from emoga.render.lane_math import log2, maximum, sqrt_or_zero
-from emoga.render.lanes import at_most, columns_of_3, columns_of_4, load16, select, store
+from emoga.render.lanes import at_most, columns_of_3, columns_of_4, load16, select, store, store_whole
 from emoga.render.packed import (
     BLUE,
     DEPTH,
@@ -41,6 +42,7 @@ from emoga.render.packed import (
     X,
     Y,
 )
+from emoga.render.tiles import NO_TILE, tile_box
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(v) for v in (0, 0.5, 1, 2))
 _LIMIT = np.int32(0x4CBEBC20)  # the bits of 1e8
@@ -80,8 +82,10 @@ def _store_ellipses(fields, px, py, cxx, cxy, cyy, det, log_opacity, reach_x, re
 
 
 @kernel(inline=True)
-def _project_sixteen(means, quats, scales, opacities, first, camera, width, height, near, fields):
-    """Fill fields [PACKED,16], all but colours, from Gaussian `first` on; returns their radii."""
+def _project_sixteen(
+    means, quats, scales, opacities, first, camera, width, height, near, columns, rows, fields
+):
+    """Fill fields [PACKED,16], all but colours, from Gaussian `first` on; returns their radii and tile boxes."""
     mx, my, mz = columns_of_3(means, first * 3)
     w0, w1, w2, w3 = columns_of_4(quats, first * 4)
     s0, s1, s2 = columns_of_3(scales, first * 3)
@@ -120,14 +124,36 @@ def _project_sixteen(means, quats, scales, opacities, first, camera, width, heig
     seen = seen & (py + reach_y > _ZERO) & (py - reach_y < height)
     _store_ellipses(fields, px, py, cxx, xy, cyy, det, log_opacity, reach_x, reach_y, cut2)
     store(fields, DEPTH * LANES, z)
-    return select(seen, maximum(reach_x, reach_y), _ZERO)
+    left, right, top, bottom = tile_box(px, py, reach_x, reach_y, columns, rows)
+    box = (left, select(seen, right, NO_TILE), top, select(seen, bottom, NO_TILE))
+    return select(seen, maximum(reach_x, reach_y), _ZERO), box
 
 
 @kernel
 def project_forward(
-    worker, workers, means, quats, scales, opacities, colors, camera, width, height, near, packed, radii
+    worker,
+    workers,
+    means,
+    quats,
+    scales,
+    opacities,
+    colors,
+    camera,
+    width,
+    height,
+    near,
+    columns,
+    rows,
+    packed,
+    radii,
+    boxes,
+    depths,
 ):
-    """Fill packed [N,PACKED] and radii [N] (px, half the longer side of the visible box; 0 = unseen)."""
+    """Fill packed [N,PACKED] and radii [N] (px, half the longer side of the visible box; 0 = unseen).
+
+    columns, rows: tiles of the picture. boxes [4,P] int32: first and last column, first and last row of the tiles
+    that the visible box touches (last < first: none); depths [P]; P is N filled up to whole LANES.
+    """
     count = means.shape[0]
     blocks = (count + LANES - 1) // LANES
     fields = np.empty((PACKED, LANES), np.float32)
@@ -138,18 +164,22 @@ def project_forward(
         first = block * LANES
         size = min(LANES, count - first)
         if size == LANES:
-            radius = _project_sixteen(
-                means, quats, scales, opacities, first, camera, width, height, near, fields
+            radius, box = _project_sixteen(
+                means, quats, scales, opacities, first, camera, width, height, near, columns, rows, fields
             )
         else:
             few_means[:size] = means[first:]
             few_quats[:size] = quats[first:]
             few_scales[:size] = scales[first:]
             few_opacities[:size] = opacities[first:]
-            radius = _project_sixteen(
-                few_means, few_quats, few_scales, few_opacities, 0, camera, width, height, near, fields
-            )
+            radius, box = _project_sixteen(
+                few_means, few_quats, few_scales, few_opacities, 0, camera, width, height, near, columns, rows,
+                fields,
+            )  # fmt: skip
         store(found, 0, radius)
+        store(depths, first, load16(fields, DEPTH * LANES))
+        for side in range(4):
+            store_whole(boxes, side * depths.size + first, box[side])
         for lane in range(size):
             i = np.uint64(first + lane)
             radii[i] = found[lane]

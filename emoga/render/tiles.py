@@ -11,9 +11,10 @@ import numpy as np
 
 from emoga.kernels import kernel, take_ticket
 from emoga.render.blocks import TILE
-from emoga.render.lane_math import float_bits, floor_int
-from emoga.render.packed import DEPTH, HALF2, LEAN, REACH_Y, SHRINK, SLANT, X, Y
+from emoga.render.lane_math import float_bits, floor_int, floor_lanes, maximum, minimum
+from emoga.render.packed import HALF2, LEAN, REACH_Y, SHRINK, SLANT, X, Y
 
+NO_TILE = np.float32(-1)  # as the last of a span
 _ZERO, _HALF, _SLACK = np.float32(0), np.float32(0.5), np.float32(1e-3)
 _PER_TILE = np.float32(1 / TILE)
 _DIGITS = 256
@@ -22,11 +23,20 @@ _FEW = 24  # lists up to this length are sorted by insertion
 
 @kernel(inline=True)
 def _tile_span(low, high, tiles):
-    """First and last tile, of `tiles` along one side, that hold pixels low … high; last < first: none."""
-    # Clamped as floats: far-off values do not fit an int.
-    first = min(max(low * _PER_TILE, _ZERO), np.float32(tiles))
-    last = max(min(high * _PER_TILE, np.float32(tiles) - _HALF), np.float32(-1.0))
-    return floor_int(first), floor_int(last)
+    """First and last tile, of `tiles` along one side, that hold pixels low … high; last < first: none.
+
+    As floats or lanes, not yet rounded down: far-off values would not fit an int.
+    """
+    first = minimum(maximum(low * _PER_TILE, _ZERO), np.float32(tiles))
+    return first, maximum(minimum(high * _PER_TILE, np.float32(tiles) - _HALF), NO_TILE)
+
+
+@kernel(inline=True)
+def tile_box(x, y, reach_x, reach_y, columns, rows):
+    """First and last column, first and last row of tiles that boxes around x, y touch: whole lanes."""
+    left, right = _tile_span(x - reach_x - _SLACK, x + reach_x + _SLACK, columns)
+    top, bottom = _tile_span(y - reach_y, y + reach_y, rows)
+    return floor_lanes(left), floor_lanes(right), floor_lanes(top), floor_lanes(bottom)
 
 
 @kernel(inline=True)
@@ -43,27 +53,43 @@ def _tile_columns(row, tile_y, columns):
     half_left = math.sqrt(max(row[HALF2] - row[SHRINK] * left * left, _ZERO))
     x_left = row[X] + row[SLANT] * left - half_left - _SLACK
     x_right = row[X] + row[SLANT] * right + half_right + _SLACK
-    return _tile_span(x_left, x_right, columns)
+    first, last = _tile_span(x_left, x_right, columns)
+    return floor_int(first), floor_int(last)
 
 
 @kernel
-def count_tiles(share, shares, packed, radii, columns, rows, counts):
-    """counts [shares] int64: pairs of a Gaussian and a tile it touches, in this share of the Gaussians."""
-    count = radii.size
+def count_tiles(share, shares, packed, boxes, columns, counts):
+    """counts [shares] int64: pairs of a Gaussian and a tile it touches, in this share of the Gaussians.
+
+    An ellipse touches all tiles of its box when they lie in one row or one column.
+    """
+    count = packed.shape[0]
     pairs = np.int64(0)
     for i in range(count * share // shares, count * (share + 1) // shares):
-        if radii[i] > _ZERO:
-            row = packed[i]
-            first_row, last_row = _tile_span(row[Y] - row[REACH_Y], row[Y] + row[REACH_Y], rows)
-            for tile_y in range(first_row, last_row + 1):
-                first, last = _tile_columns(row, tile_y, columns)
-                pairs += max(0, last - first + 1)
+        wide, high = boxes[1, i] - boxes[0, i] + 1, boxes[3, i] - boxes[2, i] + 1
+        if wide <= 1 or high <= 1:
+            pairs += max(wide, 0) * max(high, 0)
+            continue
+        for tile_y in range(boxes[2, i], boxes[3, i] + 1):
+            first, last = _tile_columns(packed[i], tile_y, columns)
+            pairs += max(0, last - first + 1)
     counts[share] = pairs
 
 
 @kernel
 def list_pairs(
-    share, shares, packed, radii, columns, rows, first_slots, spans, pair_tile, pair_row, pair_depth, counts
+    share,
+    shares,
+    packed,
+    boxes,
+    columns,
+    depths,
+    first_slots,
+    spans,
+    pair_tile,
+    pair_row,
+    pair_depth,
+    counts,
 ):
     """Write every pair, Gaussian by Gaussian, into the slots first_slots [shares+1] set aside.
 
@@ -71,24 +97,24 @@ def list_pairs(
     (bits of the depth), all [slots] int32, describe each slot; counts [shares,tiles] int32 (zeroed) gets the
     pairs per tile in this share.
     """
-    count = radii.size
+    count = packed.shape[0]
     mine = counts[share]
     slot, limit = first_slots[share], first_slots[share + 1]
     for i in range(count * share // shares, count * (share + 1) // shares):
         spans[i, 0] = slot
-        if radii[i] > _ZERO:
-            row = packed[i]
-            depth = float_bits(row[DEPTH])
-            first_row, last_row = _tile_span(row[Y] - row[REACH_Y], row[Y] + row[REACH_Y], rows)
-            for tile_y in range(first_row, last_row + 1):
-                first, last = _tile_columns(row, tile_y, columns)
-                for tile_x in range(first, min(last, first + limit - slot - 1) + 1):
-                    tile, at = np.uint64(tile_y * columns + tile_x), np.uint64(slot)
-                    pair_tile[at] = tile
-                    pair_row[at] = i
-                    pair_depth[at] = depth
-                    mine[tile] += np.int32(1)
-                    slot += 1
+        first, last = boxes[0, i], boxes[1, i]
+        depth = float_bits(depths[i])
+        several = last > first and boxes[3, i] > boxes[2, i]
+        for tile_y in range(boxes[2, i], boxes[3, i] + 1):
+            if several:
+                first, last = _tile_columns(packed[i], tile_y, columns)
+            for tile_x in range(first, min(last, first + limit - slot - 1) + 1):
+                tile, at = np.uint64(tile_y * columns + tile_x), np.uint64(slot)
+                pair_tile[at] = tile
+                pair_row[at] = i
+                pair_depth[at] = depth
+                mine[tile] += np.int32(1)
+                slot += 1
         spans[i, 1] = slot
 
 

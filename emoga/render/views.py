@@ -14,6 +14,7 @@ from emoga.render.blend import blend_forward
 from emoga.render.blend_backward import blend_backward
 from emoga.render.blocks import PIXELS, PLANES, tile_grid
 from emoga.render.buffers import Lease, pool
+from emoga.render.ewa import LANES
 from emoga.render.packed import MOMENTS, PACKED
 from emoga.render.project import project_forward
 from emoga.render.project_backward import VIEW_GRADIENT_CHUNKS, project_backward
@@ -57,12 +58,15 @@ def prepare_view(gaussians: Arrays, camera: np.ndarray, frame: Frame, radii: np.
     lease, scratch = Lease(), Lease()
     count, workers = radii.size, worker_count()
     packed = pool.take(lease, (count, PACKED), np.float32)
+    filled_up = -(-count // LANES) * LANES
+    boxes = pool.take(scratch, (4, filled_up), np.int32)
+    depths = pool.take(scratch, (filled_up,), np.float32)
     size = (np.float32(frame.width), np.float32(frame.height), np.float32(frame.near))
-    run_parallel(project_forward, *gaussians, camera, *size, packed, radii)
+    run_parallel(project_forward, *gaussians, camera, *size, columns, lines, packed, radii, boxes, depths)
 
-    grid = (packed, radii, columns, lines)
+    touched = (packed, boxes, columns)
     first_slots = np.zeros(workers + 1, np.int64)
-    _run_shares(count_tiles, workers, *grid, first_slots[1:])
+    _run_shares(count_tiles, workers, *touched, first_slots[1:])
     np.cumsum(first_slots, out=first_slots)
     pairs = int(first_slots[-1])
     if pairs >= 2**31:
@@ -70,14 +74,15 @@ def prepare_view(gaussians: Arrays, camera: np.ndarray, frame: Frame, radii: np.
             f"rasterize: {count} Gaussians cover {pairs} tiles, more than fits in memory; check their scales"
         )
     spans = pool.take(lease, (count, 2), np.int32)
-    tiles, rows, depths = (pool.take(scratch, (pairs,), np.int32) for _ in range(3))
+    tiles, rows, pair_depths = (pool.take(scratch, (pairs,), np.int32) for _ in range(3))
     counts = np.zeros((workers, columns * lines), np.int32)
-    _run_shares(list_pairs, workers, *grid, first_slots, spans, tiles, rows, depths, counts)
+    pair_lists = (spans, tiles, rows, pair_depths, counts)
+    _run_shares(list_pairs, workers, *touched, depths, first_slots, *pair_lists)
 
     starts = np.empty(columns * lines + 1, np.int64)
     start_tiles(counts, starts)
     keys = pool.take(scratch, (pairs,), np.int64)
-    _run_shares(fill_tiles, workers, spans, tiles, depths, counts, keys)
+    _run_shares(fill_tiles, workers, spans, tiles, pair_depths, counts, keys)
     tile_rows, tile_slots = (pool.take(lease, (pairs,), np.int32) for _ in range(2))
     run_parallel(sort_tiles, _tickets(), starts, keys, rows, tile_rows, tile_slots)
     covers = pool.take(lease, (pairs,), np.int64)

@@ -1,0 +1,85 @@
+"""Training pictures: bytes become what the loss compares, on any backdrop, with and without clothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emoga.camera import look_at
+from emoga.capture import Track
+from emoga.head import HeadParams, load_head
+from emoga.images import write_png
+from emoga.optimize.training_pictures import CLOTHING_WEIGHT, UNCERTAIN_WEIGHT, TrainingPictures
+from emoga.progress import silent
+
+HEIGHT, WIDTH = 20, 28
+GREEN = np.array([0.0, 1.0, 0.25], np.float32)
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory: pytest.TempPathFactory) -> Track:
+    """One random picture; its matte is empty on the left, full on the right and anything between; clothes below."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    write_png(folder / "000000.png", rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
+    masks = rng.integers(0, 256, (1, 1, HEIGHT, WIDTH)).astype(np.uint8)
+    masks[..., :8], masks[..., 16:] = 0, 255
+    heads = masks.copy()
+    heads[:, :, 14:] = 0
+    head = load_head()
+    names = (head.name, head.version, head.checksum)
+    camera = look_at((0, 0, 0.9), (0, 0, 0), 0.4, WIDTH, HEIGHT)
+    params = HeadParams.zeros(head, 1)
+    return Track(*names, params, [camera], [Path(folder)], np.arange(1), 25.0, masks=masks, head_masks=heads)
+
+
+def loaded(track: Track) -> TrainingPictures:
+    return TrainingPictures(track, [0], [0], silent)
+
+
+def test_bytes_become_floats(track):
+    example = loaded(track).example(0, 0)
+    full = track.masks[0, 0] == 255
+    assert full.sum() > 100
+    wanted = track.picture(0, 0).astype(np.float64) / 255
+    np.testing.assert_allclose(example.target.numpy()[full], wanted[full], atol=1e-7)
+    np.testing.assert_allclose(example.alpha.numpy(), track.masks[0, 0] / 255, atol=1e-7)
+    assert all(part.dtype == torch.float32 for part in (example.target, example.weight, example.alpha_weight))
+
+
+def test_another_backdrop_shines_through_the_matte(track):
+    pictures = loaded(track)
+    own, other = pictures.example(0, 0), pictures.example(0, 0, backdrop=GREEN)
+    through = 1 - track.masks[0, 0, :, :, None] / 255
+    change = (other.target - own.target).numpy()
+    np.testing.assert_allclose(change, through * (GREEN - own.backdrop.numpy()), atol=1e-6)
+    np.testing.assert_array_equal(other.backdrop.numpy(), GREEN)
+
+
+def test_clothing_counts_less_and_for_the_head_alone_not_at_all(track):
+    pictures = loaded(track)
+    both, alone = pictures.example(0, 0), pictures.example(0, 0, head_only=True)
+    clothing = (track.masks[0, 0] > 127) & (track.head_masks[0, 0] < 128)
+    certain = both.weight.numpy()[clothing & (track.masks[0, 0] == 255)]
+    np.testing.assert_allclose(certain, CLOTHING_WEIGHT, rtol=1e-6)
+    for name in ("weight", "alpha_weight"):
+        with_clothes, head = getattr(both, name).numpy(), getattr(alone, name).numpy()
+        assert (head[clothing] == 0).all() and with_clothes[clothing].max() > 0
+        np.testing.assert_array_equal(head[~clothing], with_clothes[~clothing])
+
+
+def test_alpha_counts_fully_only_where_the_matte_is_certain(track):
+    weight = loaded(track).example(0, 0).alpha_weight.numpy()
+    assert (weight[:, :7] == 1).all() and (weight[:, 17:] == 1).all()
+    np.testing.assert_array_equal(weight[:, 9:15], UNCERTAIN_WEIGHT)
+
+
+def test_without_a_matte_the_backdrop_stays_and_alpha_does_not_count(track):
+    example = loaded(replace(track, masks=None, head_masks=None)).example(0, 0, backdrop=GREEN)
+    wanted = track.picture(0, 0).astype(np.float64) / 255
+    np.testing.assert_allclose(example.target.numpy(), wanted, atol=1e-7)
+    assert (example.weight == 1).all() and (example.alpha_weight == 0).all()
+    np.testing.assert_array_equal(example.backdrop.numpy(), np.ones(3, np.float32))
