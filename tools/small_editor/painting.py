@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from small_editor.films import Shot
 
 from emoga.studio.noise import gradient_noise
+from small_editor.films import Shot
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Metres on the template: the middles of both cheeks and the tip of the nose, and how far a flush spreads.

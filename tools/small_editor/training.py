@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
+
 from small_editor.films import Shot
 from small_editor.painting import PAINTERS, moved
-from torch.nn import functional
 
 DROP = 0.05  # share of examples without text, without picture, and without both
 KL = 1e-6
