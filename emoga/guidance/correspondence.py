@@ -69,6 +69,15 @@ class Scene:
         return _surface(self.depth[view], pixels) > 0
 
 
+def tokens_on_lines(scene: Scene, source: int, target: int, grid: int) -> np.ndarray:
+    """[G*G,G*G] bool: which tokens of `target` lie on the epipolar line of each token of `source`."""
+    scale = scene.depth.shape[1] / grid
+    pixels = np.concatenate([token_centres(grid) * scale, np.ones((grid * grid, 1))], 1)
+    lines = pixels @ scene.fundamental(source, target).T
+    lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True) + 1e-12
+    return np.abs(lines @ pixels.T) <= BESIDE * scale
+
+
 def epipolar_matches(
     scene: Scene, source: int, target: int, grid: int, features: tuple[np.ndarray, np.ndarray]
 ) -> Matches:
@@ -77,17 +86,10 @@ def epipolar_matches(
     features: [G*G,C] of both views, of several layers side by side. Nothing is said about occlusion: a token counts
     as seen when its line crosses the picture.
     """
-    side = scene.depth.shape[1]
-    scale = side / grid
-    centres = token_centres(grid)
-    pixels = np.concatenate([centres * scale, np.ones((len(centres), 1))], 1)
-    lines = pixels @ scene.fundamental(source, target).T
-    lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True) + 1e-12
-    on_line = np.abs(lines @ pixels.T) <= BESIDE * scale
+    on_line = tokens_on_lines(scene, source, target, grid)
     first, second = (_unit(part) for part in features)
-    alike = np.where(on_line, first @ second.T, -np.inf)
-    best = alike.argmax(1)
-    return Matches(centres[best], on_line.any(1))
+    best = np.where(on_line, first @ second.T, -np.inf).argmax(1)
+    return Matches(token_centres(grid)[best], on_line.any(1))
 
 
 def token_centres(grid: int) -> np.ndarray:
@@ -97,7 +99,7 @@ def token_centres(grid: int) -> np.ndarray:
 
 
 def _surface(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Depth [N] of the surface at pixels [N,2]: the middle one of the four around, 0 where most show nothing."""
+    """Depth [N] of the surface at pixels [N,2]: the middle of the four around, 0 where half of them show nothing."""
     side = depth.shape[0]
     corners = np.round(pixels).astype(np.int64)
     found = [
@@ -105,7 +107,9 @@ def _surface(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         for dy in (0, 1)
         for dx in (0, 1)
     ]
-    return np.sort(np.stack(found), 0)[1]
+    nearer, farther = np.sort(np.stack(found), 0)[1:3]
+    # Of two surfaces, the nearer one.
+    return np.where((nearer > 0) & (farther - nearer < THICKNESS), (nearer + farther) / 2, nearer)
 
 
 def _lifted(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:

@@ -92,7 +92,7 @@ class DiffusionEditor:
         """Edit every picture from the same noise; strength scales how far the text is followed."""
         if request.strength == 0:
             return request.pictures.copy()
-        pipeline = self._load(report)
+        pipeline = self.pipeline(report)
         frame = SquareFrame(request.pictures.shape[1], request.pictures.shape[2], self.size)
         edited = np.empty_like(request.pictures)
         for index, name in enumerate(tracked(request.names, f"editing with {self.name}", report)):
@@ -137,7 +137,8 @@ class DiffusionEditor:
             raise InputError(f"{self.name}: made no usable picture of {name}; try dtype float32")
         return to_uint8(square)
 
-    def _load(self, report: Reporter) -> Any:
+    def pipeline(self, report: Reporter = silent) -> Any:
+        """The loaded pipeline, on its device."""
         if self._pipeline is None:
             require_packages(self.family)
             plan = self.placement()
