@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import emoga  # noqa: F401  before torch: it sets how torch's threads wait
@@ -32,34 +31,23 @@ AUTOENCODER = 0.2
 PAIRS = 6000
 
 
-def train(output: Path, films: Path, minutes: float, workers: int, threads: int, pairs: int) -> None:
-    """Film, paint, learn, save."""
+def train(output: Path, begun: Path | None, films: Path, minutes: float, workers: int, pairs: int) -> None:
+    """Film, paint, learn, save. begun: a folder made earlier, whose denoiser goes on learning."""
     shots = [shot for film in film_all(films, workers, _say) for shot in shots_of(film)]
     before, after, texts = training.make_pairs(shots, networks.SIZE, pairs, seed=0)
     print(f"{len(shots)} pictures of {len(set(texts))} instructions, {pairs} pairs", flush=True)
     torch.manual_seed(0)
-    torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = networks.tokenizer(Path(folder))
-    parts = {
-        "vae": networks.autoencoder(),
-        "text_encoder": networks.text_encoder(),
-        "tokenizer": tokenizer,
-        "unet": networks.unet(),
-        "scheduler": networks.scheduler(),
-    }
+    parts = networks.fresh() if begun is None else networks.load(begun)
     for name in ("vae", "unet"):
         parts[name].to(memory_format=torch.channels_last)  # faster on CPU
-    vae = parts["vae"]
-    training.learn_autoencoder(vae, np.concatenate([before, after]), 60 * minutes * AUTOENCODER)
+    vae, share = parts["vae"], 1.0
+    if begun is None:
+        share = 1 - AUTOENCODER
+        training.learn_autoencoder(vae, np.concatenate([before, after]), 60 * minutes * AUTOENCODER)
     vae.eval()
     known, wanted = training.encoded(vae, before), training.encoded(vae, after) * vae.config.scaling_factor
-    training.learn_denoiser(
-        parts["unet"], parts["text_encoder"], parts["tokenizer"], parts["scheduler"], known, wanted, texts,
-        60 * minutes * (1 - AUTOENCODER),
-    )  # fmt: skip
-    networks.save(output, {name: part.eval() if isinstance(part, torch.nn.Module) else part
-                           for name, part in parts.items()})  # fmt: skip
+    training.learn_denoiser(parts, known, wanted, texts, 60 * minutes * share, seed=2 if begun is None else 4)
+    networks.save(output, parts)
 
 
 def _say(event: Event) -> None:
@@ -73,13 +61,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--begun", type=Path, help="a folder made earlier, to go on from")
     parser.add_argument("--films", type=Path, default=Path("films"), help="folder to keep the films in")
     parser.add_argument("--minutes", type=float, default=50, help="of learning; filming takes ten more")
     parser.add_argument("--workers", type=int, default=2, help="processes that film")
     parser.add_argument("--threads", type=int, default=2, help="threads that learn")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     options = parser.parse_args()
-    train(options.output, options.films, options.minutes, options.workers, options.threads, options.pairs)
+    torch.set_num_threads(options.threads)
+    train(options.output, options.begun, options.films, options.minutes, options.workers, options.pairs)
 
 
 if __name__ == "__main__":

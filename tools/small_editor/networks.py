@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,33 @@ def scheduler() -> Any:
     )  # fmt: skip
 
 
+def fresh() -> dict[str, Any]:
+    """All parts, untrained."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = tokenizer(Path(folder))
+    return {
+        "vae": autoencoder(), "text_encoder": text_encoder(), "tokenizer": words, "unet": unet(),
+        "scheduler": scheduler(),
+    }  # fmt: skip
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The parts of a folder that `save` wrote."""
+    from diffusers import StableDiffusionInstructPix2PixPipeline
+
+    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+        folder, local_files_only=True, safety_checker=None, feature_extractor=None
+    )
+    return {name: part for name, part in pipeline.components.items() if part is not None}
+
+
 def save(folder: Path, parts: dict[str, Any]) -> None:
     """The parts as one folder that diffusers loads."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
+    for part in parts.values():
+        if hasattr(part, "eval"):
+            part.eval()
     StableDiffusionInstructPix2PixPipeline(
         **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     ).save_pretrained(folder)

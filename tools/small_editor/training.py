@@ -62,18 +62,20 @@ def encoded(vae: Any, pictures: np.ndarray) -> torch.Tensor:
 
 
 def learn_denoiser(
-    unet: Any, reader: Any, words: Any, scheduler: Any, before: torch.Tensor, after: torch.Tensor,
-    texts: list[str], seconds: float, rate: float = 1e-3, batch: int = 16,
+    parts: dict[str, Any], before: torch.Tensor, after: torch.Tensor, texts: list[str], seconds: float,
+    rate: float = 1e-3, batch: int = 16, seed: int = 2,
 ) -> None:  # fmt: skip
     """Fit UNet and text encoder to latents before (unscaled) and after (scaled) [P,4,h,w] and texts."""
+    unet, reader, scheduler = parts["unet"], parts["text_encoder"], parts["scheduler"]
+    words = parts["tokenizer"]
     tokens = words([*texts, ""], padding="max_length", max_length=77, truncation=True,
                    return_tensors="pt").input_ids  # fmt: skip
     weights = [*unet.parameters(), *reader.parameters()]
     optimiser = torch.optim.AdamW(weights, rate, weight_decay=1e-3)
     means = [deepcopy(unet).eval(), deepcopy(reader).eval()]
-    chance = torch.Generator().manual_seed(3)
+    chance = torch.Generator().manual_seed(seed + 1)
     recent: list[float] = []
-    for step, rows, share in _steps(len(after), batch, seconds, seed=2):
+    for step, rows, share in _steps(len(after), batch, seconds, seed=seed):
         _set_rate(optimiser, rate, step, share)
         times = torch.randint(0, scheduler.config.num_train_timesteps, (batch,), generator=chance)
         noise = torch.randn(after[rows].shape, generator=chance)
