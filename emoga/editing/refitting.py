@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
 from emoga.avatar import Avatar
-from emoga.avatar.avatar import Gaussians
 from emoga.editing.edited_pictures import EditedPictures
+from emoga.editing.foretelling import believed, foretell, recolored
 from emoga.editing.refit_scene import Scene
 from emoga.editing.reshaping import MoveBasis, find_move
 from emoga.errors import InputError
+from emoga.guidance import EditPlan
 from emoga.head import HeadParams
 from emoga.kernels import torch_on_one_thread
 from emoga.optimize.agreement import Agreement, Sightings, agree
@@ -21,7 +22,6 @@ from emoga.optimize.splat_lifting import lift_onto
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
 from emoga.progress import Reporter, Stage, Step, silent
-from emoga.render import SH_C0
 
 RefitMethod = Literal["edit3dgs", "dynamicavatars"]
 METHODS: tuple[RefitMethod, ...] = ("edit3dgs", "dynamicavatars")
@@ -34,12 +34,15 @@ REPORT_EVERY = 10
 class RefitOptions:
     """How edited pictures are learnt from.
 
-    geometry, colors: what the edit may change. rounds: how often what the pictures agree on is worked out, moved by
-    what was found before. iterations: steps of fitting colours to pictures at the end; 0: none. rate: of their SH.
+    plan: of the words that were edited by, for what they do not name stays; None believes the pictures in all.
+    geometry, colors: what the edit may change; None: what the plan says. rounds: how often what the pictures agree on
+    is worked out, moved by what was found before. iterations: steps of fitting colours to pictures at the end; 0:
+    none. rate: of their SH.
     """
 
     method: RefitMethod = "edit3dgs"
-    geometry: bool = True
+    plan: EditPlan | None = None
+    geometry: bool | None = None
     colors: bool = True
     rounds: int = 2
     move_steps: int = 40
@@ -67,22 +70,28 @@ def refit(
     if not len(edited.frames):
         raise InputError("no edited pictures to learn from")
     scene = Scene(avatar, motion, edited)
-    basis = MoveBasis.of(scene.puppet.head)
-    coefficients = torch.zeros(len(basis.columns))
-    report(Stage("what the edits agree on", options.rounds))
-    agreed = _agreed(scene, basis.move(coefficients))
-    for number in range(options.rounds if options.geometry else 0):
-        shown = _recolored(avatar.gaussians, agreed.agreed)
-        coefficients = find_move(
-            scene, shown, basis, coefficients, agreed.trust, options.move_steps, seed=options.seed
-        )
-        agreed = _agreed(scene, basis.move(coefficients))
-        report(Step(number + 1))
-    moved = scene.moved(basis.move(coefficients)) if options.geometry else avatar
+    foretold = foretell(avatar, options.plan)
+    moves = options.geometry if options.geometry is not None else foretold is None or foretold.moves
+    move = torch.zeros_like(scene.puppet.identity.rest)
+    report(Stage("what the edits agree on", 1 + moves * options.rounds))
+    agreed = _agreed(scene, move)
+    if moves:
+        basis = MoveBasis.of(scene.puppet.head)
+        coefficients = torch.zeros(len(basis.columns))
+        for number in range(options.rounds):
+            # Whatever hue the edits have, it must not be explained by motion.
+            shown = recolored(avatar, agreed.agreed).gaussians
+            coefficients = find_move(
+                scene, shown, basis, coefficients, agreed.trust, options.move_steps, seed=options.seed
+            )
+            move = basis.move(coefficients)
+            agreed = _agreed(scene, move)
+            report(Step(number + 1))
+    moved = scene.moved(move) if moves else avatar
     if not options.colors:
         return moved
-    moved = moved.with_gaussians(_recolored(moved.gaussians, agreed.agreed))
-    return _fitted(scene, moved, basis.move(coefficients), agreed, options, report)
+    moved = recolored(moved, believed(agreed, foretold))
+    return _fitted(scene, moved, move, agreed, options, report)
 
 
 @torch.no_grad()
@@ -96,21 +105,14 @@ def _agreed(scene: Scene, move: torch.Tensor) -> Agreement:
         old, weight = lift_onto(before, scene.camera(p), scene.edited.originals[p])
         new, moved_weight = lift_onto(after, scene.camera(p), scene.edited.edited[p])
         pixels, _ = scene.camera(p).project(before.means.double().numpy())
-        values.append(new - old)
-        base.append(old)
+        values.append((new - old).astype(np.float32))
+        base.append(old.astype(np.float32))
         places.append((pixels / [width, height] - 0.5).astype(np.float32))
         shares.append(np.minimum(weight, moved_weight))
     shares = np.stack(shares)
     best = shares.max(0)
     shares = np.clip(shares / np.maximum(WELL_SEEN * best, LEAST), 0, 1) * (shares > LEAST)
     return agree(Sightings(np.stack(values), np.stack(base), np.stack(places), shares.astype(np.float32)))
-
-
-def _recolored(gaussians: Gaussians, change: np.ndarray) -> Gaussians:
-    """Gaussians whose constant colours change by [N,3]."""
-    sh = gaussians.sh.detach().clone()
-    sh[:, 0] += torch.from_numpy((change / SH_C0).astype(np.float32))
-    return replace(gaussians, sh=sh)
 
 
 def _fitted(

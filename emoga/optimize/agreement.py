@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDS = 6
+ROUNDS, POINT_ROUNDS = 6, 3
+SAMPLE = 6000  # points that drifts and trust are worked out on
 RIDGE = 1e-3
 FLOOR = 0.008  # sRGB 0..1: pictures never agree better
 WORST = 2.5  # scales of error beyond which a point counts no more against its picture
@@ -28,6 +29,11 @@ class Sightings:
     places: np.ndarray
     shares: np.ndarray
 
+    def at(self, rows: np.ndarray) -> Sightings:
+        """Some of the points."""
+        parts = (self.values, self.base, self.places, self.shares)
+        return Sightings(*(np.ascontiguousarray(part[:, rows]) for part in parts))
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -42,32 +48,47 @@ class Agreement:
 
 
 def agree(seen: Sightings, drift: bool = True) -> Agreement:
-    """Iteratively reweighted means: points that differ, and pictures that differ as a whole, lose their weight."""
-    count = len(seen.values)
-    weights, trust = seen.shares.copy(), np.ones(count)
-    drifts = np.zeros((count, 3, 3), np.float32)
+    """Iteratively reweighted means: points that differ, and pictures that differ as a whole, lose their weight.
+
+    Drifts and trust are worked out on a sample of the points; every point then has its own weights.
+    """
+    points = seen.values.shape[1]
+    sample = seen.at(np.linspace(0, points - 1, min(points, SAMPLE)).astype(int))
+    weights, trust = sample.shares.copy(), np.ones(len(seen.values))
+    drifts = np.zeros((len(seen.values), 3, 3), np.float32)
     for _ in range(ROUNDS):
-        agreed = _mean(seen, drifts, weights)
-        left = seen.values - agreed
-        if drift:
-            drifts = _fit_drifts(seen, left, weights, trust)
-        size = np.linalg.norm(left - _drifted(seen, drifts), axis=-1)
-        weights, trust = _robust(size, seen.shares)
-    return Agreement(_mean(seen, drifts, weights), weights.sum(0), drifts, weights, trust)
+        size, drifts = _misfit(sample, weights, trust, drifts, drift)
+        weights, trust, scale = _robust(size, sample.shares)
+    clean = seen.values - _drifted(seen, drifts)
+    weights = seen.shares * trust[:, None].astype(np.float32)
+    for _ in range(POINT_ROUNDS):
+        size = np.linalg.norm(clean - _mean(clean, weights), axis=-1)
+        weights = (seen.shares / (1 + (size / (2 * scale)) ** 2) ** 2 * trust[:, None]).astype(np.float32)
+    return Agreement(_mean(clean, weights), weights.sum(0), drifts, weights, trust)
 
 
-def _mean(seen: Sightings, drifts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    top = np.einsum("pn,pnd->nd", weights, seen.values - _drifted(seen, drifts))
-    return top / np.maximum(weights.sum(0), 1e-3)[:, None]
+def _misfit(
+    seen: Sightings, weights: np.ndarray, trust: np.ndarray, drifts: np.ndarray, drift: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each picture is off at each point [P,N], and the drifts [P,3,3] found on the way."""
+    left = seen.values - _mean(seen.values - _drifted(seen, drifts), weights)
+    if drift:
+        drifts = _fit_drifts(seen, left, weights, trust)
+    return np.linalg.norm(left - _drifted(seen, drifts), axis=-1), drifts
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean [N,3] of values [P,N,3] by weights [P,N]."""
+    return (weights[..., None] * values).sum(0) / np.maximum(weights.sum(0), 1e-3)[:, None]
 
 
 def _drifted(seen: Sightings, drifts: np.ndarray) -> np.ndarray:
-    gain = drifts[:, None, :, 0] + np.einsum("pnk,pdk->pnd", seen.places, drifts[:, :, 1:])
+    gain = drifts[:, None, :, 0] + seen.places @ drifts[:, :, 1:].transpose(0, 2, 1)
     return gain * seen.base
 
 
-def _robust(size: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [P,N] and trust [P] from how far every picture is off at every point [P,N]."""
+def _robust(size: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Weights [P,N], trust [P] and the usual error, from how far every picture is off at every point [P,N]."""
     sighted = shares > 0.1
     scale = max(1.5 * float(np.median(size[sighted])) if sighted.any() else 0.0, FLOOR)
     capped = np.minimum(size, WORST * scale) ** 2
@@ -76,7 +97,7 @@ def _robust(size: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarra
     spread = max(1.48 * float(np.median(np.abs(error - usual))), SPREAD * usual, 1e-6)
     trust = 1 / (1 + (np.maximum(error - usual, 0) / (3 * spread)) ** 2) ** 2
     weights = shares / (1 + (size / (2 * scale)) ** 2) ** 2 * trust[:, None]
-    return weights.astype(np.float32), trust
+    return weights.astype(np.float32), trust, scale
 
 
 def _fit_drifts(seen: Sightings, left: np.ndarray, weights: np.ndarray, trust: np.ndarray) -> np.ndarray:
