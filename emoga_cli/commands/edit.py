@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoga.errors import InputError
-from emoga_cli.options import DryRunOption, OverwriteOption
+from emoga_cli.options import DryRunOption, MediaOption, OverwriteOption
 from emoga_cli.session import Session, verb
 
 if TYPE_CHECKING:
@@ -43,8 +43,39 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--vocabulary", help="List all that prompts may ask for.")
         ] = False,
         method: Annotated[
-            Literal["parametric"], typer.Option("--method", help="How to edit: by formulas, without weights.")
+            Literal["parametric", "edit3dgs", "dynamicavatars"],
+            typer.Option("--method", help="By formulas, without weights, or learnt from edited pictures."),
         ] = "parametric",
+        track: Annotated[
+            Path | None,
+            typer.Option("--track", help="Track (.h5) the avatar was fitted to, to learn from its pictures."),
+        ] = None,
+        editor: Annotated[
+            str,
+            typer.Option(
+                "--editor", help="What edits the pictures: images:DIR, instruct-pix2pix, a diffusers folder."
+            ),
+        ] = "instruct-pix2pix",
+        source: Annotated[
+            Literal["captured", "rendered"],
+            typer.Option("--pictures", help="Edit what the cameras captured, or the avatar's renders."),
+        ] = "captured",
+        views: Annotated[
+            str | None, typer.Option("--views", help="Views to edit: 0,2,5-7.  [default: up to 8]")
+        ] = None,
+        frames: Annotated[
+            str | None,
+            typer.Option("--frames", help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24]"),
+        ] = None,
+        media: MediaOption = None,
+        believe: Annotated[
+            Literal["plan", "all"],
+            typer.Option("--believe", help="Believe of the edits what the plan names, or all of it."),
+        ] = "plan",
+        write_edits: Annotated[
+            Path | None,
+            typer.Option("--write-edits", help="Only write pictures and masks for another editor, and end."),
+        ] = None,
         region: Annotated[
             str | None, typer.Option("--region", help="Parts that may change: lips,brows.  [default: all]")
         ] = None,
@@ -90,7 +121,7 @@ def register(app: typer.Typer) -> None:
             return
         if avatar is None:
             raise InputError("name the avatar to edit: emoga edit avatar.ply --prompt ... -o edited.ply")
-        if output is None:
+        if output is None and write_edits is None:
             raise InputError("say where the edited avatar goes: --output edited.ply")
         if undo:
             from emoga.editing.edit import undo as undo_edit
@@ -105,6 +136,11 @@ def register(app: typer.Typer) -> None:
             return
         import emoga
 
+        pictures = None
+        if track is not None:
+            from emoga.editing import PictureChoice
+
+            pictures = PictureChoice(track, editor, media, source, views, frames, believe)
         _, found = emoga.edit(
             avatar,
             output,
@@ -116,11 +152,14 @@ def register(app: typer.Typer) -> None:
             strength=strength,
             image=image,
             keep_parent=keep_parent,
+            pictures=pictures,
+            write_edits=write_edits,
             seed=session.seed,
             overwrite=overwrite,
             report=session.report,
         )
-        session.finish({"output": str(output), **found.as_json()}, _text(output, found))
+        result = None if write_edits else str(output)
+        session.finish({"output": result, **found.as_json()}, _text(output, found))
 
 
 def _endpoint(url: str | None, model: str) -> Endpoint | None:
@@ -132,7 +171,12 @@ def _endpoint(url: str | None, model: str) -> Endpoint | None:
     return Endpoint(url, model, os.environ.get(KEY_VARIABLE))
 
 
-def _text(output: Path, found: EditReport) -> str:
+def _text(output: Path | None, found: EditReport) -> str:
+    if found.written:
+        return (
+            f"{found.written}\nedit DIR/images into EDITED, file by file, only where masks are white;\n"
+            "then: --editor images:EDITED, with the same --views and --frames"
+        )
     came = f", {found.added:+d}" if found.added else ""
     return "\n".join(
         [
