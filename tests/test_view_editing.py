@@ -11,7 +11,7 @@ import pytest
 from emoga.camera import Camera, look_at
 from emoga.errors import InputError
 from emoga.guidance import EditRequest, PictureName, open_editor
-from emoga.guidance.correspondence import Scene, epipolar_matches, token_centres
+from emoga.guidance.correspondence import ViewScene, epipolar_matches, token_centres
 from emoga.guidance.view_editing import ViewEditor, ViewRequest, ViewSettings
 from emoga.progress import silent
 
@@ -41,10 +41,10 @@ def ball(cameras: list[Camera]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(pictures), np.stack(depths)
 
 
-def scene(*yaws: float) -> tuple[np.ndarray, Scene]:
+def scene(*yaws: float) -> tuple[np.ndarray, ViewScene]:
     cameras = [camera(yaw) for yaw in yaws]
     pictures, depth = ball(cameras)
-    return pictures, Scene(depth, cameras)
+    return pictures, ViewScene(depth, cameras)
 
 
 @pytest.mark.parametrize("grid", [8, 16, 32])

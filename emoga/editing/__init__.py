@@ -2,5 +2,6 @@
 
 from emoga.editing.by_pictures import PictureChoice
 from emoga.editing.edit import EditReport, edit
+from emoga.editing.together import TogetherChoice
 
-__all__ = ["EditReport", "PictureChoice", "edit"]
+__all__ = ["EditReport", "PictureChoice", "TogetherChoice", "edit"]

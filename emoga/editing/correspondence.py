@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from emoga.camera import Camera, stack_cameras
-from emoga.guidance.correspondence import Scene
+from emoga.guidance.correspondence import ViewScene
 from emoga.optimize.carry import Carried
 from emoga.optimize.picture import AvatarRenderer, Pose
 from emoga.render import Rendering, rasterize
@@ -23,7 +23,7 @@ FIRMNESS = 4
 @torch.no_grad()
 def rendered_scene(
     renderer: AvatarRenderer, pose: Pose, cameras: Sequence[Camera], mixture: torch.Tensor | None = None
-) -> tuple[np.ndarray, Scene]:
+) -> tuple[np.ndarray, ViewScene]:
     """Pictures [V,S,S,3] over white and the scene of a pose, seen by square cameras of one size."""
     splats = renderer.carry(pose, np.stack([camera.position for camera in cameras]), mixture)
     pictures = _drawn(renderer, splats, splats.opacities, cameras, with_depth=False).image.cpu().numpy()
@@ -31,7 +31,7 @@ def rendered_scene(
     alpha = firm.alpha[..., 0].cpu().numpy()
     # Accumulated by blending weight: over alpha it is the mean depth of what a pixel shows.
     depth = firm.depth[..., 0].cpu().numpy() / np.maximum(alpha, 1e-6)
-    return pictures, Scene(np.where(alpha > SOLID, depth, 0.0), list(cameras))
+    return pictures, ViewScene(np.where(alpha > SOLID, depth, 0.0), list(cameras))
 
 
 def _drawn(

@@ -17,6 +17,7 @@ from emoga.editing.abilities import OTHER_WAYS, why_not
 from emoga.editing.by_pictures import PictureChoice, edited_by_pictures, write_pictures
 from emoga.editing.history import find_parent, kept_name, parent_record, with_history, worn_things
 from emoga.editing.parametric import carry_out, region_parts
+from emoga.editing.together import TogetherChoice, edited_together
 from emoga.errors import InputError
 from emoga.files import check_output, require_file, write_bytes
 from emoga.guidance import EditPlan, Endpoint, plan_edit, plan_edit_by_model, plan_from_text
@@ -33,8 +34,8 @@ MOST_STRENGTH = 2.0
 @dataclass
 class EditReport:
     """What an edit did: plan; done and refused in words; how many Gaussians there are, came on;
-    pictures: those learnt from, and how much their edits change 8-bit values where they may. written: a folder of
-    pictures to edit, when that was all."""
+    pictures: those learnt from, and how much their edits change 8-bit values where they may; held_out: dB by which the
+    avatar shows edits it was not learnt from. written: a folder of pictures to edit, when that was all."""
 
     plan: dict[str, Any]
     method: str = "parametric"
@@ -42,6 +43,7 @@ class EditReport:
     refused: list[str] = field(default_factory=list)
     pictures: int = 0
     change: float = 0.0
+    held_out: dict[str, float] = field(default_factory=dict)
     written: str = ""
     gaussians: int = 0
     added: int = 0
@@ -87,7 +89,7 @@ def edit(
     strength: float = 1.0,
     image: str | Path | None = None,
     keep_parent: bool = False,
-    pictures: PictureChoice | None = None,
+    pictures: PictureChoice | TogetherChoice | None = None,
     write_edits: str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -130,7 +132,7 @@ def edit(
     before = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
     found = EditReport(chosen.as_json(), method)
     if write_edits is not None:
-        if pictures is None:
+        if not isinstance(pictures, PictureChoice):
             raise InputError("--write-edits writes pictures of a track; name --method and --track")
         folder = write_pictures(before, pictures, chosen.text, strength, write_edits, overwrite, report)
         found.written, found.gaussians = str(folder), len(before.gaussians)
@@ -222,12 +224,16 @@ def _changed(
 
 
 def _learnt(
-    avatar: Avatar, plan: EditPlan, strength: float, pictures: PictureChoice, source: Path | None, seed: int,
-    found: EditReport, report: Reporter,
+    avatar: Avatar, plan: EditPlan, strength: float, pictures: PictureChoice | TogetherChoice,
+    source: Path | None, seed: int, found: EditReport, report: Reporter,
 ) -> Avatar:  # fmt: skip
-    result, facts = edited_by_pictures(
-        avatar, plan, plan.text, found.method, pictures, strength, seed, report
-    )
+    if isinstance(pictures, TogetherChoice):
+        result, facts = edited_together(avatar, plan, plan.text, pictures, strength, seed, report)
+        found.held_out = {name: value for name, value in facts.items() if name.startswith("held_out")}
+    else:
+        result, facts = edited_by_pictures(
+            avatar, plan, plan.text, found.method, pictures, strength, seed, report
+        )
     found.pictures, found.change = facts["pictures"], facts["change"]
     found.done = [f"learnt from {found.pictures} edited pictures"]
     entry = {

@@ -67,7 +67,7 @@ def originals(
     source: what the cameras captured, or the avatar's renders in their places. Raises InputError for views and frames
     that are held out or do not exist, and for views of several sizes.
     """
-    pairs = _chosen(avatar, track, views, frames, hold_out)
+    pairs = chosen_pairs(avatar, track, views, frames, hold_out)
     motion = frame_params(avatar, track)
     names = tuple(PictureName(track.cameras[view].name, int(track.frames[frame])) for view, frame in pairs)
     colors = backdrops(track)[0] if track.masks is not None and source == "captured" else None
@@ -89,10 +89,11 @@ def _mask(track: Track, view: int, frame: int, alpha: np.ndarray) -> np.ndarray:
     return cv2.dilate(inside.astype(np.float32), brush)
 
 
-def _chosen(
+def chosen_pairs(
     avatar: Avatar, track: Track, views: Sequence[int] | str | None, frames: Sequence[int] | str | None,
-    hold_out: Sequence[str] | None,
+    hold_out: Sequence[str] | None = None,
 ) -> list[tuple[int, int]]:  # fmt: skip
+    """(view, frame) of the pictures asked for, or of a spread; see `originals` for what is refused."""
     count = len(track.cameras), track.frame_count
     own = track.held_out
     other = parse_hold_out(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from emoga.guidance.correspondence import Scene, tokens_on_lines
+from emoga.guidance.correspondence import ViewScene, tokens_on_lines
 
 # Cosine between lines of sight per e-fold of trust: of key views that show a point, the nearer counts more.
 SHARPNESS = 0.02
@@ -14,7 +14,7 @@ SHARPNESS = 0.02
 class DepthCarrier:
     """Tokens lifted by depth: four neighbours of each place, from every key view that shows it."""
 
-    def __init__(self, scene: Scene, device: torch.device | str) -> None:
+    def __init__(self, scene: ViewScene, device: torch.device | str) -> None:
         self._scene, self._device = scene, device
         self._found: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
@@ -56,7 +56,7 @@ class DepthCarrier:
 class EpipolarCarrier:
     """The most similar token on each token's epipolar lines, over all key views, by the asking layer's features."""
 
-    def __init__(self, scene: Scene, device: torch.device | str) -> None:
+    def __init__(self, scene: ViewScene, device: torch.device | str) -> None:
         self._scene, self._device = scene, device
         self._lines: dict[tuple[int, int, int], torch.Tensor] = {}
 
@@ -85,7 +85,7 @@ class EpipolarCarrier:
         return self._lines[view, key, grid]
 
 
-def nearness(scene: Scene, view: int, keys: list[int]) -> np.ndarray:
+def nearness(scene: ViewScene, view: int, keys: list[int]) -> np.ndarray:
     """[K] weights of key views that sum to 1: those that look the same way count more."""
     ahead = np.stack([camera.w2c[2, :3] for camera in scene.cameras])
     cosine = ahead[keys] @ ahead[view]

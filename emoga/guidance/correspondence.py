@@ -36,7 +36,7 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ViewScene:
     """V square views of one moment: depth [V,S,S] metres along the camera axis, 0 where nothing is, and cameras."""
 
     depth: np.ndarray
@@ -69,7 +69,7 @@ class Scene:
         return _surface(self.depth[view], pixels) > 0
 
 
-def tokens_on_lines(scene: Scene, source: int, target: int, grid: int) -> np.ndarray:
+def tokens_on_lines(scene: ViewScene, source: int, target: int, grid: int) -> np.ndarray:
     """[G*G,G*G] bool: which tokens of `target` lie on the epipolar line of each token of `source`."""
     scale = scene.depth.shape[1] / grid
     pixels = np.concatenate([token_centres(grid) * scale, np.ones((grid * grid, 1))], 1)
@@ -79,7 +79,7 @@ def tokens_on_lines(scene: Scene, source: int, target: int, grid: int) -> np.nda
 
 
 def epipolar_matches(
-    scene: Scene, source: int, target: int, grid: int, features: tuple[np.ndarray, np.ndarray]
+    scene: ViewScene, source: int, target: int, grid: int, features: tuple[np.ndarray, np.ndarray]
 ) -> Matches:
     """The token on each token's epipolar line whose features are most alike (Edit3DGS 3.3, after DGE).
 

@@ -24,6 +24,9 @@ class Denoiser(Protocol):
     def begin(self, pictures: np.ndarray, prompt: str, negative: str, steps: int) -> torch.Tensor:
         """Read pictures uint8 [V,S,S,3] and texts; returns the pictures' own latents."""
 
+    def encode(self, pictures: np.ndarray) -> torch.Tensor:
+        """Latents of pictures uint8 [V,S,S,3]."""
+
     def predict(self, latents: torch.Tensor, views: list[int], time: torch.Tensor) -> torch.Tensor:
         """What the scheduler is to be told of some views, whose latents are given."""
 
@@ -41,6 +44,11 @@ class _Known:
         self.pipeline, self.text, self.image = pipeline, text, image
         self.scheduler = pipeline.scheduler
         self.device = pipeline._execution_device
+
+    def encode(self, pictures: np.ndarray) -> torch.Tensor:
+        """Latents [V,C,h,w] of pictures uint8 [V,S,S,3]."""
+        vae = self.pipeline.vae
+        return self._encoded(pictures, vae.dtype) * vae.config.scaling_factor
 
     def _encoded(self, pictures: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         """Latents [V,C,h,w] as the autoencoder gives them, one picture at a time."""

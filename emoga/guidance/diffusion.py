@@ -57,7 +57,7 @@ class DiffusionEditor:
         self.family, self.model = kind, examine(folder, kind)
         self.device = resolve_device(device)
         self.steps = _within(self.name, "steps", steps or (kind.steps if kind else ANY_STEPS), 1, MAX_STEPS)
-        side = size or (kind.size if kind else ANY_SIZE)
+        side = size or (kind.size if kind else self.model.size or ANY_SIZE)
         self.size = _within(self.name, "size", side, MULTIPLE, MAX_SIZE) // MULTIPLE * MULTIPLE
         text, image = (kind.text, kind.image) if kind else (ANY_TEXT, ANY_IMAGE)
         self.text = Scale.checked(text, text_guidance, kind is not None, self.name, "text guidance")

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from emoga.errors import EnvironmentFailure, InputError
 from emoga.guidance.carrying import DepthCarrier, EpipolarCarrier
-from emoga.guidance.correspondence import Scene
+from emoga.guidance.correspondence import ViewScene
 from emoga.guidance.denoisers import BRANCHES, Denoiser, denoiser_class
 from emoga.guidance.diffusion import DiffusionEditor
 from emoga.guidance.prompts import SUBJECT_SEED
@@ -37,20 +37,26 @@ class ViewRequest:
     """Views to edit together. Raises InputError when the parts do not fit together.
 
     pictures: uint8 [V,S,S,3], S the editor's size; scene: their depth and cameras; keep [V,S,S] in 0..1: where the
-    original must survive, or None.
+    original must survive, or None. start: pictures to begin from, under a share `start_noise` of the steps' noise,
+    instead of from noise alone. strength: 0 … 1, how far the text is followed.
     """
 
     pictures: np.ndarray
-    scene: Scene
+    scene: ViewScene
     prompt: str
     negative_prompt: str = ""
     keep: np.ndarray | None = None
     seed: int = SUBJECT_SEED
+    start: np.ndarray | None = None
+    start_noise: float = 1.0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         views, height, width = self.pictures.shape[:3]
         if self.scene.depth.shape != (views, height, width) or height != width:
             raise InputError("views to edit together must be square pictures with depth of the same size")
+        if self.start is not None and self.start.shape != self.pictures.shape:
+            raise InputError("pictures to begin from must be as many and as large as those to edit")
         if self.keep is not None and self.keep.shape != self.scene.depth.shape:
             raise InputError("the mask of what is kept must have the size of the pictures")
 
@@ -77,7 +83,7 @@ class ViewEditor:
             raise InputError(
                 f"{self.editor.name}: edits squares of {self.editor.size} pixels, not {request.pictures.shape[1]}"
             )
-        denoiser = self._opened(report)
+        denoiser = self._opened(request.strength, report)
         exchange = Exchange(BRANCHES, _carrier(self.settings.correspondence, request.scene, denoiser))
         put_back = None if self.settings.correspondence is None else install(denoiser.model, exchange)
         try:
@@ -95,14 +101,11 @@ class ViewEditor:
             raise InputError(f"{self.editor.name}: made no usable pictures; try dtype float32")
         return to_uint8(made)
 
-    def _opened(self, report: Reporter) -> Denoiser:
+    def _opened(self, strength: float, report: Reporter) -> Denoiser:
         pipeline = self.editor.pipeline(report)
         known = inspect.signature(pipeline.__call__).parameters
-        text, image = (
-            next(iter(scale.arguments(known).values()), 1.0)
-            for scale in (self.editor.text, self.editor.image)
-        )
-        return self._make(pipeline, text, image)
+        text, image = self.editor.text.arguments(known, strength), self.editor.image.arguments(known)
+        return self._make(pipeline, next(iter(text.values()), 1.0), next(iter(image.values()), 1.0))
 
     def _denoised(
         self, denoiser: Denoiser, exchange: Exchange, request: ViewRequest, report: Reporter
@@ -117,11 +120,15 @@ class ViewEditor:
         noise = torch.stack([torch.randn(originals.shape[1:], generator=one) for one in chance])
         noise = noise.to(originals.device, originals.dtype)
         scheduler = denoiser.scheduler
-        latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
+        times, latents = scheduler.timesteps, noise * getattr(scheduler, "init_noise_sigma", 1.0)
+        if request.start is not None:
+            first = min(round((1 - request.start_noise) * len(times)), len(times) - 1)
+            times = times[first:]
+            _begin_at(scheduler, first)
+            latents = denoiser.noised(denoiser.encode(request.start), noise, times[0])
         keep = _at_latents(request.keep, originals)
         lots = np.random.default_rng(request.seed)
         extra = _step_arguments(scheduler, chance)
-        times = scheduler.timesteps
         report(Stage("editing views", len(times)))
         for at, time in enumerate(times):
             found = self._predicted(denoiser, exchange, latents, time, lots)
@@ -155,7 +162,13 @@ class ViewEditor:
         return found
 
 
-def _carrier(correspondence: Correspondence | None, scene: Scene, denoiser: Any) -> Carrier | None:
+def _begin_at(scheduler: Any, first: int) -> None:
+    """Schedulers that count their steps must know how many are left out."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+
+
+def _carrier(correspondence: Correspondence | None, scene: ViewScene, denoiser: Any) -> Carrier | None:
     if correspondence is None:
         return None
     return (DepthCarrier if correspondence == "depth" else EpipolarCarrier)(scene, denoiser.device)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COMMON = ("seed", "threads", "json", "quiet", "verbose")
 KEY_VARIABLE = "EMOGA_LLM_KEY"
+# Editors that hand over pictures one by one.
+FOLDERS = ("images:", "warp")
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +68,26 @@ def register(app: typer.Typer) -> None:
         frames: Annotated[
             str | None,
             typer.Option("--frames", help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24]"),
+        ] = None,
+        correspondence: Annotated[
+            Literal["depth", "epipolar", "none"],
+            typer.Option(
+                "--correspondence",
+                help="How edit3dgs makes views agree: by the avatar's depth, along epipolar lines, or not at all.",
+            ),
+        ] = "depth",
+        keep: Annotated[
+            bool,
+            typer.Option(
+                "--keep/--no-keep", help="edit3dgs: keep eyes and mouth that the prompt leaves alone."
+            ),
+        ] = True,
+        guidance: Annotated[
+            str | None,
+            typer.Option("--guidance", help="Of a diffusion editor, by text and picture: 7.5,1.5."),
+        ] = None,
+        steps: Annotated[
+            int | None, typer.Option("--steps", min=1, help="Denoising steps of a diffusion editor.")
         ] = None,
         media: MediaOption = None,
         believe: Annotated[
@@ -137,10 +159,24 @@ def register(app: typer.Typer) -> None:
         import emoga
 
         pictures = None
-        if track is not None:
-            from emoga.editing import PictureChoice
+        if method != "parametric":
+            options = _editor_options(guidance, steps)
+            together = method == "edit3dgs" and write_edits is None and not editor.startswith(FOLDERS)
+            if together:
+                from emoga.editing import TogetherChoice
 
-            pictures = PictureChoice(track, editor, media, source, views, frames, believe)
+                pictures = TogetherChoice(
+                    editor, track, media, views, frames, None if correspondence == "none" else correspondence,
+                    keep, believe=believe, options=options,
+                )  # fmt: skip
+            elif track is not None:
+                from emoga.editing import PictureChoice
+
+                pictures = PictureChoice(
+                    track, editor, media, source, views, frames, believe, options=options
+                )
+        elif track is not None:
+            raise InputError("--method parametric takes no --track: it works by formulas")
         _, found = emoga.edit(
             avatar,
             output,
@@ -160,6 +196,20 @@ def register(app: typer.Typer) -> None:
         )
         result = None if write_edits else str(output)
         session.finish({"output": result, **found.as_json()}, _text(output, found))
+
+
+def _editor_options(guidance: str | None, steps: int | None) -> dict[str, float | int]:
+    """Options of a diffusion editor that were given."""
+    options: dict[str, float | int] = {} if steps is None else {"steps": steps}
+    if guidance is None:
+        return options
+    try:
+        values = [float(part) for part in guidance.split(",")]
+    except ValueError:
+        values = []
+    if not 1 <= len(values) <= 2:
+        raise InputError(f"--guidance {guidance}: write the text's, or the text's and the picture's: 7.5,1.5")
+    return options | dict(zip(("text_guidance", "image_guidance"), values, strict=False))
 
 
 def _endpoint(url: str | None, model: str) -> Endpoint | None:
