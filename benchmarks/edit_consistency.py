@@ -1,7 +1,7 @@
 """Do views edited together agree? Key-view attention with injection against editing each view by itself.
 
     python tools/train_small_editor.py -o small_editor
-    python benchmarks/edit_consistency.py --editor small_editor --json benchmarks/results/edit_consistency.json --cache DIR
+    python benchmarks/edit_consistency.py --editor small_editor --json FILE --cache DIR
 
 A studio performer whom the editor never saw is filmed, tracked and fitted as `emotion_truth.py` does it; views of the
 fitted avatar are edited from the same noise. Wherever two views truly show the same point of the performer's own mesh,
