@@ -47,6 +47,7 @@ HIDDEN, FACING = 0.003, 0.3
 WAYS: dict[str, ViewSettings] = {
     "alone": ViewSettings(correspondence=None),
     "depth": ViewSettings("depth"),
+    "depth, attention alone": ViewSettings("depth", agree=0),
     "epipolar": ViewSettings("epipolar"),
 }
 # What is compared, by the head's regions: nothing that hair covers.

@@ -11,6 +11,7 @@ import torch
 from emoga.avatar import Avatar
 from emoga.camera import Camera, look_at
 from emoga.capture import Track
+from emoga.capture.held_out import parse_pictures
 from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams
 from emoga.optimize.frame_params import frame_params
@@ -56,21 +57,37 @@ def moments_of_track(avatar: Avatar, track: Track, views: Sequence[int], frames:
     )  # fmt: skip
 
 
-def moments_of_avatar(avatar: Avatar, head: Head, size: int) -> Moments:
-    """Frames of the avatar's own motion, or expressions where it has none, before a ring of views."""
+def moments_of_avatar(
+    avatar: Avatar, head: Head, size: int, views: str | None = None, frames: str | None = None
+) -> Moments:
+    """Frames of the avatar's own motion, or expressions where it has none, before a ring of views.
+
+    views, frames: "0,2,5-7" of the ring's and of the motion's. Raises InputError for those that do not exist.
+    """
     if avatar.motion is not None and avatar.motion.frame_count > 1:
-        motion = avatar.motion.params
-        count = min(MOMENTS + 1, avatar.motion.frame_count)
-        frames = np.linspace(0, avatar.motion.frame_count - 1, count).round().astype(int).tolist()
+        motion, count = avatar.motion.params, avatar.motion.frame_count
+        spread = np.linspace(0, count - 1, min(MOMENTS + 1, count)).round().astype(int).tolist()
     else:
         motion = HeadParams.zeros(head, 1 + len(EXPRESSIONS))
         motion.expr[:] = avatar.neutral
         for row, name in enumerate(EXPRESSIONS, start=1):
             motion.expr[row] = (avatar.neutral + head.emotion(name)).clamp(0, 1)
-        frames = list(range(len(motion.expr)))
+        count = len(motion.expr)
+        spread = list(range(count))
+    asked = [] if views is None else [f"views:{views}"]
+    ring = parse_pictures("--views", asked, len(RING), count)[0] or tuple(range(len(RING)))
+    asked = [] if frames is None else [f"frames:{frames}"]
+    chosen = list(parse_pictures("--frames", asked, len(RING), count)[1]) or spread
+    held_frame = chosen.pop() if len(chosen) > 1 else None
+    cameras = _ring(motion, chosen[0], size)
     return Moments(
-        motion, tuple(frames[:-1]), frames[-1], _ring(motion, frames[0], size), (-1,) * len(RING), _held(len(RING))
-    )  # fmt: skip
+        motion,
+        tuple(chosen),
+        held_frame,
+        tuple(cameras[at] for at in ring),
+        (-1,) * len(ring),
+        _held(len(ring)),
+    )
 
 
 def square_views(renderer: AvatarRenderer, moments: Moments, frame: int, size: int) -> list[Camera]:

@@ -49,8 +49,9 @@ class TogetherChoice:
     """What is edited together, by what and how.
 
     editor: a diffusion editor; options: its own. track: None draws the avatar's own motion from a ring of views.
-    views, frames: numbers in the track, None for a spread. correspondence: None edits every view by itself; keep:
-    whether eyes and mouth are re-injected; keys: views that attend to each other at a step.
+    views, frames: numbers in the track, or of the ring and the motion, None for a spread. correspondence: None edits
+    every view by itself; keep: whether eyes and mouth are re-injected; keys: views that attend to each other at a
+    step.
     """
 
     editor: str = "instruct-pix2pix"
@@ -121,7 +122,8 @@ class _Work:
         """Of the track, or of the avatar alone."""
         track = self.choice.track
         if track is None:
-            return moments_of_avatar(self.avatar, self.renderer.puppet.head, self.size)
+            head = self.renderer.puppet.head
+            return moments_of_avatar(self.avatar, head, self.size, self.choice.views, self.choice.frames)
         track = track if isinstance(track, Track) else load_track(track, self.choice.media)
         pairs = chosen_pairs(self.avatar, track, self.choice.views, self.choice.frames)
         views, frames = (sorted(set(numbers)) for numbers in zip(*pairs, strict=True))

@@ -9,21 +9,27 @@ from emoga.guidance.correspondence import ViewScene, tokens_on_lines
 
 # Cosine between lines of sight per e-fold of trust: of key views that show a point, the nearer counts more.
 SHARPNESS = 0.02
+# The same where all are to agree on one edit: far views count nearly as much.
+EVEN = 0.3
 
 
 class DepthCarrier:
     """Tokens lifted by depth: four neighbours of each place, from every key view that shows it."""
 
-    def __init__(self, scene: ViewScene, device: torch.device | str) -> None:
-        self._scene, self._device = scene, device
+    def __init__(self, scene: ViewScene, device: torch.device | str, sharpness: float = SHARPNESS) -> None:
+        self._scene, self._device, self._sharpness = scene, device, sharpness
         self._found: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(
         self, view: int, keys: list[int], grid: int, own: torch.Tensor, theirs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See Carrier; features are not looked at."""
+        return self.tokens(view, keys, grid)
+
+    def tokens(self, view: int, keys: list[int], grid: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens [T,4K] among those of the key views, and their weights [T,4K]."""
         pairs = [self._pair(view, key, grid) for key in keys]
-        trust = nearness(self._scene, view, keys)
+        trust = nearness(self._scene, view, keys, self._sharpness)
         source = np.concatenate([tokens + at * grid * grid for at, (tokens, _) in enumerate(pairs)], 1)
         weight = np.concatenate([share * trust[at] for at, (_, share) in enumerate(pairs)], 1)
         total = weight.sum(1, keepdims=True)
@@ -85,9 +91,25 @@ class EpipolarCarrier:
         return self._lines[view, key, grid]
 
 
-def nearness(scene: ViewScene, view: int, keys: list[int]) -> np.ndarray:
+def nearness(scene: ViewScene, view: int, keys: list[int], sharpness: float) -> np.ndarray:
     """[K] weights of key views that sum to 1: those that look the same way count more."""
     ahead = np.stack([camera.w2c[2, :3] for camera in scene.cameras])
     cosine = ahead[keys] @ ahead[view]
-    weight = np.exp((cosine - cosine.max()) / SHARPNESS)
+    weight = np.exp((cosine - cosine.max()) / sharpness)
     return weight / weight.sum()
+
+
+def agreed_edit(carrier: DepthCarrier, edits: torch.Tensor, keys: list[int]) -> torch.Tensor:
+    """Edits [V,C,g,g] of square latents, each replaced by what the key views' edits say of the same points.
+
+    Where no key view shows what a view shows, its own edit stays.
+    """
+    views, width, grid = edits.shape[0], edits.shape[1], edits.shape[2]
+    theirs = edits[keys].flatten(2).transpose(1, 2).reshape(-1, width)
+    found = []
+    for view in range(views):
+        source, weight = carrier.tokens(view, keys, grid)
+        taken = (theirs[source] * weight[..., None].to(theirs)).sum(1)
+        own = edits[view].flatten(1).T
+        found.append((taken + own * (1 - weight.sum(1, keepdim=True).to(own))).T.reshape(width, grid, grid))
+    return torch.stack(found)

@@ -33,6 +33,12 @@ class Denoiser(Protocol):
     def noised(self, latents: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Clean latents at the noise of a step."""
 
+    def clean(self, latents: torch.Tensor, found: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """What a prediction takes the latents without noise for."""
+
+    def told(self, latents: torch.Tensor, clean: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """The prediction that takes them for `clean`."""
+
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Pictures float32 [V,S,S,3] in 0..1."""
 
@@ -101,6 +107,33 @@ class UNetDenoiser(_Known):
         """See Denoiser."""
         return self.scheduler.add_noise(latents, noise, time[None])
 
+    def clean(self, latents: torch.Tensor, found: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """See Denoiser."""
+        whole, signal, noise = self._mixture(latents, time)
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return signal * whole - noise * found
+        return (whole - noise * found) / signal
+
+    def told(self, latents: torch.Tensor, clean: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """See Denoiser."""
+        whole, signal, noise = self._mixture(latents, time)
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return (signal * whole - clean) / noise
+        return (whole - signal * clean) / noise
+
+    def _mixture(
+        self, latents: torch.Tensor, time: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents = signal · clean + noise · noise, with squares that sum to 1, and both factors."""
+        scheduler = self.scheduler
+        if hasattr(scheduler, "sigmas"):
+            at = scheduler.index_for_timestep(time) if scheduler.step_index is None else scheduler.step_index
+            share = 1 / (1 + scheduler.sigmas[at].double() ** 2)
+        else:
+            share = scheduler.alphas_cumprod[int(time)].double()
+        signal, noise = share.sqrt().to(latents), (1 - share).sqrt().to(latents)
+        return scheduler.scale_model_input(latents, time), signal, noise
+
 
 class TransformerDenoiser(_Known):
     """UltraEdit: an SD3 transformer with the latents of picture and mask beside the noise."""
@@ -149,6 +182,19 @@ class TransformerDenoiser(_Known):
     def noised(self, latents: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """See Denoiser."""
         return self.scheduler.scale_noise(latents, time[None], noise)
+
+    def clean(self, latents: torch.Tensor, found: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """See Denoiser."""
+        return latents - self._sigma(latents, time) * found
+
+    def told(self, latents: torch.Tensor, clean: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """See Denoiser."""
+        return (latents - clean) / self._sigma(latents, time)
+
+    def _sigma(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        scheduler = self.scheduler
+        at = scheduler.index_for_timestep(time) if scheduler.step_index is None else scheduler.step_index
+        return scheduler.sigmas[at].to(latents)
 
 
 DENOISERS: dict[str, type[UNetDenoiser] | type[TransformerDenoiser]] = {

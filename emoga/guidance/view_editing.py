@@ -16,10 +16,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from emoga.errors import EnvironmentFailure, InputError
-from emoga.guidance.carrying import DepthCarrier, EpipolarCarrier
+from emoga.guidance.carrying import EVEN, DepthCarrier, EpipolarCarrier, agreed_edit
 from emoga.guidance.correspondence import ViewScene
 from emoga.guidance.denoisers import BRANCHES, Denoiser, denoiser_class
 from emoga.guidance.diffusion import DiffusionEditor
+from emoga.guidance.loading import require_packages
 from emoga.guidance.prompts import SUBJECT_SEED
 from emoga.guidance.shared_attention import Carrier, Exchange, install
 from emoga.images import to_uint8
@@ -30,6 +31,8 @@ CORRESPONDENCES: tuple[Correspondence, ...] = ("depth", "epipolar")
 KEYS = 4
 # Share of the steps after which what is kept takes the original's latents.
 LATE = 0.5
+# Share of the steps during which views are held to one edit of what they share; the rest make it sharp.
+AGREE = 0.7
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,29 @@ class ViewRequest:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How views are made to agree. None as correspondence: each is edited by itself, as a baseline."""
+    """How views are made to agree. None as correspondence: each is edited by itself, as a baseline.
+
+    keys: how many views attend to each other at a step. late: share of the steps after which what is kept is
+    re-injected. agree: with "depth", share of the steps in which what the key views take a point's edit for, latents
+    without noise less the original's, holds for every view that shows the point: ours, beyond the paper; 0: never.
+    """
 
     correspondence: Correspondence | None = "depth"
     keys: int = KEYS
     late: float = LATE
+    agree: float = AGREE
 
 
 class ViewEditor:
-    """A diffusion editor over several views at once."""
+    """A diffusion editor over several views at once.
+
+    Raises InputError for a pipeline that cannot, MissingComponent without the packages.
+    """
 
     def __init__(self, editor: DiffusionEditor, settings: ViewSettings | None = None) -> None:
         self.editor, self.settings = editor, settings or ViewSettings()
         self._make = denoiser_class(editor.model)
+        require_packages(editor.family)
 
     def edit(self, request: ViewRequest, report: Reporter = silent) -> np.ndarray:
         """The edited views uint8 [V,S,S,3]; the same request gives the same pictures."""
@@ -130,8 +143,14 @@ class ViewEditor:
         lots = np.random.default_rng(request.seed)
         extra = _step_arguments(scheduler, chance)
         report(Stage("editing views", len(times)))
+        together = None
+        if self.settings.correspondence == "depth":
+            together = DepthCarrier(request.scene, originals.device, EVEN)
         for at, time in enumerate(times):
-            found = self._predicted(denoiser, exchange, latents, time, lots)
+            found, keys = self._predicted(denoiser, exchange, latents, time, lots)
+            if together is not None and at < self.settings.agree * len(times):
+                edits = denoiser.clean(latents, found, time) - originals
+                found = denoiser.told(latents, originals + agreed_edit(together, edits, keys), time)
             latents = scheduler.step(found, time, latents, return_dict=False, **extra)[0]
             if keep is not None and at + 1 >= self.settings.late * len(times):
                 last = at + 1 == len(times)
@@ -143,12 +162,12 @@ class ViewEditor:
     def _predicted(
         self, denoiser: Denoiser, exchange: Exchange, latents: torch.Tensor, time: torch.Tensor,
         lots: np.random.Generator,
-    ) -> torch.Tensor:  # fmt: skip
-        """One step's prediction of all views: of the key views first, then of the others, as many at a time."""
+    ) -> tuple[torch.Tensor, list[int]]:  # fmt: skip
+        """One step's prediction of all views, the key views first, then the others, as many at a time; and the keys."""
         count, size = len(latents), max(1, self.settings.keys)
         if self.settings.correspondence is None:
             groups = [list(range(at, min(at + size, count))) for at in range(0, count, size)]
-            return torch.cat([denoiser.predict(latents[group], group, time) for group in groups])
+            return torch.cat([denoiser.predict(latents[group], group, time) for group in groups]), []
         order = lots.permutation(count)
         keys = sorted(order[:size].tolist())
         others = sorted(order[size:].tolist())
@@ -159,7 +178,7 @@ class ViewEditor:
             group = others[at : at + size]
             exchange.begin(group, keys)
             found[group] = denoiser.predict(latents[group], group, time).to(found.dtype)
-        return found
+        return found, keys
 
 
 def _begin_at(scheduler: Any, first: int) -> None:
