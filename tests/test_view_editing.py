@@ -11,7 +11,7 @@ import pytest
 from emoga.camera import Camera, look_at
 from emoga.errors import InputError
 from emoga.guidance import EditRequest, PictureName, open_editor
-from emoga.guidance.correspondence import ViewScene, epipolar_matches, token_centres
+from emoga.guidance.correspondence import ViewScene, epipolar_lines, epipolar_matches, token_centres
 from emoga.guidance.view_editing import ViewEditor, ViewRequest, ViewSettings
 from emoga.progress import silent
 
@@ -77,6 +77,11 @@ def test_the_epipolar_line_goes_through_the_true_place() -> None:
     lines = first @ views.fundamental(0, 1).T
     lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True)
     assert np.abs((lines * second).sum(1)).max() < 1e-6
+    grid = 16
+    matches = views.matches(0, 1, grid)
+    places = np.c_[matches.at, np.ones(grid * grid)]
+    away = np.abs((epipolar_lines(views, 0, 1, grid) * places).sum(1))
+    assert matches.seen.sum() > 20 and away[matches.seen].max() < 1e-6
 
 
 def test_along_the_line_the_most_similar_token_wins() -> None:
@@ -166,6 +171,40 @@ def test_what_is_kept_ends_as_the_originals_own_latents(models: Path, name: str)
     inside[2:5, 2:6] = True
     torch.testing.assert_close(ended[..., inside], known[..., inside], atol=1e-4, rtol=1e-4)
     assert (ended[..., ~inside] - known[..., ~inside]).abs().mean() > 1e-2
+
+
+def disagreement(edited: np.ndarray, pictures: np.ndarray, views: ViewScene, grid: int = 16) -> float:
+    """Mean difference of the edits of tokens that show the same."""
+    cell = SIDE // grid
+    edits = (edited.astype(float) - pictures).reshape(len(edited), grid, cell, grid, cell, 3).mean((2, 4))
+    edits = edits.reshape(len(edited), grid * grid, 3)
+    apart = []
+    for one in range(len(edits)):
+        for other in range(len(edits)):
+            if one != other:
+                matches = views.matches(one, other, grid)
+                there = edits[other][matches.nearest(grid)]
+                apart.append(np.abs(edits[one] - there)[matches.seen])
+    return float(np.concatenate(apart).mean())
+
+
+def test_by_depth_views_end_nearer_to_one_edit_than_by_themselves(models: Path) -> None:
+    pictures, views = scene(0.0, 0.3, -0.3, 0.6)
+    request = ViewRequest(pictures, views, "marble", seed=4)
+    together, alone = (
+        editor_of(models, "instruct-pix2pix", correspondence=way).edit(request) for way in ("depth", None)
+    )
+    assert disagreement(together, pictures, views) < 0.85 * disagreement(alone, pictures, views)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_edits_may_begin_from_pictures_under_part_of_the_noise(models: Path, name: str) -> None:
+    pictures, views = scene(0.0, 0.4)
+    editor = editor_of(models, name, correspondence=None)
+    fresh = editor.edit(ViewRequest(pictures, views, "marble"))
+    begun = editor.edit(ViewRequest(pictures, views, "marble", start=pictures, start_noise=0.4))
+    again = editor.edit(ViewRequest(pictures, views, "marble", start=255 - pictures, start_noise=0.4))
+    assert (begun != fresh).any() and (begun != again).any()
 
 
 def test_pipelines_of_other_kinds_are_named(models: Path, tmp_path: Path) -> None:

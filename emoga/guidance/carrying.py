@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from emoga.guidance.correspondence import ViewScene, tokens_on_lines
+from emoga.guidance.correspondence import BESIDE, ViewScene, epipolar_lines, token_centres
 
 # Cosine between lines of sight per e-fold of trust: of key views that show a point, the nearer counts more.
 SHARPNESS = 0.02
@@ -64,7 +64,7 @@ class EpipolarCarrier:
 
     def __init__(self, scene: ViewScene, device: torch.device | str) -> None:
         self._scene, self._device = scene, device
-        self._lines: dict[tuple[int, int, int], torch.Tensor] = {}
+        self._lines: dict[tuple[int, int, int], tuple[torch.Tensor, ...]] = {}
 
     def __call__(
         self, view: int, keys: list[int], grid: int, own: torch.Tensor, theirs: torch.Tensor
@@ -85,10 +85,16 @@ class EpipolarCarrier:
     def _on_line(self, view: int, key: int, grid: int) -> torch.Tensor:
         """[T,T] bool: tokens of a key view that show the subject and lie on the line of a token of the view."""
         if (view, key, grid) not in self._lines:
-            on_line = tokens_on_lines(self._scene, view, key, grid)
-            on_line &= self._scene.foreground(view, grid)[:, None] & self._scene.foreground(key, grid)
-            self._lines[view, key, grid] = torch.from_numpy(on_line).to(self._device)
-        return self._lines[view, key, grid]
+            centres = np.concatenate([token_centres(grid), np.ones((grid * grid, 1))], 1)
+            lines = epipolar_lines(self._scene, view, key, grid)
+            shown = (self._scene.foreground(one, grid) for one in (view, key))
+            # Lines, not the table of what lies on them: that has T times T entries.
+            self._lines[view, key, grid] = (
+                *(torch.from_numpy(part.astype(np.float32)).to(self._device) for part in (lines, centres)),
+                *(torch.from_numpy(part).to(self._device) for part in shown),
+            )
+        lines, centres, own, theirs = self._lines[view, key, grid]
+        return ((lines @ centres.T).abs() <= BESIDE) & own[:, None] & theirs
 
 
 def nearness(scene: ViewScene, view: int, keys: list[int], sharpness: float) -> np.ndarray:

@@ -69,13 +69,12 @@ class ViewScene:
         return _surface(self.depth[view], pixels) > 0
 
 
-def tokens_on_lines(scene: ViewScene, source: int, target: int, grid: int) -> np.ndarray:
-    """[G*G,G*G] bool: which tokens of `target` lie on the epipolar line of each token of `source`."""
+def epipolar_lines(scene: ViewScene, source: int, target: int, grid: int) -> np.ndarray:
+    """[G*G,3]: of each token of `source` the line in `target` that shows it, l · (x, y, 1) its distance in tokens."""
     scale = scene.depth.shape[1] / grid
     pixels = np.concatenate([token_centres(grid) * scale, np.ones((grid * grid, 1))], 1)
-    lines = pixels @ scene.fundamental(source, target).T
-    lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True) + 1e-12
-    return np.abs(lines @ pixels.T) <= BESIDE * scale
+    lines = pixels @ scene.fundamental(source, target).T @ np.diag([scale, scale, 1.0])
+    return lines / (np.linalg.norm(lines[:, :2], axis=1, keepdims=True) + 1e-12)
 
 
 def epipolar_matches(
@@ -86,7 +85,8 @@ def epipolar_matches(
     features: [G*G,C] of both views, of several layers side by side. Nothing is said about occlusion: a token counts
     as seen when its line crosses the picture.
     """
-    on_line = tokens_on_lines(scene, source, target, grid)
+    centres = np.concatenate([token_centres(grid), np.ones((grid * grid, 1))], 1)
+    on_line = np.abs(epipolar_lines(scene, source, target, grid) @ centres.T) <= BESIDE
     first, second = (_unit(part) for part in features)
     best = np.where(on_line, first @ second.T, -np.inf).argmax(1)
     return Matches(token_centres(grid)[best], on_line.any(1))

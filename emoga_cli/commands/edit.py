@@ -76,10 +76,11 @@ def register(app: typer.Typer) -> None:
                 help="How edit3dgs makes views agree: by the avatar's depth, along epipolar lines, or not at all.",
             ),
         ] = "depth",
-        keep: Annotated[
+        keep_expression: Annotated[
             bool,
             typer.Option(
-                "--keep/--no-keep", help="edit3dgs: keep eyes and mouth that the prompt leaves alone."
+                "--keep-expression/--no-keep-expression",
+                help="edit3dgs: keep eyes and mouth as they were, unless the prompt names them.",
             ),
         ] = True,
         guidance: Annotated[
@@ -167,7 +168,7 @@ def register(app: typer.Typer) -> None:
 
                 pictures = TogetherChoice(
                     editor, track, media, views, frames, None if correspondence == "none" else correspondence,
-                    keep, believe=believe, options=options,
+                    keep_expression, believe=believe, seed=session.seed, options=options,
                 )  # fmt: skip
             elif track is not None:
                 from emoga.editing import PictureChoice
