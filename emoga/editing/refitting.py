@@ -15,11 +15,12 @@ from emoga.editing.fitting_gaussians import FitSettings, fit_colors, fit_contrib
 from emoga.editing.foretelling import NAMED, Foretold, believed, foretell, recolored
 from emoga.editing.refit_scene import Scene
 from emoga.editing.refit_targets import agreement, targets
-from emoga.editing.reshaping import MoveBasis, find_move
+from emoga.editing.reshaping import ROUNDS, MoveBasis, find_move
 from emoga.errors import InputError
 from emoga.guidance import EditPlan
 from emoga.head import HeadParams
 from emoga.kernels import torch_on_one_thread
+from emoga.optimize.agreement import Agreement
 from emoga.progress import Reporter, Stage, Step, silent
 
 RefitMethod = Literal["edit3dgs", "dynamicavatars"]
@@ -31,16 +32,14 @@ class RefitOptions:
     """How edited pictures are learnt from.
 
     plan: of the words that were edited by, for what they do not name stays; None believes the pictures in all.
-    geometry, colors: what the edit may change; None: what the plan says. rounds: how often what the pictures agree on
-    is worked out, moved by what was found before. iterations: steps of fitting colours to pictures at the end; 0:
-    none. rate: of their SH.
+    geometry, colors: what the edit may change; None: what the plan says. move_steps: at every level of detail;
+    iterations: steps of fitting colours to pictures at the end; 0: none. rate: of their SH.
     """
 
     method: RefitMethod = "edit3dgs"
     plan: EditPlan | None = None
     geometry: bool | None = None
     colors: bool = True
-    rounds: int = 2
     move_steps: int = 40
     iterations: int = 200
     rate: float = 0.002
@@ -70,13 +69,13 @@ def refit(
     moves = options.geometry if options.geometry is not None else foretold is None or foretold.moves
     basis = MoveBasis.of(scene.puppet.head)
     coefficients = torch.zeros(len(basis.columns))
-    report(Stage("what the edits agree on", 1 + moves * options.rounds))
+    report(Stage("what the edits agree on", 1 + moves * len(ROUNDS)))
     seen, agreed = agreement(scene, basis.move(coefficients))
-    for number in range(options.rounds if moves else 0):
-        # Whatever hue the edits have, it must not be explained by motion.
-        shown = recolored(avatar, agreed.agreed).gaussians
+    for number, levels in enumerate(ROUNDS if moves else ()):
+        # Whatever hue the edits have must not be explained by motion, nor motion by colours.
+        shown = recolored(avatar, _by_region(avatar, agreed)).gaussians
         coefficients = find_move(
-            scene, shown, basis, coefficients, agreed.trust, options.move_steps, seed=options.seed
+            scene, shown, basis, coefficients, agreed.trust, options.move_steps, levels, options.seed
         )
         seen, agreed = agreement(scene, basis.move(coefficients))
         report(Step(number + 1))
@@ -95,6 +94,14 @@ def refit(
             scene, own, basis, coefficients, wanted, regions, settings, report
         )
     return (scene.moved(basis.move(coefficients)) if moves else avatar).with_gaussians(own)
+
+
+def _by_region(avatar: Avatar, agreed: Agreement) -> np.ndarray:
+    """What the pictures agree on, averaged over each region of the head: change [N,3]."""
+    labels = avatar.gaussians.labels.cpu().numpy()
+    weight = np.bincount(labels, agreed.evidence)
+    sums = np.stack([np.bincount(labels, agreed.evidence * column) for column in agreed.agreed.T], -1)
+    return (sums / np.maximum(weight, 1e-6)[:, None])[labels].astype(np.float32)
 
 
 def _regions(scene: Scene, foretold: Foretold | None) -> np.ndarray:
