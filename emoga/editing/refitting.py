@@ -40,9 +40,9 @@ class RefitOptions:
     plan: EditPlan | None = None
     geometry: bool | None = None
     colors: bool = True
-    move_steps: int = 40
-    iterations: int = 200
-    rate: float = 0.002
+    move_steps: int = 30
+    iterations: int = 60
+    rate: float = 0.001
     seed: int = 0
 
 

@@ -22,7 +22,7 @@ from emoga.progress import Reporter, Step, silent
 
 # Of each round: pixels of height, and millimetres of a step at first.
 ROUNDS = (((64, 0.5), (128, 0.35)), ((192, 0.2),))
-BATCH = 6  # pictures of a step
+BATCH = 4  # pictures of a step
 KNOTS, REACH = 90, 0.035  # of the smooth offset, and metres over which one spreads
 SHAPE_SPREAD, KNOT_SPREAD = (
     1.5,

@@ -98,7 +98,7 @@ def evaluate_edit(
         found.temporal = temporal_ratio(players[0].head, pair, track, views, track.frame_count)
         report(Step(3))
         if regions:
-            found.outside = change_outside(players[0].head, pair, track, cells, tuple(regions))
+            found.outside = change_outside(players, pair, track, cells, tuple(regions))
         else:
             found.missing["outside"] = "no region was named (--region lips,cheeks)"
         report(Step(4))

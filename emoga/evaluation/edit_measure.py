@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import torch
 
+from emoga.camera import stack_cameras
 from emoga.capture import Track
 from emoga.evaluation.clip import Clip
-from emoga.evaluation.emotion_play import Cell, Play
+from emoga.evaluation.emotion_play import Cell, Play, Player
 from emoga.evaluation.emotion_truth import Truth
 from emoga.evaluation.faces import cut_face, five_points
 from emoga.evaluation.networks import Network
@@ -21,6 +22,7 @@ from emoga.optimize.metrics import compare
 from emoga.optimize.metrics_features import cosine_distances
 from emoga.optimize.regions import region_mask, visible_faces
 from emoga.optimize.surface_pictures import lift, look_up, surface_motion
+from emoga.render import rasterize
 
 MARGIN = 0.03  # of the height: how far the named regions are dilated
 SKIN = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "eyelids", "lips", "ears")
@@ -119,10 +121,28 @@ def temporal_ratio(head: Head, pair: Pair, track: Track, views: Sequence[int], c
     return float(totals[0] / totals[1]) if totals[1] > 0 else float("nan")
 
 
+def footprint(player: Player, play: Play, cell: Cell, first: int) -> np.ndarray:
+    """bool [H,W]: pixels that Gaussians from row `first` on cover for the most part: things that were put on."""
+    renderer, camera = player.renderer, player.track.cameras[cell[0]]
+    splats = renderer.carry(renderer.pose(play.params, cell[1], cell[1] + 1)[0], camera.position[None])
+    added = (torch.arange(len(splats.means)) >= first).float()[:, None].expand(-1, 3)
+    viewmats, Ks = stack_cameras([camera], splats.means.device)
+    image = rasterize(
+        splats.means, splats.quats, splats.scales, splats.opacities, added.to(splats.means), viewmats, Ks,
+        camera.width, camera.height, backend=renderer.backend,
+    ).image  # fmt: skip
+    return image[0, ..., 0].cpu().numpy() > 0.5
+
+
 def change_outside(
-    head: Head, pair: Pair, track: Track, cells: Sequence[Cell], regions: tuple[str, ...]
+    players: Sequence[Player], pair: Pair, track: Track, cells: Sequence[Cell], regions: tuple[str, ...]
 ) -> tuple[float, float, float]:
-    """Mean and 99.9th percentile of the change outside of named regions, and the mean inside, in levels of 255."""
+    """Mean and 99.9th percentile of the change outside, and the mean inside, in levels of 255.
+
+    Inside is where either avatar shows the named regions, and where the edited one shows what was put on, dilated.
+    """
+    head, before = players[0].head, len(players[1].avatar.gaussians)
+    grown = len(players[0].avatar.gaussians) > before
     outside, inside = [], []
     for cell in cells:
         camera = track.cameras[cell[0]]
@@ -130,6 +150,8 @@ def change_outside(
         for play in pair:
             vertices = torch.from_numpy(play.vertices(cell[1]))
             named |= region_mask(head, visible_faces(head, vertices, camera), regions)
+        if grown:
+            named |= footprint(players[0], pair[0], cell, before)
         reach = max(1, round(MARGIN * camera.height))
         brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         named = cv2.dilate(named.astype(np.uint8), brush) > 0

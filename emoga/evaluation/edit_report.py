@@ -20,7 +20,8 @@ PROTOCOL = (
     "cross-view: mean absolute difference, in levels of 255, of what the edit changes on a point of the skin between "
     "views that see it; size: of that change itself",
     "temporal: mean absolute change from frame to frame where the surface went, edited over unedited avatar",
-    "outside: |edited - unedited| in levels of 255 outside the named regions as either shows them, dilated by 3 %",
+    "outside: |edited - unedited| in levels of 255 outside the named regions as either shows them and "
+    "the things put on as they cover the picture, dilated by 3 %",
     "identity: cosine distance of faces between the edited and the unedited avatar (ArcFace)",
 )
 
