@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,21 @@ LEAST = 0.05  # pixels below which a Gaussian counts as not seen
 
 
 @torch.no_grad()
+def _lifted(
+    scene: Scene, p: int, move: torch.Tensor | None, pictures: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Colours [N,3] of the Gaussians in pictures [H,W,3], what lies behind the avatar taken out, and pixels [N]."""
+    own = scene.puppet.gaussians
+    alpha = scene.draw(own, p, move).alpha[0].numpy()
+    behind = (1 - alpha) * scene.backdrops[p]
+    planes = np.concatenate([alpha, *(picture - behind for picture in pictures)], -1)
+    values, weight = lift_onto(scene.carried(own, p, move), scene.camera(p), planes)
+    # Of a pixel that the avatar fills in part, it explains that part alone.
+    colors = values[:, 1:] / np.maximum(values[:, :1], 1e-3)
+    return list(colors.reshape(len(colors), -1, 3).swapaxes(0, 1).astype(np.float32)), weight * values[:, 0]
+
+
+@torch.no_grad()
 def sightings(scene: Scene, move: torch.Tensor) -> Sightings:
     """What the edits change on every Gaussian, read where it lies with and without a move of the rest."""
     values, base, places, shares = [], [], [], []
@@ -27,20 +43,19 @@ def sightings(scene: Scene, move: torch.Tensor) -> Sightings:
     still = not bool(move.any())
     for p in range(len(scene)):
         before = scene.carried(own, p)
+        pictures = [scene.edited.originals[p], *([scene.edited.edited[p]] if still else [])]
+        found, weight = _lifted(scene, p, None, pictures)
+        old = found[0]
         if still:
-            both = np.concatenate([scene.edited.originals[p], scene.edited.edited[p]], -1)
-            seen, weight = lift_onto(before, scene.camera(p), both)
-            old, new, moved_weight = seen[:, :3], seen[:, 3:], weight
+            new = found[1]
         else:
-            old, weight = lift_onto(before, scene.camera(p), scene.edited.originals[p])
-            new, moved_weight = lift_onto(
-                scene.carried(own, p, move), scene.camera(p), scene.edited.edited[p]
-            )
+            (new,), moved_weight = _lifted(scene, p, move, [scene.edited.edited[p]])
+            weight = np.minimum(weight, moved_weight)
         pixels, _ = scene.camera(p).project(before.means.double().numpy())
-        values.append((new - old).astype(np.float32))
-        base.append(old.astype(np.float32))
+        values.append(new - old)
+        base.append(old)
         places.append((pixels / [width, height] - 0.5).astype(np.float32))
-        shares.append(np.minimum(weight, moved_weight))
+        shares.append(weight)
     share = np.stack(shares)
     share = np.clip(share / np.maximum(WELL_SEEN * share.max(0), LEAST), 0, 1) * (share > LEAST)
     return Sightings(np.stack(values), np.stack(base), np.stack(places), share.astype(np.float32))
