@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from edit_figures import NOTES, agreement_of_units, summary_of
 from edit_films import PROMPTS, SEED, EditCase, EditStudio
+from edit_regions import region_overlaps
 from emotion_figures import psnrs
 from emotion_identity import track_folder, write_played
 from emotion_peers import uv_change_pictures, uv_mean_pictures
@@ -155,6 +156,9 @@ def run(options: argparse.Namespace, cache: Path) -> None:
         studio = EditStudio(cache, performer, options.size, "fast" if options.quick else "default", _say)
         for change in changes:
             case = EditCase(studio, performer, change)
+            if change == changes[0]:
+                rows.append({"case": f"p{performer}", "method": "regions", **region_overlaps(case)})
+                _print(rows[-1])
             for row in case_rows(case, cache / "edited", options, sheets):
                 rows.append(row)
                 _print(row)

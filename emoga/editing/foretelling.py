@@ -30,6 +30,7 @@ from emoga.render import SH_C0
 PARTS = ("skin", "hair", "lips", "brows")
 NAMED = 0.02  # sRGB 0..1 of an expected change below which a Gaussian counts as not named
 DEVIATION = 0.6  # of what is expected, by which a true change may well differ from it
+MARGIN = 1.5  # times the editor's errors, beyond which a difference from what was expected counts as true
 USUAL_ERROR = 0.07  # sRGB 0..1: an editor's, where nothing shows it
 ENOUGH = 300.0  # whole sightings of Gaussians that tell an editor's errors
 GRAIN = 0.01  # sRGB 0..1: no colour is surer than this
@@ -80,12 +81,21 @@ def believed(agreed: Agreement, foretold: Foretold | None) -> np.ndarray:
         size = np.einsum("n,ni,ij,nj->", weight, expected, inverse, expected)
         played = np.einsum("n,ni,ij,nj->", weight, expected, inverse, observed) / max(size, 1e-9)
         guess = float(np.clip(played, 0, MOST)) * expected
-        expectation = (weight[:, None] * expected**2).sum() / max(3 * weight.sum(), 1e-6)
-        spread = DEVIATION**2 * expectation * np.eye(3)
+        spread = _spread(weight, expected, observed - guess, errors) * np.eye(3)
         share = np.linalg.solve(spread + errors, spread).T
         change += part[:, None] * (guess + evidence[:, None] * ((observed - guess) @ share.T))
         total += part
     return (change / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
+
+
+def _spread(weight: np.ndarray, expected: np.ndarray, left: np.ndarray, errors: np.ndarray) -> float:
+    """Variance of a true change about the guess: by what was expected, and by what is left beyond usual errors."""
+    total = max(3 * weight.sum(), 1e-6)
+    expectation = (weight[:, None] * expected**2).sum() / total
+    if expectation < NAMED**2:
+        return DEVIATION**2 * expectation
+    beyond = (weight[:, None] * left**2).sum() / total - MARGIN * np.trace(errors) / 3
+    return max(DEVIATION**2 * expectation, beyond)
 
 
 def _errors(observed: np.ndarray, weight: np.ndarray) -> np.ndarray:

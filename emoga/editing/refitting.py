@@ -9,25 +9,22 @@ import numpy as np
 import torch
 
 from emoga.avatar import Avatar
+from emoga.editing.contributors import mask_at
 from emoga.editing.edited_pictures import EditedPictures
-from emoga.editing.foretelling import believed, foretell, recolored
+from emoga.editing.fitting_gaussians import FitSettings, fit_colors, fit_contributors
+from emoga.editing.foretelling import NAMED, Foretold, believed, foretell, recolored
 from emoga.editing.refit_scene import Scene
-from emoga.editing.reshaping import MoveBasis, find_move
+from emoga.editing.refit_targets import agreement, targets
+from emoga.editing.reshaping import ROUNDS, MoveBasis, find_move
 from emoga.errors import InputError
 from emoga.guidance import EditPlan
 from emoga.head import HeadParams
 from emoga.kernels import torch_on_one_thread
-from emoga.optimize.agreement import Agreement, Sightings, agree
-from emoga.optimize.splat_lifting import lift_onto
-from emoga.optimize.splats import Splats
-from emoga.optimize.ssim import dssim_l1_loss
+from emoga.optimize.agreement import Agreement
 from emoga.progress import Reporter, Stage, Step, silent
 
 RefitMethod = Literal["edit3dgs", "dynamicavatars"]
 METHODS: tuple[RefitMethod, ...] = ("edit3dgs", "dynamicavatars")
-WELL_SEEN = 0.5  # of the pixels a Gaussian has where it is seen best, from which on it counts as seen wholly
-LEAST = 0.05  # pixels below which a Gaussian counts as not seen
-REPORT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,17 @@ class RefitOptions:
     """How edited pictures are learnt from.
 
     plan: of the words that were edited by, for what they do not name stays; None believes the pictures in all.
-    geometry, colors: what the edit may change; None: what the plan says. rounds: how often what the pictures agree on
-    is worked out, moved by what was found before. iterations: steps of fitting colours to pictures at the end; 0:
-    none. rate: of their SH.
+    geometry, colors: what the edit may change; None: what the plan says. move_steps: at every level of detail;
+    iterations: steps of fitting colours to pictures at the end; 0: none. rate: of their SH.
     """
 
     method: RefitMethod = "edit3dgs"
     plan: EditPlan | None = None
     geometry: bool | None = None
     colors: bool = True
-    rounds: int = 2
-    move_steps: int = 40
-    iterations: int = 200
-    rate: float = 0.002
+    move_steps: int = 30
+    iterations: int = 60
+    rate: float = 0.001
     seed: int = 0
 
 
@@ -72,71 +67,46 @@ def refit(
     scene = Scene(avatar, motion, edited)
     foretold = foretell(avatar, options.plan)
     moves = options.geometry if options.geometry is not None else foretold is None or foretold.moves
-    move = torch.zeros_like(scene.puppet.identity.rest)
-    report(Stage("what the edits agree on", 1 + moves * options.rounds))
-    agreed = _agreed(scene, move)
-    if moves:
-        basis = MoveBasis.of(scene.puppet.head)
-        coefficients = torch.zeros(len(basis.columns))
-        for number in range(options.rounds):
-            # Whatever hue the edits have, it must not be explained by motion.
-            shown = recolored(avatar, agreed.agreed).gaussians
-            coefficients = find_move(
-                scene, shown, basis, coefficients, agreed.trust, options.move_steps, seed=options.seed
-            )
-            move = basis.move(coefficients)
-            agreed = _agreed(scene, move)
-            report(Step(number + 1))
-    moved = scene.moved(move) if moves else avatar
+    basis = MoveBasis.of(scene.puppet.head)
+    coefficients = torch.zeros(len(basis.columns))
+    report(Stage("what the edits agree on", 1 + moves * len(ROUNDS)))
+    seen, agreed = agreement(scene, basis.move(coefficients))
+    for number, levels in enumerate(ROUNDS if moves else ()):
+        # Whatever hue the edits have must not be explained by motion, nor motion by colours.
+        shown = recolored(avatar, _by_region(avatar, agreed)).gaussians
+        coefficients = find_move(
+            scene, shown, basis, coefficients, agreed.trust, options.move_steps, levels, options.seed
+        )
+        seen, agreed = agreement(scene, basis.move(coefficients))
+        report(Step(number + 1))
     if not options.colors:
-        return moved
-    moved = recolored(moved, believed(agreed, foretold))
-    return _fitted(scene, moved, move, agreed, options, report)
-
-
-@torch.no_grad()
-def _agreed(scene: Scene, move: torch.Tensor) -> Agreement:
-    """What the edits change on every Gaussian, read where it lies with and without the move."""
-    values, base, places, shares = [], [], [], []
-    own = scene.puppet.gaussians
-    height, width = scene.edited.edited.shape[1:3]
-    for p in range(len(scene)):
-        before, after = scene.carried(own, p), scene.carried(own, p, move)
-        old, weight = lift_onto(before, scene.camera(p), scene.edited.originals[p])
-        new, moved_weight = lift_onto(after, scene.camera(p), scene.edited.edited[p])
-        pixels, _ = scene.camera(p).project(before.means.double().numpy())
-        values.append((new - old).astype(np.float32))
-        base.append(old.astype(np.float32))
-        places.append((pixels / [width, height] - 0.5).astype(np.float32))
-        shares.append(np.minimum(weight, moved_weight))
-    shares = np.stack(shares)
-    best = shares.max(0)
-    shares = np.clip(shares / np.maximum(WELL_SEEN * best, LEAST), 0, 1) * (shares > LEAST)
-    return agree(Sightings(np.stack(values), np.stack(base), np.stack(places), shares.astype(np.float32)))
-
-
-def _fitted(
-    scene: Scene, avatar: Avatar, move: torch.Tensor, agreed: Agreement, options: RefitOptions, report: Reporter
-) -> Avatar:  # fmt: skip
-    """The avatar with SH fitted to the edits, 0.8 L1 + 0.2 D-SSIM, each counting as much as it is trusted."""
-    if not options.iterations:
-        return avatar
-    splats = Splats.start(avatar.gaussians, len(scene.puppet.head.faces), ("sh",))
-    edited, count = scene.edited, len(scene)
+        return scene.moved(basis.move(coefficients))
+    change = believed(agreed, foretold)
+    own = recolored(avatar, change).gaussians
+    settings = FitSettings(options.iterations, options.rate, options.seed, moves)
+    wanted = targets(scene, own, basis.move(coefficients), seen, agreed, change)
     report(Stage("fit", options.iterations))
-    for step in range(options.iterations):
-        turn, place = divmod(step, count)
-        p = int(np.random.default_rng([options.seed, 7, turn]).permutation(count)[place])
-        rendering = scene.draw(splats.gaussians, p, move)
-        with torch.no_grad():
-            own = scene.draw(scene.puppet.gaussians, p).image[0]
-        target = own + torch.from_numpy(edited.edited[p] - edited.originals[p])
-        weight = torch.from_numpy(edited.masks[p].astype(np.float32))
-        loss = float(agreed.trust[p]) * dssim_l1_loss(rendering.image, target[None], weight[None])
-        loss.backward()
-        rate = torch.full_like(splats.gaussians.sh[0].detach(), 0.1 * options.rate)
-        rate[0] = options.rate
-        splats.update({"sh": rate * (1 - 0.9 * step / options.iterations)}, rendering.statistics.visible[0])
-        if (step + 1) % REPORT_EVERY == 0:
-            report(Step(step + 1, {"loss": float(loss.detach())}))
-    return avatar.with_gaussians(splats.gaussians.detach())
+    if options.method == "edit3dgs":
+        own = fit_colors(scene, own, basis.move(coefficients), wanted, settings, report)
+    else:
+        regions = _regions(scene, foretold)
+        own, coefficients = fit_contributors(
+            scene, own, basis, coefficients, wanted, regions, settings, report
+        )
+    return (scene.moved(basis.move(coefficients)) if moves else avatar).with_gaussians(own)
+
+
+def _by_region(avatar: Avatar, agreed: Agreement) -> np.ndarray:
+    """What the pictures agree on, averaged over each region of the head: change [N,3]."""
+    labels = avatar.gaussians.labels.cpu().numpy()
+    weight = np.bincount(labels, agreed.evidence)
+    sums = np.stack([np.bincount(labels, agreed.evidence * column) for column in agreed.agreed.T], -1)
+    return (sums / np.maximum(weight, 1e-6)[:, None])[labels].astype(np.float32)
+
+
+def _regions(scene: Scene, foretold: Foretold | None) -> np.ndarray:
+    """Where the edit acts [P,H,W] in 0..1: where editors might, and there where what the words name shows."""
+    if foretold is None or foretold.moves:
+        return scene.edited.masks
+    named = (np.linalg.norm(foretold.change, axis=1) > NAMED).astype(np.float32)
+    return np.stack([scene.edited.masks[p] * mask_at(scene, named, p) for p in range(len(scene))])

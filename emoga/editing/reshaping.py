@@ -20,15 +20,15 @@ from emoga.editing.subject import template_vertices
 from emoga.head import Head
 from emoga.progress import Reporter, Step, silent
 
-LEVELS = (64, 128, 192)  # pixels of height
-BATCH = 6  # pictures of a step
-RATE = 0.25  # millimetres of a step at first
+# Of each round: pixels of height, and millimetres of a step at first.
+ROUNDS = (((64, 0.5), (128, 0.35)), ((192, 0.2),))
+BATCH = 4  # pictures of a step
 KNOTS, REACH = 90, 0.035  # of the smooth offset, and metres over which one spreads
 SHAPE_SPREAD, KNOT_SPREAD = (
     1.5,
     1.5,
 )  # millimetres that a component of the basis, and a knot, are expected to move
-PRIOR = 4e-5  # weight of the squares of both beside a picture's loss
+PRIOR = 1e-5  # weight of the squares of both beside a picture's loss
 HUBER = 0.06  # sRGB 0..1 beyond which an error counts linearly
 # Below this height of the template nothing moves: there the avatar meets its clothes, which stay.
 COLLAR, COLLAR_FADE = -0.150, 0.05
@@ -71,7 +71,7 @@ def find_move(
     start: torch.Tensor,
     trust: np.ndarray,
     steps: int,
-    levels: Sequence[int] = LEVELS,
+    levels: Sequence[tuple[int, float]] = ROUNDS[0],
     seed: int = 0,
     report: Reporter = silent,
 ) -> torch.Tensor:
@@ -79,12 +79,13 @@ def find_move(
     coefficients = start.clone().requires_grad_(True)
     height = scene.edited.edited.shape[1]
     done = 0
-    for number, rows in enumerate(min(rows, height) for rows in levels):
+    for number, (size, rate) in enumerate(levels):
+        rows = min(size, height)
         targets = _targets(scene, rows)
-        optimiser = torch.optim.Adam([coefficients], RATE * 0.6**number, betas=(0.9, 0.98))
+        optimiser = torch.optim.Adam([coefficients], rate, betas=(0.9, 0.98))
         for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = RATE * 0.6**number * (1 - 0.9 * step / steps)
+                group["lr"] = rate * (1 - 0.9 * step / steps)
             optimiser.zero_grad()
             move = basis.move(coefficients)
             total = 0.0

@@ -13,7 +13,7 @@ from emoga.render.contributions import gaussian_contributions
 def lift_onto(splats: Carried, camera: Camera, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values [N,D] of a picture [H,W,D] on N carried Gaussians, and how many pixels of it each made up [N].
 
-    D up to 2, or any number in passes of 3 with one render more. Values of Gaussians that are not seen are zero.
+    Values of Gaussians that are not seen are zero.
     """
     viewmats, Ks = stack_cameras([camera])
     ones = np.ones((*planes.shape[:2], 1), np.float32)
