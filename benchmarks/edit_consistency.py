@@ -5,7 +5,8 @@
 
 A studio performer whom the editor never saw is filmed, tracked and fitted as `emotion_truth.py` does it; views of the
 fitted avatar are edited from the same noise. Wherever two views truly show the same point of the performer's own mesh,
-their edits (edited less original, so that light does not count) are compared.
+their edits are compared: edited less what the autoencoder alone makes of the original, so that neither light nor its
+blur counts.
 
 disagreement: mean absolute difference of two views' edits there, over their mean size there; strength: mean absolute
 edit in the head; sharpness: mean gradient of the edited pictures in the head. Each is a ratio to editing alone.
@@ -125,6 +126,7 @@ def rows_of(
     pictures, scene = rendered_scene(renderer, pose, cameras)
     pictures, inside = to_uint8(pictures), scene.depth > 0
     truth = true_surface(film, FRAME, cameras)
+    plain = from_uint8(ViewEditor(opened).round_trip(pictures))
     for prompt in options.prompts:
         shown = [pictures]
         for way, settings in WAYS.items():
@@ -132,7 +134,7 @@ def rows_of(
                 ViewRequest(pictures, scene, prompt, seed=options.seed)
             )
             shown.append(edited)
-            edits = from_uint8(edited) - from_uint8(pictures)
+            edits = from_uint8(edited) - plain
             apart, size = disagreement(edits, cameras, truth)
             yield {
                 "case": f"{prompt}, {way}",

@@ -114,6 +114,12 @@ class ViewEditor:
             raise InputError(f"{self.editor.name}: made no usable pictures; try dtype float32")
         return to_uint8(made)
 
+    def round_trip(self, pictures: np.ndarray, report: Reporter = silent) -> np.ndarray:
+        """Pictures uint8 [V,S,S,3] through the autoencoder alone: what no edit at all would return."""
+        denoiser = self._opened(1.0, report)
+        with torch.no_grad():
+            return to_uint8(denoiser.decode(denoiser.encode(pictures)))
+
     def _opened(self, strength: float, report: Reporter) -> Denoiser:
         pipeline = self.editor.pipeline(report)
         known = inspect.signature(pipeline.__call__).parameters
