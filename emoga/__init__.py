@@ -25,6 +25,7 @@ _PLACES = {
     "export": "emoga.exporting",
     "evaluate": "emoga.evaluation",
     "evaluate_emotion": "emoga.evaluation",
+    "evaluate_edit": "emoga.evaluation",
     "edit": "emoga.editing",
     "open_capture": "emoga.capture",
     "load_track": "emoga.capture",

@@ -24,6 +24,7 @@ from emoga_cli.commands import (
     doctor,
     edit,
     evaluate,
+    evaluate_edit,
     evaluate_emotion,
     export,
     fit,
@@ -40,15 +41,15 @@ COMPLETE_VARIABLE = "_EMOGA_COMPLETE"
 
 
 class Verbs(typer.core.TyperGroup):
-    """The verbs. `eval emotion` is `eval-emotion` in two words, `eval track FILE` is `eval FILE`.
+    """The verbs. `eval emotion` and `eval edit` are verbs in two words, `eval track FILE` is `eval FILE`.
 
-    Files called so are `./emotion` and `./track`.
+    Files called so are `./emotion`, `./edit` and `./track`.
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The verb that the words begin with, and the words after it."""
-        if args[:2] == ["eval", "emotion"]:
-            args = ["eval-emotion", *args[2:]]
+        if args[:2] in (["eval", "emotion"], ["eval", "edit"]):
+            args = [f"eval-{args[1]}", *args[2:]]
         elif args[:2] == ["eval", "track"]:
             args = ["eval", *args[2:]]
         return super().resolve_command(ctx, args)
@@ -65,8 +66,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    track, fit, edit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, studio, demo, info, doctor, assets,
-    cache,
+    track, fit, edit, optimize_emotion, reenact, export, evaluate, evaluate_emotion, evaluate_edit, studio, demo, info,
+    doctor, assets, cache,
 ):  # fmt: skip
     module.register(app)
 

@@ -395,7 +395,7 @@ def test_ultraedit_guides_by_text_and_picture_as_published(models: Path) -> None
     from PIL import Image
 
     editor = open_editor(f"ultraedit:{models / 'ultraedit'}", **{**QUICK, "steps": 1})
-    pipeline = editor._load(silent)
+    pipeline = editor.pipeline()
     square = Image.fromarray(np.random.default_rng(7).integers(0, 256, (64, 64, 3), np.uint8))
     white = Image.fromarray(np.full((64, 64, 3), 255, np.uint8))
     calls = []

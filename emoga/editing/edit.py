@@ -14,15 +14,17 @@ import emoga
 from emoga.avatar import Avatar, load_avatar, save_avatar
 from emoga.avatar.files import format_of, is_hdf5
 from emoga.editing.abilities import OTHER_WAYS, why_not
-from emoga.editing.history import find_parent, kept_name, parent_record, with_history
+from emoga.editing.by_pictures import PictureChoice, edited_by_pictures, write_pictures
+from emoga.editing.history import find_parent, kept_name, parent_record, with_history, worn_things
 from emoga.editing.parametric import carry_out, region_parts
+from emoga.editing.together import TogetherChoice, edited_together
 from emoga.errors import InputError
 from emoga.files import check_output, require_file, write_bytes
 from emoga.guidance import EditPlan, Endpoint, plan_edit, plan_edit_by_model, plan_from_text
 from emoga.images import picture_size
 from emoga.progress import Note, Reporter, silent
 
-METHODS = ("parametric",)
+METHODS = ("parametric", "edit3dgs", "dynamicavatars")
 MAX_PLAN_FILE = 256 * 1024
 MAX_PICTURE = 4096
 SHAPES_OF_INK = {"star", "heart", "cross", "moon", "teardrop", "dot"}
@@ -31,12 +33,18 @@ MOST_STRENGTH = 2.0
 
 @dataclass
 class EditReport:
-    """What an edit did: plan; done and refused in words; how many Gaussians there are, came on and were repainted."""
+    """What an edit did: plan; done and refused in words; how many Gaussians there are, came on;
+    pictures: those learnt from, and how much their edits change 8-bit values where they may; held_out: dB by which the
+    avatar shows edits it was not learnt from. written: a folder of pictures to edit, when that was all."""
 
     plan: dict[str, Any]
     method: str = "parametric"
     done: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    pictures: int = 0
+    change: float = 0.0
+    held_out: dict[str, float] = field(default_factory=dict)
+    written: str = ""
     gaussians: int = 0
     added: int = 0
     seconds: float = 0.0
@@ -81,6 +89,8 @@ def edit(
     strength: float = 1.0,
     image: str | Path | None = None,
     keep_parent: bool = False,
+    pictures: PictureChoice | TogetherChoice | None = None,
+    write_edits: str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
     report: Reporter = silent,
@@ -89,7 +99,9 @@ def edit(
 
     region: parts of the head that may change, `lips,brows`; strength: 0 changes nothing, 1 is clearly visible, at
     most 2; image: picture of a tattoo; llm: a server that plans instead of the built-in rules; keep_parent: put a
-    copy of the input beside the output, for `undo`. seed: of where freckles and the like fall.
+    copy of the input beside the output, for `undo`. pictures: of methods that learn from edited pictures, which these
+    are; write_edits: a folder to write pictures and masks to for a tool outside, after which it ends. seed: of where
+    freckles and the like fall.
 
     Raises InputError for bad input and for a plan of which nothing can be done, MissingComponent when the server of
     `llm` cannot be reached.
@@ -104,12 +116,31 @@ def edit(
         check_output(output, overwrite)
         format_of(output)
     picture = None if image is None else read_picture(image)
+    if (method == "parametric") != (pictures is None):
+        raise InputError(
+            f"--method {method} "
+            + (
+                "takes no --track: it works by formulas"
+                if pictures
+                else "learns from pictures; name a --track"
+            )
+        )
+    if pictures is not None and (region is not None or image is not None):
+        raise InputError("--region and --image belong to --method parametric; edits by pictures have masks")
     chosen = make_plan(prompt, plan, llm)
     source = None if isinstance(avatar, Avatar) or str(avatar) == "-" else Path(avatar)
     before = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
     found = EditReport(chosen.as_json(), method)
+    if write_edits is not None:
+        if not isinstance(pictures, PictureChoice):
+            raise InputError("--write-edits writes pictures of a track; name --method and --track")
+        folder = write_pictures(before, pictures, chosen.text, strength, write_edits, overwrite, report)
+        found.written, found.gaussians = str(folder), len(before.gaussians)
+        return before, found
     if strength == 0:
         after = before
+    elif pictures is not None:
+        after = _learnt(before, chosen, strength, pictures, source, seed, found, report)
     else:
         after = _changed(before, chosen, strength, parts, picture, source, seed, found, report)
     found.gaussians, found.added = len(after.gaussians), len(after.gaussians) - len(before.gaussians)
@@ -190,6 +221,32 @@ def _changed(
         "parent": parent_record(avatar, source),
     }
     return with_history(outcome.avatar, entry, outcome.things)
+
+
+def _learnt(
+    avatar: Avatar, plan: EditPlan, strength: float, pictures: PictureChoice | TogetherChoice,
+    source: Path | None, seed: int, found: EditReport, report: Reporter,
+) -> Avatar:  # fmt: skip
+    if isinstance(pictures, TogetherChoice):
+        result, facts = edited_together(avatar, plan, plan.text, pictures, strength, seed, report)
+        found.held_out = {name: value for name, value in facts.items() if name.startswith("held_out")}
+    else:
+        result, facts = edited_by_pictures(
+            avatar, plan, plan.text, found.method, pictures, strength, seed, report
+        )
+    found.pictures, found.change = facts["pictures"], facts["change"]
+    found.done = [f"learnt from {found.pictures} edited pictures"]
+    entry = {
+        "made_by": f"emoga {emoga.__version__} edit",
+        "method": found.method,
+        "editor": pictures.editor.partition(":")[0] if ":" in pictures.editor else Path(pictures.editor).name,
+        "prompt": plan.text,
+        "plan": plan.as_json(),
+        "strength": strength,
+        "seed": seed,
+        "parent": parent_record(avatar, source),
+    }
+    return with_history(result, entry, worn_things(avatar))
 
 
 def _write(after: Avatar, before: Avatar, source: Path | None, output: Path, overwrite: bool) -> None:

@@ -43,7 +43,8 @@ class Part:
 class ModelFolder:
     """What a checked folder holds.
 
-    vacant: parts that it leaves out on purpose; variant: the infix of its weight files (`fp16`), or None.
+    size: side of the pictures in pixels it was trained on, where its denoiser says. vacant: parts that it leaves out on
+    purpose; variant: the infix of its weight files (`fp16`), or None.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class ModelFolder:
     variant: str | None
     vae_channels: tuple[int, ...]
     vacant: tuple[str, ...] = ()
+    size: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -119,7 +121,10 @@ def examine(folder: Path, family: Family | None) -> ModelFolder:
         raise MissingComponent(f"{folder}: holds no weights{_get(family, folder)}")
     named = sorted(variant for variant in variants if variant)
     variant = named[0] if named else None
-    return ModelFolder(folder, class_name, tuple(parts), variant, _vae_channels(folder), tuple(vacant))
+    channels = _vae_channels(folder)
+    return ModelFolder(
+        folder, class_name, tuple(parts), variant, channels, tuple(vacant), _size(folder, channels)
+    )
 
 
 def _examine_part(
@@ -229,6 +234,13 @@ def _vae_channels(folder: Path) -> tuple[int, ...]:
     if isinstance(channels, list) and channels and all(type(c) is int and 0 < c < 65536 for c in channels):
         return tuple(channels)
     return (128, 256, 512, 512)
+
+
+def _size(folder: Path, channels: tuple[int, ...]) -> int | None:
+    """Side of the pictures, from that of a UNet's latents."""
+    path = folder / "unet" / "config.json"
+    side = _read_json(path).get("sample_size") if path.is_file() else None
+    return side * 2 ** (len(channels) - 1) if type(side) is int and 0 < side < 1024 else None
 
 
 def _cached(repository: str) -> Path | None:

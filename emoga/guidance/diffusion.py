@@ -57,7 +57,7 @@ class DiffusionEditor:
         self.family, self.model = kind, examine(folder, kind)
         self.device = resolve_device(device)
         self.steps = _within(self.name, "steps", steps or (kind.steps if kind else ANY_STEPS), 1, MAX_STEPS)
-        side = size or (kind.size if kind else ANY_SIZE)
+        side = size or (kind.size if kind else self.model.size or ANY_SIZE)
         self.size = _within(self.name, "size", side, MULTIPLE, MAX_SIZE) // MULTIPLE * MULTIPLE
         text, image = (kind.text, kind.image) if kind else (ANY_TEXT, ANY_IMAGE)
         self.text = Scale.checked(text, text_guidance, kind is not None, self.name, "text guidance")
@@ -92,7 +92,7 @@ class DiffusionEditor:
         """Edit every picture from the same noise; strength scales how far the text is followed."""
         if request.strength == 0:
             return request.pictures.copy()
-        pipeline = self._load(report)
+        pipeline = self.pipeline(report)
         frame = SquareFrame(request.pictures.shape[1], request.pictures.shape[2], self.size)
         edited = np.empty_like(request.pictures)
         for index, name in enumerate(tracked(request.names, f"editing with {self.name}", report)):
@@ -137,7 +137,8 @@ class DiffusionEditor:
             raise InputError(f"{self.name}: made no usable picture of {name}; try dtype float32")
         return to_uint8(square)
 
-    def _load(self, report: Reporter) -> Any:
+    def pipeline(self, report: Reporter = silent) -> Any:
+        """The loaded pipeline, on its device."""
         if self._pipeline is None:
             require_packages(self.family)
             plan = self.placement()

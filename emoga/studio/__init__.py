@@ -44,13 +44,14 @@ def plan_capture(
     seed: int = 0,
     hold_out: tuple[str, ...] | None = None,
     only: tuple[str, ...] = (),
+    change: str | None = None,
 ) -> Plan:
     """The plan `capture` would film; `plan.seconds()` says how long that takes. Raises InputError."""
     if kind not in KINDS:
         raise InputError(f"unknown kind of capture {kind!r}; known: {', '.join(KINDS)}")
     choices = {
         "performer": performer, "in_model": in_model, "emotion": emotion, "intensity": intensity, "size": size,
-        "samples": samples, "seed": seed, "only": only,
+        "samples": samples, "seed": seed, "only": only, "change": change,
     }  # fmt: skip
     if hold_out is not None:
         choices["hold_out"] = hold_out
@@ -73,6 +74,7 @@ def capture(
     seed: int = 0,
     hold_out: tuple[str, ...] | None = None,
     only: tuple[str, ...] = (),
+    change: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     report: Reporter = silent,
@@ -81,11 +83,24 @@ def capture(
     """Film a synthetic performer into a capture folder and return it; `kind` is "rig" or "single".
 
     hold_out: pictures that get four times the samples, as `--hold-out` writes them. only: what of the rig and
-    the performance is filmed, written alike; everything when empty. `resume` continues the same capture, or
+    the performance is filmed, written alike; everything when empty. change: what is different about the performer
+    (older, heavier, flushed, lighter-hair), all else alike. `resume` continues the same capture, or
     keeps it when it is complete. Raises InputError for bad values or a folder in the way, MissingComponent
     without Mitsuba.
     """
     plan = plan_capture(
-        kind, performer, in_model, emotion, intensity, size, views, frames, samples, seed, hold_out, only
+        kind,
+        performer,
+        in_model,
+        emotion,
+        intensity,
+        size,
+        views,
+        frames,
+        samples,
+        seed,
+        hold_out,
+        only,
+        change,
     )
     return run_plan(plan, output, overwrite, resume, report, workers)

@@ -106,7 +106,10 @@ def finish(plan: Plan, output: Path) -> None:
     ):
         write_array(file, "vertices", vertices)
         write_head_identity(file, head.name, head.version, head.checksum)
-    performer, performance = make_performer(plan.performer, plan.in_model), plan.performance()
+    performer, performance = (
+        make_performer(plan.performer, plan.in_model, change=plan.change),
+        plan.performance(),
+    )
     track = Track(
         head.name, head.version, head.checksum, performer.params(performance), cameras,
         [output / "images" / camera.name for camera in cameras], np.arange(count), plan.fps,

@@ -68,7 +68,7 @@ def film(plan: Plan, output: Path, frames: list[int], workers: int) -> Iterator[
     Mitsuba's curves have been seen to crash a process on some ray; what is missing then is rendered again, with
     other rays.
     """
-    wardrobe = dress(make_performer(plan.performer, plan.in_model), plan.texture)
+    wardrobe = dress(make_performer(plan.performer, plan.in_model, change=plan.change), plan.texture)
     crashes = 0
     while frames:
         try:
@@ -113,7 +113,7 @@ def _start_worker(plan: Plan, wardrobe: Wardrobe) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     use_threads(1)
-    performer = make_performer(plan.performer, plan.in_model)
+    performer = make_performer(plan.performer, plan.in_model, change=plan.change)
     flush = FLUSH.get(plan.emotion or "", 0.0) * plan.intensity
     _Worker.plan, _Worker.performer, _Worker.performance = plan, performer, plan.performance()
     _Worker.stage = Stage(performer, wardrobe, flush, plan.max_depth)

@@ -15,6 +15,7 @@ from emoga.head.params import BONES, JOINTS
 from emoga.studio.acting import Performance
 from emoga.studio.anatomy import Anatomy
 from emoga.studio.appearance import Appearance
+from emoga.studio.changes import change_of_shape, known_change
 from emoga.studio.lips import LipContact
 from emoga.studio.noise import gradient_noise
 
@@ -30,7 +31,8 @@ class Performer:
     """One synthetic person.
 
     identity poses the true head-topology vertices; shape [S] and static_offset [V,3] are the nearest the
-    shipped model can say (exact when in_model).
+    shipped model can say (exact when in_model). grown_on [V,3]: rest vertices of before a change, over which hair
+    is still spread; None without one.
     """
 
     seed: int
@@ -41,6 +43,7 @@ class Performer:
     identity: Identity
     looks: Appearance
     anatomy: Anatomy
+    grown_on: np.ndarray | None = None
 
     def vertices(self, acted: Performance) -> np.ndarray:
         """True vertices [T,V,3] in head topology, float64, before creases."""
@@ -64,22 +67,36 @@ class Performer:
 
 
 def make_performer(
-    seed: int, in_model: bool = False, head_name: str = "open", spread: float = SHAPE_SPREAD
+    seed: int,
+    in_model: bool = False,
+    head_name: str = "open",
+    spread: float = SHAPE_SPREAD,
+    change: str | None = None,
 ) -> Performer:
     """The performer of a seed; the same seed has the same looks in and out of model.
 
     spread: of the shape, in standard deviations of the population; at twice that it ends.
+    change: of `changes.CHANGES`, what is different about them. Raises InputError for an unknown one.
     """
     head = load_head(head_name).to(dtype=torch.float64)
     rng = np.random.default_rng([seed, 11])
     shape = torch.tensor(np.clip(rng.normal(0, spread, len(head.shape_names)), -2 * spread, 2 * spread))
     looks = Appearance.drawn(np.random.default_rng([seed, 12]))
     anatomy = _anatomy(head_name)
-    if in_model:
-        return Performer(seed, True, head, shape, None, head.identify(shape), looks, anatomy)
-    offset = torch.tensor(_outside_offset(head, np.random.default_rng([seed, 13]), seed))
-    identity = _personal(head.identify(shape, offset), np.random.default_rng([seed, 14]), seed)
-    return Performer(seed, False, head, shape, offset, identity, looks, anatomy)
+    offset = (
+        None if in_model else torch.tensor(_outside_offset(head, np.random.default_rng([seed, 13]), seed))
+    )
+    identity = head.identify(shape, offset)
+    grown_on = None
+    if change is not None:
+        known = known_change(change)
+        grown_on, looks = identity.rest.numpy(), known.looks(looks)
+        moved = torch.tensor(change_of_shape(head, known, seed))
+        offset = moved if offset is None else offset + moved
+        identity = head.identify(shape, offset)
+    if not in_model:
+        identity = _personal(identity, np.random.default_rng([seed, 14]), seed)
+    return Performer(seed, in_model, head, shape, offset, identity, looks, anatomy, grown_on)
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from emoga.capture import parse_hold_out, parse_pictures
 from emoga.errors import InputError
 from emoga.head import load_head
 from emoga.studio.acting import Performance, perform
+from emoga.studio.changes import known_change
 from emoga.studio.rig import rig_cameras, single_camera
 
 STUDIO_VERSION = 2  # goes up when the same plan gives other pictures, so that nothing old is resumed
@@ -61,6 +62,7 @@ class Plan:
     held_out_frames: tuple[int, ...]
     only_views: tuple[int, ...] = ()
     only_frames: tuple[int, ...] = ()
+    change: str | None = None
 
     @property
     def filmed_views(self) -> tuple[int, ...]:
@@ -78,9 +80,9 @@ class Plan:
         return [rig[view] for view in self.filmed_views]
 
     def record(self) -> dict[str, Any]:
-        """The plan as it is written into files; of a whole one, nothing is said about choices."""
+        """The plan as it is written into files; of a whole one, nothing is said about choices, or a change."""
         written = asdict(self)
-        for name in ("only_views", "only_frames"):
+        for name in ("only_views", "only_frames", "change"):
             if not written[name]:
                 del written[name]
         return written
@@ -148,12 +150,13 @@ def plan_rig(
     duration: float | None = None,
     max_depth: int = 5,
     only: tuple[str, ...] = (),
+    change: str | None = None,
 ) -> Plan:
     """A performer (a seed) before a rig of cameras.
 
     duration: seconds the frames are spread over. hold_out: pictures that get four times the samples (two
     views and the last quarter of the frames when None). only: what of the rig and the performance is filmed,
-    written as hold_out is; everything when empty.
+    written as hold_out is; everything when empty. change: of `changes.CHANGES`, what is different about them.
     Raises InputError for values out of range.
     """
     held = parse_hold_out(
@@ -164,7 +167,7 @@ def plan_rig(
         Plan(
             STUDIO_VERSION, load_head().checksum, "rig", performer, in_model, emotion, intensity, seed, size,
             cameras, frames, frames / duration, duration, 1.0, samples, max_depth, _texture_size(size), held.views,
-            held.frames, *parse_pictures("--only", only, cameras, frames),
+            held.frames, *parse_pictures("--only", only, cameras, frames), change,
         )
     )  # fmt: skip
 
@@ -183,6 +186,7 @@ def plan_single(
     head_motion: float = 1.7,
     max_depth: int = 5,
     only: tuple[str, ...] = (),
+    change: str | None = None,
 ) -> Plan:
     """A moving head before one camera on a tripod; arguments as `plan_rig`."""
     held = parse_hold_out(default_hold_out(1, frames) if hold_out is None else hold_out, 1, frames)
@@ -190,7 +194,7 @@ def plan_single(
         Plan(
             STUDIO_VERSION, load_head().checksum, "single", performer, in_model, emotion, intensity, seed, size, 1,
             frames, fps, frames / fps, head_motion, samples, max_depth, _texture_size(size), held.views,
-            held.frames, *parse_pictures("--only", only, 1, frames),
+            held.frames, *parse_pictures("--only", only, 1, frames), change,
         )
     )  # fmt: skip
 
@@ -206,4 +210,6 @@ def _checked(plan: Plan) -> Plan:
             raise InputError(f"studio: {name} must be between {low} and {high}, {value} was given")
     if plan.emotion is not None:
         load_head().emotion(plan.emotion)
+    if plan.change is not None:
+        known_change(plan.change)
     return plan

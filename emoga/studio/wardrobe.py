@@ -106,7 +106,8 @@ def dress(performer: Performer, texture_size: int = 2048, levels: int = 2) -> Wa
     # What the model cannot say must not be in an in-model performer's geometry.
     lines = [] if performer.in_model else facial_lines(anatomy, rng)
     creases = Creases.at(fine_template, lines, looks.age_lines)
-    hair = _scalp_hair(looks, fine_rest, skin.fine.faces, fine_normals, growth, seed)
+    grown_on = fine_rest if performer.grown_on is None else skin.fine.apply(performer.grown_on[skin.ids])
+    hair = _scalp_hair(looks, fine_rest, grown_on, skin.fine.faces, fine_normals, growth, seed)
     collar = _near_collar(fine_rest, fine_normals)
     rows = fit_rows(collar[0])
     radius = performer.identity.eye_radius.numpy()
@@ -125,7 +126,7 @@ def dress(performer: Performer, texture_size: int = 2048, levels: int = 2) -> Wa
         RigidMesh(*make_shirt(rows, *collar, seed)), _shirt_paint(looks, seed),
         hidden_by_shirt(fine_rest, rows),
         hair,
-        _fringe(performer, fine_template, fine_rest, skin, fine_normals, np.random.default_rng([seed, 23])),
+        _fringe(performer, fine_template, fine_rest, grown_on, skin, fine_normals, np.random.default_rng([seed, 23])),
     )  # fmt: skip
 
 
@@ -197,13 +198,14 @@ def _shirt_paint(looks: Appearance, seed: int, size: int = 1024) -> np.ndarray:
 
 
 def _scalp_hair(
-    looks: Appearance, rest: np.ndarray, faces: np.ndarray, normals: np.ndarray, growth: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray] | None:
+    looks: Appearance, rest: np.ndarray, grown_on: np.ndarray, faces: np.ndarray, normals: np.ndarray,
+    growth: np.ndarray, seed: int,
+) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
     if looks.hair_style is None:
         return None
     style = STYLES[looks.hair_style]
     rng = np.random.default_rng([seed, 24])
-    roots = scatter_roots(rest, faces, growth, style.strands, rng)
+    roots = scatter_roots(grown_on, faces, growth, style.strands, rng)
     upper = rest[:, 1] > -0.14
     return grow_hair(
         style,
@@ -220,6 +222,7 @@ def _fringe(
     performer: Performer,
     template: np.ndarray,
     rest: np.ndarray,
+    grown_on: np.ndarray,
     skin: Surface,
     normals: np.ndarray,
     rng: np.random.Generator,
@@ -227,7 +230,7 @@ def _fringe(
     faces = skin.fine.faces
     strands = []
     for side in (0, 1):
-        strands.append(_brow(performer, template, rest, faces, normals, side, rng))
+        strands.append(_brow(performer, template, rest, grown_on, faces, normals, side, rng))
         for ids, count, upper in (
             (performer.head.lids.upper, UPPER_LASHES, True), (performer.head.lids.lower, LOWER_LASHES, False),
         ):  # fmt: skip
@@ -240,6 +243,7 @@ def _brow(
     performer: Performer,
     template: np.ndarray,
     rest: np.ndarray,
+    grown_on: np.ndarray,
     faces: np.ndarray,
     normals: np.ndarray,
     side: int,
@@ -254,7 +258,7 @@ def _brow(
     )
     density = np.zeros(len(template))
     density[mine] = brow_density(template[mine], anatomy, side)
-    roots = scatter_roots(rest, faces, density, int(BROW_HAIRS * looks.brow_fullness), rng)
+    roots = scatter_roots(grown_on, faces, density, int(BROW_HAIRS * looks.brow_fullness), rng)
     along, across = anatomy.brow(roots.on(template, faces), side)
     origin, normal = roots.on(rest, faces), roots.on(normals, faces)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)

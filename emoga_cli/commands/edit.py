@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoga.errors import InputError
-from emoga_cli.options import DryRunOption, OverwriteOption
+from emoga_cli.options import DryRunOption, MediaOption, OverwriteOption
 from emoga_cli.session import Session, verb
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COMMON = ("seed", "threads", "json", "quiet", "verbose")
 KEY_VARIABLE = "EMOGA_LLM_KEY"
+# Editors that hand over pictures one by one.
+FOLDERS = ("images:", "warp")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +45,60 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--vocabulary", help="List all that prompts may ask for.")
         ] = False,
         method: Annotated[
-            Literal["parametric"], typer.Option("--method", help="How to edit: by formulas, without weights.")
+            Literal["parametric", "edit3dgs", "dynamicavatars"],
+            typer.Option("--method", help="By formulas, without weights, or learnt from edited pictures."),
         ] = "parametric",
+        track: Annotated[
+            Path | None,
+            typer.Option("--track", help="Track (.h5) the avatar was fitted to, to learn from its pictures."),
+        ] = None,
+        editor: Annotated[
+            str,
+            typer.Option(
+                "--editor", help="What edits the pictures: images:DIR, instruct-pix2pix, a diffusers folder."
+            ),
+        ] = "instruct-pix2pix",
+        source: Annotated[
+            Literal["captured", "rendered"],
+            typer.Option("--pictures", help="Edit what the cameras captured, or the avatar's renders."),
+        ] = "captured",
+        views: Annotated[
+            str | None, typer.Option("--views", help="Views to edit: 0,2,5-7.  [default: up to 8]")
+        ] = None,
+        frames: Annotated[
+            str | None,
+            typer.Option("--frames", help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24]"),
+        ] = None,
+        correspondence: Annotated[
+            Literal["depth", "epipolar", "none"],
+            typer.Option(
+                "--correspondence",
+                help="How edit3dgs makes views agree: by the avatar's depth, along epipolar lines, or not at all.",
+            ),
+        ] = "depth",
+        keep_expression: Annotated[
+            bool,
+            typer.Option(
+                "--keep-expression/--no-keep-expression",
+                help="edit3dgs: keep eyes and mouth as they were, unless the prompt names them.",
+            ),
+        ] = True,
+        guidance: Annotated[
+            str | None,
+            typer.Option("--guidance", help="Of a diffusion editor, by text and picture: 7.5,1.5."),
+        ] = None,
+        steps: Annotated[
+            int | None, typer.Option("--steps", min=1, help="Denoising steps of a diffusion editor.")
+        ] = None,
+        media: MediaOption = None,
+        believe: Annotated[
+            Literal["plan", "all"],
+            typer.Option("--believe", help="Believe of the edits what the plan names, or all of it."),
+        ] = "plan",
+        write_edits: Annotated[
+            Path | None,
+            typer.Option("--write-edits", help="Only write pictures and masks for another editor, and end."),
+        ] = None,
         region: Annotated[
             str | None, typer.Option("--region", help="Parts that may change: lips,brows.  [default: all]")
         ] = None,
@@ -90,7 +144,7 @@ def register(app: typer.Typer) -> None:
             return
         if avatar is None:
             raise InputError("name the avatar to edit: emoga edit avatar.ply --prompt ... -o edited.ply")
-        if output is None:
+        if output is None and write_edits is None:
             raise InputError("say where the edited avatar goes: --output edited.ply")
         if undo:
             from emoga.editing.edit import undo as undo_edit
@@ -105,6 +159,25 @@ def register(app: typer.Typer) -> None:
             return
         import emoga
 
+        pictures = None
+        if method != "parametric":
+            options = _editor_options(guidance, steps)
+            together = method == "edit3dgs" and write_edits is None and not editor.startswith(FOLDERS)
+            if together:
+                from emoga.editing import TogetherChoice
+
+                pictures = TogetherChoice(
+                    editor, track, media, views, frames, None if correspondence == "none" else correspondence,
+                    keep_expression, believe=believe, seed=session.seed, options=options,
+                )  # fmt: skip
+            elif track is not None:
+                from emoga.editing import PictureChoice
+
+                pictures = PictureChoice(
+                    track, editor, media, source, views, frames, believe, options=options
+                )
+        elif track is not None:
+            raise InputError("--method parametric takes no --track: it works by formulas")
         _, found = emoga.edit(
             avatar,
             output,
@@ -116,11 +189,28 @@ def register(app: typer.Typer) -> None:
             strength=strength,
             image=image,
             keep_parent=keep_parent,
+            pictures=pictures,
+            write_edits=write_edits,
             seed=session.seed,
             overwrite=overwrite,
             report=session.report,
         )
-        session.finish({"output": str(output), **found.as_json()}, _text(output, found))
+        result = None if write_edits else str(output)
+        session.finish({"output": result, **found.as_json()}, _text(output, found))
+
+
+def _editor_options(guidance: str | None, steps: int | None) -> dict[str, float | int]:
+    """Options of a diffusion editor that were given."""
+    options: dict[str, float | int] = {} if steps is None else {"steps": steps}
+    if guidance is None:
+        return options
+    try:
+        values = [float(part) for part in guidance.split(",")]
+    except ValueError:
+        values = []
+    if not 1 <= len(values) <= 2:
+        raise InputError(f"--guidance {guidance}: write the text's, or the text's and the picture's: 7.5,1.5")
+    return options | dict(zip(("text_guidance", "image_guidance"), values, strict=False))
 
 
 def _endpoint(url: str | None, model: str) -> Endpoint | None:
@@ -132,7 +222,12 @@ def _endpoint(url: str | None, model: str) -> Endpoint | None:
     return Endpoint(url, model, os.environ.get(KEY_VARIABLE))
 
 
-def _text(output: Path, found: EditReport) -> str:
+def _text(output: Path | None, found: EditReport) -> str:
+    if found.written:
+        return (
+            f"{found.written}\nedit DIR/images into EDITED, file by file, only where masks are white;\n"
+            "then: --editor images:EDITED, with the same --views and --frames"
+        )
     came = f", {found.added:+d}" if found.added else ""
     return "\n".join(
         [

@@ -46,6 +46,12 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option("--only", help="Film only these of them: views:0,8 or frames:last:6."),
         ] = None,
+        change: Annotated[
+            str | None,
+            typer.Option(
+                "--change", help="The same performer, but older, heavier, flushed or with lighter-hair."
+            ),
+        ] = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
@@ -78,6 +84,7 @@ def register(app: typer.Typer) -> None:
             seed=session.seed,
             hold_out=held_out,
             only=tuple(only or ()),
+            change=change,
             overwrite=overwrite,
             resume=resume,
             report=session.report,

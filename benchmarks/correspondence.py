@@ -1,0 +1,206 @@
+"""Tokens that show the same: found from a fitted avatar's own depth, against true rays into the studio's scene.
+
+    python benchmarks/correspondence.py --json benchmarks/results/correspondence.json --cache DIR
+    python benchmarks/correspondence.py --json FILE --quick
+
+A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it. Of every token centre of a view a ray
+finds what the performer's scene, hair and lashes included, shows there; a second ray tells whether another camera
+sees that point, and where. `depth` lifts the centre by the avatar's rendered depth; `epipolar` takes the token on the
+epipolar line that looks most alike, by colours alone: an editor's own features are not asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+
+# isort: split
+import cv2
+import numpy as np
+import torch
+from emotion_films import HOLD_OUT, Studio
+from harness import write_report
+
+from emoga.camera import Camera
+from emoga.editing.correspondence import rendered_scene
+from emoga.guidance.correspondence import Matches, epipolar_matches, token_centres
+from emoga.optimize.picture import AvatarRenderer
+from emoga.studio import make_performer, plan_capture
+from emoga.studio.filming import bust_motion
+from emoga.studio.mitsuba_scene import mitsuba
+from emoga.studio.stage import Stage
+from emoga.studio.wardrobe import dress
+
+GRIDS = (64, 32, 16, 8)
+# Held-out frames, and views from side to side; each is matched with every other.
+FRAMES, VIEWS = (18, 21, 23), (0, 4, 8, 11, 15)
+# Metres before a point at which a surface hides it. A token is 5 mm wide at the finest grid, 9 at the next; the
+# strict figures beside count what the point's own surface, grazed, hides too.
+HIDES, STRICTLY = 0.010, 0.003
+
+
+# Names of what a ray meets that is no head: the last shape of a scene, and nothing.
+SHIRT, NOTHING = "shirt", ""
+NOT_HEAD = (SHIRT, NOTHING)
+
+
+class TrueScene:
+    """One frame of a studio film, asked by rays."""
+
+    def __init__(self, performer: int, size: int) -> None:
+        self.plan = plan_capture(performer=performer, size=size, hold_out=HOLD_OUT)
+        self.person = make_performer(performer)
+        self.stage = Stage(self.person, dress(self.person, self.plan.texture))
+
+    def pose(self, frame: int) -> None:
+        """Build a frame."""
+        one = self.plan.performance().select([frame])
+        vertices = self.person.vertices(one)[0]
+        self.scene = self.stage.frame(vertices, one.expr[0].double().numpy(), bust_motion(one)).scene
+        # The stage puts the shirt on last.
+        self.last = max(shape.id() for shape in self.scene.shapes())
+
+    def hits(self, camera: Camera, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N,3] that rays through pixels [N,2] meet, and whether they meet the head [N] bool."""
+        rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(camera.K).T
+        found = [self._hit(camera.position, ray) for ray in rays @ camera.w2c[:3, :3]]
+        return np.stack([point for point, _ in found]), np.array([name not in NOT_HEAD for _, name in found])
+
+    def gaps(self, camera: Camera, points: np.ndarray) -> np.ndarray:
+        """[N]: metres from what a camera sees first to each point behind it; NaN where that is the shirt."""
+        found = []
+        for point in points:
+            hit, name = self._hit(camera.position, point - camera.position)
+            away = np.linalg.norm(point - camera.position) - np.linalg.norm(hit - camera.position)
+            found.append(np.nan if name == SHIRT else away)
+        return np.array(found)
+
+    def _hit(self, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, str]:
+        mi = mitsuba()
+        direction = direction / np.linalg.norm(direction)
+        meeting = self.scene.ray_intersect(mi.Ray3f(mi.Point3f(*origin), mi.Vector3f(*direction)))
+        if not meeting.is_valid():
+            return origin + 1e6 * direction, NOTHING
+        name = meeting.shape.id()
+        return np.array(meeting.p), SHIRT if name == self.last else name
+
+
+def looks(pictures: np.ndarray, grid: int) -> np.ndarray:
+    """[V,G*G,C]: what tokens look like without any network: patches of three sizes, colours less the mean colour."""
+    parts = []
+    for side in (4 * grid, 2 * grid, grid):
+        small = np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in pictures])
+        offsets = np.stack(np.meshgrid(np.arange(-2, 2), np.arange(-2, 2)), -1).reshape(-1, 2)
+        corners = np.round(token_centres(grid) * (side / grid)).astype(int)[:, None] + offsets
+        x, y = np.clip(corners, 0, side - 1).transpose(2, 0, 1)
+        parts.append((small - small.mean((0, 1, 2)))[:, y, x].reshape(len(pictures), grid * grid, -1))
+    return np.concatenate(parts, -1)
+
+
+def figures(found: list[Matches], at: np.ndarray, gap: np.ndarray, there: np.ndarray) -> dict[str, float]:
+    """Errors in tokens over tokens that are truly seen, and shares of tokens whose occlusion is told rightly."""
+    places = np.concatenate([one.at for one in found])
+    told = np.concatenate([one.seen for one in found])
+    there = there & ~np.isnan(gap)
+    seen, strictly = gap < HIDES, gap < STRICTLY
+    error = np.linalg.norm(places - at, axis=1)[there & seen & told]
+    return {
+        "tokens": int(there.sum()),
+        "median_tokens": round(float(np.median(error)), 3),
+        "within_half": round(float((error <= 0.5).mean()), 4),
+        "within_one": round(float((error <= 1).mean()), 4),
+        "occlusion_right": round(float((told == seen)[there].mean()), 4),
+        "occlusion_right_strictly": round(float((told == strictly)[there].mean()), 4),
+        "hidden_found": round(float((~told)[there & ~seen].mean()), 4),
+        "seen_found": round(float(told[there & seen].mean()), 4),
+    }
+
+
+def truths(
+    true: TrueScene, cameras: list[Camera], heads: np.ndarray, grid: int
+) -> dict[tuple[int, int], tuple[np.ndarray, ...]]:
+    """Of every pair of views: true places [G*G,2] in tokens, gaps [G*G], and whether there is a head at all.
+
+    heads [V,S,S]: the film's head masks, in which a token must lie.
+    """
+    scale = cameras[0].width / grid
+    centres = token_centres(grid) * scale
+    x, y = centres.astype(int).T
+    found = {}
+    for source, camera in enumerate(cameras):
+        points, head = true.hits(camera, centres)
+        head &= heads[source, y, x] > 250
+        for target, other in enumerate(cameras):
+            if target == source:
+                continue
+            at, gap = np.zeros((len(points), 2)), np.full(len(points), np.nan)
+            at[head], gap[head] = other.project(points[head])[0], true.gaps(other, points[head])
+            gap[~((at > 0) & (at < other.width)).all(1) & head] = np.inf
+            found[source, target] = (at / scale, gap, head)
+    return found
+
+
+def rows_of(
+    studio: Studio, performer: int, size: int, grids: tuple[int, ...], frames: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """One row per grid and way."""
+    avatar, track = studio.person()
+    renderer, true = AvatarRenderer(avatar), TrueScene(performer, size)
+    cameras = [track.cameras[view] for view in VIEWS]
+    gathered: dict[tuple[str, int], list] = {}
+    for frame in frames:
+        true.pose(frame)
+        pose = renderer.pose(track.params, frame, frame + 1)[0]
+        pictures, scene = rendered_scene(renderer, pose, cameras)
+        heads = np.stack([track.head_masks[view, frame] for view in VIEWS])
+        for grid in grids:
+            features = looks(pictures, grid)
+            for (source, target), truth in truths(true, cameras, heads, grid).items():
+                gathered.setdefault(("depth", grid), []).append((scene.matches(source, target, grid), *truth))
+                pair = (features[source], features[target])
+                along = epipolar_matches(scene, source, target, grid, pair)
+                gathered.setdefault(("epipolar", grid), []).append((along, *truth))
+    for (way, grid), parts in gathered.items():
+        matches, *truth = zip(*parts, strict=True)
+        row = {"case": f"{way} {grid}", "way": way, "grid": grid}
+        yield row | figures(list(matches), *(np.concatenate(part) for part in truth))
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="one frame, grids up to 32")
+    parser.add_argument("--performer", type=int, default=1)
+    parser.add_argument("--size", type=int, default=256, help="pixels on a side")
+    parser.add_argument("--preset", default="default", help="of the fit")
+    parser.add_argument("--cache", type=Path, help="folder to keep film, track and avatar in")
+    options = parser.parse_args()
+    grids, frames = (GRIDS[1:], FRAMES[:1]) if options.quick else (GRIDS, FRAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        studio = Studio(options.cache or Path(folder), options.performer, options.size, options.preset)
+        rows = []
+        for row in rows_of(studio, options.performer, options.size, grids, frames):
+            rows.append(row)
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    summary = {
+        way: {
+            "median_tokens": max(row["median_tokens"] for row in rows if row["way"] == way),
+            "within_one": min(row["within_one"] for row in rows if row["way"] == way),
+            "occlusion_right": min(row["occlusion_right"] for row in rows if row["way"] == way),
+        }
+        for way in ("depth", "epipolar")
+    }
+    write_report(rows, torch.get_num_threads(), options.json, summary=summary, size=options.size,
+                 performer=options.performer, frames=list(frames), views=list(VIEWS))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`emoga eval edit`: measures how well an edited avatar shows its edit, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emoga_cli.options import MediaOption, OverwriteOption
+from emoga_cli.session import Session, verb
+from emoga_cli.tables import format_table
+
+if TYPE_CHECKING:
+    from emoga.evaluation import EditEvaluation
+
+COMMON = ("threads", "json", "quiet", "verbose")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @verb(app, "eval-edit", common=COMMON)
+    def evaluate_edit(
+        session: Session,
+        avatar: Annotated[Path, typer.Argument(help="Edited avatar (.ply or .h5).")],
+        original: Annotated[Path, typer.Option("--original", help="The avatar it was made from.")],
+        track: Annotated[Path, typer.Option("--track", help="Track whose views and frames are played.")],
+        prompt: Annotated[
+            str, typer.Option("--prompt", "-p", help="What was asked for, in words, for CLIP.")
+        ] = "",
+        before: Annotated[
+            str | None, typer.Option("--before", help="For CLIP: what pictures show before the edit.")
+        ] = None,
+        after: Annotated[
+            str | None, typer.Option("--after", help="For CLIP: what they show after it.")
+        ] = None,
+        truth: Annotated[
+            list[Path] | None,
+            typer.Option("--truth", help="Capture of the performer with the true edit. Repeatable."),
+        ] = None,
+        region: Annotated[
+            str | None, typer.Option("--region", help="Regions of the head that the edit names: lips,cheeks.")
+        ] = None,
+        motion: Annotated[
+            Path | None, typer.Option("--motion", help="Another's motion, for cross-reenactment.")
+        ] = None,
+        clip: Annotated[
+            Path | None, typer.Option("--clip", help="Folder of a CLIP model of transformers.")
+        ] = None,
+        arcface: Annotated[Path | None, typer.Option("--arcface", help="ArcFace network (.onnx).")] = None,
+        weights: Annotated[
+            Path | None,
+            typer.Option("--weights", envvar="EMOGA_WEIGHTS", help="Folder of LPIPS' backbone."),
+        ] = None,
+        media: MediaOption = None,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", help="Write the report as JSON here.")
+        ] = None,
+        csv: Annotated[
+            Path | None, typer.Option("--csv", help="Write one line per picture with a truth here.")
+        ] = None,
+        overwrite: OverwriteOption = False,
+    ) -> None:
+        """Measure an edit: likeness to words and truth, agreement of views, locality, identity.
+
+        What no network or truth was named for is marked, and says why. Also written as `emoga eval edit`.
+
+        Example: emoga eval-edit older.ply --original avatar.ply --track track.h5 --prompt "make him older"
+        """
+        import emoga
+        from emoga.errors import InputError
+
+        session.refuse_json_with_stream(output)
+        if (before is None) != (after is None):
+            raise InputError("--before and --after belong together")
+        found = emoga.evaluate_edit(
+            avatar,
+            original,
+            track,
+            prompt=prompt,
+            words=None if before is None else (before, after),
+            truth=truth or (),
+            regions=tuple(name.strip() for name in (region or "").split(",") if name.strip()),
+            motion=motion,
+            clip=clip,
+            arcface=arcface,
+            weights=weights,
+            media=media,
+            output=output,
+            csv=csv,
+            overwrite=overwrite,
+            report=session.report,
+        )
+        session.finish(found.to_dict(), _text(found))
+
+
+def _text(found: EditEvaluation) -> str:
+    lines = format_table(found.table())
+    return "\n".join([*lines, *(f"{name}: not computed, {why}" for name, why in found.missing.items())])

@@ -1,0 +1,1 @@
+"""The small diffusion editor's making: films, painted pairs, networks, training."""
