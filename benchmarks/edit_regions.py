@@ -1,4 +1,4 @@
-"""Whether masks find their Gaussians: regions chosen on training pictures, drawn in held-out ones, beside true parses."""
+"""Whether masks find their Gaussians: regions chosen on training pictures, drawn in held-out ones, by true parses."""
 
 from __future__ import annotations
 

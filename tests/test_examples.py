@@ -230,6 +230,8 @@ def test_the_example_in_the_help_runs(
     (tmp_path / "track.h5" if name != "track" else tmp_path / "other.h5").symlink_to(stock / "film.h5")
     if name == "fit":
         (tmp_path / "avatar.ply").unlink()
+    if name == "eval-edit":
+        (tmp_path / "older.ply").symlink_to(stock / "avatar.ply")
     if name == "assets":
         write_flame(tmp_path / "generic_model.pkl")
     monkeypatch.chdir(tmp_path)
