@@ -64,6 +64,18 @@ def test_lists_hold_whatever_reaches_a_tile_near_to_far() -> None:
     assert np.array_equal(slots, np.arange(len(slots)))
 
 
+def test_what_cannot_be_seen_has_no_tiles() -> None:
+    gaussians = _gaussians(800, seed=2)
+    gaussians[0][::3, 2] *= -1  # behind the camera
+    gaussians[2][1::3] = 1e8  # their squares overflow
+    gaussians[0][2::6, 0] = np.nan
+    radii = np.zeros(800, np.float32)
+    view = prepare_view(gaussians, _camera(), Frame(WIDTH, HEIGHT, 0.01, False), radii)
+    listed = np.unique(view.tile_rows)
+    assert 50 < len(listed) < 200
+    assert (radii[listed] > 0).all() and (np.diff(view.spans, axis=1)[radii == 0] == 0).all()
+
+
 @kernel
 def _cover(row, x, y):
     return covered_blocks(row, x, y)

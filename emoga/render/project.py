@@ -125,8 +125,10 @@ def _project_sixteen(
     _store_ellipses(fields, px, py, cxx, xy, cyy, det, log_opacity, reach_x, reach_y, cut2)
     store(fields, DEPTH * LANES, z)
     left, right, top, bottom = tile_box(px, py, reach_x, reach_y, columns, rows)
-    box = (left, select(seen, right, NO_TILE), top, select(seen, bottom, NO_TILE))
-    return select(seen, maximum(reach_x, reach_y), _ZERO), box
+    # Whatever overflowed in what is not seen must not become a number of tiles.
+    left, right = select(seen, left, _ZERO), select(seen, right, NO_TILE)
+    top, bottom = select(seen, top, _ZERO), select(seen, bottom, NO_TILE)
+    return select(seen, maximum(reach_x, reach_y), _ZERO), (left, right, top, bottom)
 
 
 @kernel
