@@ -20,8 +20,8 @@ NOTES = {
     "gain_over_unedited_db": "over the avatar as it was before any edit",
     "unit_correlation": "units that the tracker finds in the edited avatar's pictures (8 views x 6 frames, landmarks "
     "of its mesh with a detector's noise) against the units that drove it, all but gaze, pooled",
-    "iou_lips": "row `regions`: the Gaussians that a region's true masks choose on the pictures that are edited, drawn in "
-    "the scored ones, against the true masks there; likewise the other regions",
+    "iou_lips": "row `regions`: the Gaussians that a region's true masks choose on the pictures that are edited, drawn "
+    "in the scored ones, against the true masks there; likewise the other regions",
     "unit_slope": "of found on driven units; unit_correlation_unedited: the same of the unedited avatar's pictures",
 }
 
