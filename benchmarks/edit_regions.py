@@ -1,4 +1,4 @@
-"""Whether masks find their Gaussians: regions chosen on training pictures, drawn in held-out ones, by true parses."""
+"""Whether masks find their Gaussians: regions chosen on training pictures and drawn in held-out ones."""
 
 from __future__ import annotations
 

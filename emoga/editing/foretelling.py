@@ -72,6 +72,7 @@ def believed(agreed: Agreement, foretold: Foretold | None) -> np.ndarray:
     if foretold is None:
         return agreed.agreed
     evidence = np.minimum(agreed.evidence, WHOLE) / WHOLE
+    seen = np.minimum(agreed.evidence, 1.0)[:, None]
     expected, observed = foretold.change, agreed.agreed.astype(np.float64)
     errors = _errors(observed, evidence * (np.linalg.norm(expected, axis=1) < NAMED))
     inverse = np.linalg.inv(errors)
@@ -83,7 +84,7 @@ def believed(agreed: Agreement, foretold: Foretold | None) -> np.ndarray:
         guess = float(np.clip(played, 0, MOST)) * expected
         spread = _spread(weight, expected, observed - guess, errors) * np.eye(3)
         share = np.linalg.solve(spread + errors, spread).T
-        change += part[:, None] * (guess + evidence[:, None] * ((observed - guess) @ share.T))
+        change += part[:, None] * (guess + seen * ((observed - guess) @ share.T))
         total += part
     return (change / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
 
