@@ -37,3 +37,10 @@ HoldOutOption = Annotated[
 FailBelowOption = Annotated[
     float | None, typer.Option("--fail-below", help="Exit with 4 when the PSNR (dB) stays below this.")
 ]
+
+ReportOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report as JSON here.")]
+TruthTableOption = Annotated[
+    Path | None, typer.Option("--csv", help="Write one line per picture with a truth here.")
+]
+ClipOption = Annotated[Path | None, typer.Option("--clip", help="Folder of a CLIP model of transformers.")]
+ArcfaceOption = Annotated[Path | None, typer.Option("--arcface", help="ArcFace network (.onnx).")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emoga.errors import InputError, QualityError
-from emoga_cli.options import FailBelowOption, HoldOutOption, MediaOption, OverwriteOption
+from emoga_cli.options import FailBelowOption, HoldOutOption, MediaOption, OverwriteOption, ReportOption
 from emoga_cli.session import Session, verb
 from emoga_cli.tables import format_table
 
@@ -31,9 +31,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         hold_out: HoldOutOption = None,
         media: MediaOption = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="Write the report as JSON here.")
-        ] = None,
+        output: ReportOption = None,
         csv: Annotated[Path | None, typer.Option("--csv", help="Write one line per picture here.")] = None,
         sheet: Annotated[
             Path | None, typer.Option("--sheet", help="Write the worst pictures here (.png).")

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emoga_cli.options import MediaOption, OverwriteOption
+from emoga_cli.options import (
+    ArcfaceOption,
+    ClipOption,
+    MediaOption,
+    OverwriteOption,
+    ReportOption,
+    TruthTableOption,
+)
 from emoga_cli.session import Session, verb
 from emoga_cli.tables import format_table
 
@@ -45,21 +52,15 @@ def register(app: typer.Typer) -> None:
         motion: Annotated[
             Path | None, typer.Option("--motion", help="Another's motion, for cross-reenactment.")
         ] = None,
-        clip: Annotated[
-            Path | None, typer.Option("--clip", help="Folder of a CLIP model of transformers.")
-        ] = None,
-        arcface: Annotated[Path | None, typer.Option("--arcface", help="ArcFace network (.onnx).")] = None,
+        clip: ClipOption = None,
+        arcface: ArcfaceOption = None,
         weights: Annotated[
             Path | None,
             typer.Option("--weights", envvar="EMOGA_WEIGHTS", help="Folder of LPIPS' backbone."),
         ] = None,
         media: MediaOption = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="Write the report as JSON here.")
-        ] = None,
-        csv: Annotated[
-            Path | None, typer.Option("--csv", help="Write one line per picture with a truth here.")
-        ] = None,
+        output: ReportOption = None,
+        csv: TruthTableOption = None,
         overwrite: OverwriteOption = False,
     ) -> None:
         """Measure an edit: likeness to words and truth, agreement of views, locality, identity.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoga.errors import InputError
-from emoga_cli.options import MediaOption, OverwriteOption
+from emoga_cli.options import (
+    ArcfaceOption,
+    ClipOption,
+    MediaOption,
+    OverwriteOption,
+    ReportOption,
+    TruthTableOption,
+)
 from emoga_cli.session import Session, verb
 from emoga_cli.tables import format_table
 from emoga_cli.values import parse_indices
@@ -65,11 +72,9 @@ def register(app: typer.Typer) -> None:
         labels: Annotated[
             str | None, typer.Option("--labels", help="The recogniser's outputs in order: angry,happy,sad.")
         ] = None,
-        arcface: Annotated[NetworkOption, typer.Option("--arcface", help="ArcFace network (.onnx).")] = None,
+        arcface: ArcfaceOption = None,
         vggface: Annotated[NetworkOption, typer.Option("--vggface", help="VGG-Face network (.onnx).")] = None,
-        clip: Annotated[
-            Path | None, typer.Option("--clip", help="Folder of a CLIP model of transformers.")
-        ] = None,
+        clip: ClipOption = None,
         allow_torchscript: Annotated[
             bool,
             typer.Option(
@@ -96,12 +101,8 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option("--subject", help="Name in the tables.  [default: the avatar's file]")
         ] = None,
         media: MediaOption = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="Write the report as JSON here.")
-        ] = None,
-        csv: Annotated[
-            Path | None, typer.Option("--csv", help="Write one line per picture with a truth here.")
-        ] = None,
+        output: ReportOption = None,
+        csv: TruthTableOption = None,
         sheet: Annotated[
             Path | None, typer.Option("--sheet", help="Write pictures side by side here (.png).")
         ] = None,
