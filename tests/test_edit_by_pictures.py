@@ -22,6 +22,7 @@ from emoga.editing.edited_pictures import EditedPictures
 from emoga.editing.masks import part_mask
 from emoga.editing.pictures import Originals, originals
 from emoga.editing.refit_scene import Scene
+from emoga.editing.refit_targets import agreement
 from emoga.editing.refitting import RefitOptions, refit
 from emoga.editing.shapes import reshaped
 from emoga.editing.subject import make_subject
@@ -90,9 +91,11 @@ def test_colours_are_learnt_though_a_picture_failed(taken, method: str) -> None:
     edited.edited[2] = np.random.default_rng(0).random(edited.edited[2].shape, np.float32)
     options = RefitOptions(method, geometry=False, iterations=6)
     result = refit(avatar, pictures.motion, edited, options)
-    seen = labelled(avatar, "scalp") & (np.abs(base(result) - base(avatar)).max(1) > 1e-4)
+    still = torch.zeros_like(load_head("open").template)
+    _, agreed = agreement(Scene(avatar, pictures.motion, edited), still)
+    seen = labelled(avatar, "scalp") & (agreed.evidence > 1)
     found = (base(result) - base(avatar))[seen].mean(0)
-    assert seen.sum() > 300 and np.abs(found - wanted).max() < 0.05
+    assert seen.sum() > 200 and np.abs(found - wanted).max() < 0.05
     assert np.abs((base(result) - base(avatar))[labelled(avatar, "nose")]).mean() < 0.02
     assert torch.equal(result.shape, avatar.shape) and result.static_offset is avatar.static_offset
 
