@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,10 @@ def case_rows(case: EditCase, kept: Path, options: argparse.Namespace, sheets: P
     still = played(case.avatar, case.track, None)
     columns["unedited"] = pictures_of(still, scored.pairs)
     yield picture_row(case, "unedited", columns["unedited"]) | units_row(case, still)
-    best = played(
-        emoga.load_avatar(kept / f"{case.name.replace(' ', '.')}.{METHODS[0]}.h5"), case.track, None
-    )
-    for name, pictures in peers(case, still, best).items():
+    first = emoga.load_avatar(kept / f"{case.name.replace(' ', '.')}.{METHODS[0]}.h5")
+    moved = replace(case.avatar, shape=first.shape, static_offset=first.static_offset)
+    plays = {"": still, ", our mesh": played(moved, case.track, None)}
+    for name, pictures in peers(case, plays).items():
         columns[name] = pictures
         yield picture_row(case, name, pictures)
     if sheets is not None:
@@ -122,7 +123,7 @@ def units_row(case: EditCase, playing: Play) -> dict[str, float]:
 
 
 def peers(case: EditCase, plays: dict[str, Play]) -> dict[str, np.ndarray]:
-    """Scored pictures [P,H,W,3] of both kinds of UV mean over each of `plays`, which have the unedited colours."""
+    """Scored pictures [P,H,W,3] of both kinds of UV mean over each of `plays` by name, in the unedited colours."""
     train, scored, cameras = case.learnt_from, case.scored, case.track.cameras
     head, found = load_head(case.track.head_name), {}
     at, to = ([cameras[view] for view, _ in reel.pairs] for reel in (train, scored))
