@@ -7,6 +7,7 @@ import torch
 
 from emoga.camera import look_at, stack_cameras
 from emoga.capture import HeldOut, Track
+from emoga.geometry import vertex_normals
 from emoga.head import HeadParams, load_head
 from emoga.images import write_png
 from emoga.render import interpolate, rasterize_mesh
@@ -24,8 +25,16 @@ def painted(head) -> torch.Tensor:
     return colors
 
 
-def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAMES) -> Track:
-    """`count` frames of a painted head that turns and opens its mouth, with its true track."""
+def no_light(normals: torch.Tensor) -> torch.Tensor:
+    """Brightness [V,1] where light comes evenly from everywhere."""
+    return torch.ones(len(normals), 1)
+
+
+def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAMES, light=no_light) -> Track:
+    """`count` frames of a painted head that turns and opens its mouth, with its true track.
+
+    light: brightness [V,1] of normals [V,3] in the world.
+    """
     head = load_head()
     params = HeadParams.zeros(head, count)
     params.neck[:, 1] = torch.linspace(-0.2, 0.2, count)
@@ -41,7 +50,8 @@ def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAM
     for frame, vertices in enumerate(head.vertices(params)):
         fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, size, size)
         covered = fragments.covered[..., None]
-        images = torch.where(covered, interpolate(fragments, painted(head)), BACKDROP)
+        lit = painted(head) * light(vertex_normals(vertices, head.faces))
+        images = torch.where(covered, interpolate(fragments, lit), BACKDROP)
         below = torch.isin(head.face_regions[fragments.face_index.clamp_min(0)].long(), clothing)
         masks[:, frame] = 255 * fragments.covered.numpy()
         head_masks[:, frame] = 255 * (fragments.covered & ~below).numpy()

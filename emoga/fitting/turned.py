@@ -1,7 +1,8 @@
 """Pictures from sides nobody filmed: what one camera saw, laid on the mesh and turned a little further.
 
 With one camera, layers of Gaussians that only together look like skin match every picture, and come apart as soon
-as the head turns further than it did while filmed. A picture carried along by the mesh says what to expect there.
+as the head turns further than it did while filmed. A picture carried along by the mesh, which turns in a light that
+stands still, says what to expect there.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
 from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.standing_light import StandingLight, find_light
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
 from emoga.render.mesh import MeshFragments
@@ -41,12 +43,14 @@ class TurnedPictures:
     pictures: TrainingPictures
     _turns: torch.Tensor = field(init=False)
     _surface: torch.Tensor = field(init=False)
+    _light: StandingLight = field(init=False)
 
     def __post_init__(self) -> None:
         base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
         self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
         names = [i for i, name in enumerate(self.head.region_names) if name in SURFACE]
         self._surface = torch.isin(self.head.face_regions.long(), torch.tensor(names))
+        self._light = find_light(self.head, self.identity, base, self.pictures)
 
     @torch.no_grad()
     def draw(
@@ -59,7 +63,7 @@ class TurnedPictures:
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
-        return self._carried(example, filmed, turned), turned
+        return self.carried(example, filmed, turned), turned
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
@@ -71,7 +75,7 @@ class TurnedPictures:
         nearest = torch.argsort(nearness, descending=True, stable=True)[:NEAREST]
         return int(nearest[generator.integers(len(nearest))]), target
 
-    def _carried(self, example: Example, filmed: HeadParams, turned: HeadParams) -> Example:
+    def carried(self, example: Example, filmed: HeadParams, turned: HeadParams) -> Example:
         """The example as the mesh carries it from the pose filmed to the turned one."""
         camera = example.camera
         before, after = (self._vertices(params) for params in (filmed, turned))
@@ -79,7 +83,9 @@ class TurnedPictures:
         places = torch.from_numpy(camera.project(before.double().numpy())[0]).float()
         # Pixel (0, 0) of OpenCV lies where ours has (0.5, 0.5).
         here = interpolate(there, places)[0].numpy() - np.float32(0.5)
-        picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR)
+        turn = (vertex_normals(vertices, self.head.faces) for vertices in (before, after))
+        brighter = interpolate(there, self._light.ratio(*turn))[0].numpy()
+        picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR) * brighter
         sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
         sure = cv2.remap(_without_edge(sure.astype(np.float32)), here, None, cv2.INTER_LINEAR)
         face = there.face_index[0].numpy()
