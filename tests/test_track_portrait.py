@@ -17,7 +17,9 @@ from emoga.images import read_image_uint8, write_png
 from emoga.optimize.metrics import masked_psnr
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
+from emoga.optimize.standing_light import StandingLight
 from emoga.progress import silent
+from emoga.tracking.crops import sampled
 from emoga.tracking.inputs import open_clip
 from emoga.tracking.likeness import LEAST_FRAMES, REGIONS, Look, align_to_portrait, points_by_area
 from emoga.tracking.portrait import learn_portrait
@@ -139,9 +141,29 @@ def test_what_nobody_saw_is_not_believed(head, filmed):
     tracker = tracker_of(folder, head, track, (f"frames:{LOST}",))
     state, points = beside(tracker, track), points_by_area(head, REGIONS, 1000)
     portrait = learn_portrait(track, head, 10, silent)
-    trust = Look(tracker, points, portrait, track.cameras[0]).trust(state)
+    look = Look(tracker, points, portrait, track.cameras[0])
+    look.learn(state)
+    trust = look.trust
     places = points.on_mesh(head.template)
     behind, front = places[:, 2] < -0.12, (places[:, 2] > 0) & (places[:, 0].abs() < 0.03)
     assert behind.sum() > 50 and front.sum() > 50
     assert (trust[behind] == 0).all()
     assert (trust[front] > 0).double().mean() > 0.7
+
+
+def test_a_head_turned_further_is_expected_in_the_light_that_stands_still(head, tmp_path):
+    turned = FRAMES - 1
+    track = make_track(tmp_path, views=1, size=SIZE, count=FRAMES, light=lambda n: 0.75 + 0.4 * n[:, :1])
+    track = replace(track, held_out=HeldOut((), tuple(range(4, FRAMES))))
+    tracker = tracker_of(tmp_path, head, track, (f"frames:4-{turned}",))
+    state, points = beside(tracker, track), points_by_area(head, ("face", "forehead", "cheeks"), 1000)
+    portrait = learn_portrait(track, head, 60, silent)
+    errors = []
+    for light in (portrait.light, StandingLight(0 * portrait.light.logarithm)):
+        look = Look(tracker, points, replace(portrait, light=light), track.cameras[0])
+        look.learn(state)
+        term = look.term(replace(state, params=state.params.select([turned])), [turned])
+        weight = term.weights[0, 0]
+        colors = sampled(tracker, points, replace(state, params=state.params.select([turned])), term.crops)
+        errors.append(((term.expected - colors)[0, 0].abs().mean(-1) * weight).sum() / weight.sum())
+    assert errors[0] < 0.6 * errors[1]

@@ -6,7 +6,7 @@ lie off the mesh and say the rest. Training and held-out frames are aligned alik
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
     portrait = learn_portrait(track, tracker.head, steps, tracker.report)
     points = points_by_area(tracker.head, REGIONS, POINTS)
     look = Look(tracker, points, portrait, tracker.focused(tracker.clip.views[0], state))
-    trust = look.trust(state)
+    look.learn(state)
     tracker.report(Stage("align to its looks", 2))
     solved = 0
 
@@ -61,7 +61,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
         nonlocal solved
         marks = tracker.term(part, frames)
         marks.weights = marks.weights * LANDMARK_SHARE
-        problem = tracker.problem(frames, [marks, look.term(part, frames, trust)], shape=False, focal=False)
+        problem = tracker.problem(frames, [marks, look.term(part, frames)], shape=False, focal=False)
         problem.fixed, problem.solve_expression = fixed, False
         part = solve(problem, part, ROUNDS)[0]
         solved += 1
@@ -89,38 +89,52 @@ def points_by_area(head: Head, regions: tuple[str, ...], count: int) -> SurfaceP
 
 @dataclass
 class Look:
-    """Compares pictures with the portrait at points of the head."""
+    """Compares pictures with the portrait at N points of the head.
+
+    trust [N], in 1/value²: how far the portrait is to be believed about each point, 0 where nobody saw it.
+    facing [N,3]: the points' normals while it was learnt, whose light its colours hold.
+    """
 
     tracker: Tracker
     points: SurfacePoints
     portrait: Portrait
     camera: Camera
+    trust: torch.Tensor = field(init=False)
+    facing: torch.Tensor | None = None
 
-    def term(self, state: State, frames: list[int], trust: torch.Tensor) -> PhotometricTerm:
-        """Evidence for `frames`, whose params `state` holds, of points with trust [N] in 1/value²."""
+    def term(self, state: State, frames: list[int]) -> PhotometricTerm:
+        """Evidence for `frames`, whose params `state` holds."""
         viewmats, Ks = self.tracker.seen_cameras()
-        crops, share, expected = self._seen(state, frames)
+        crops, share, expected, _ = self._seen(state, frames)
         share = share * away_from_lids(self.tracker.head, self.points, state.params.expr)
-        return PhotometricTerm(self.points, viewmats, Ks, crops, expected, share * trust * SHARED_COLOR)
+        return PhotometricTerm(self.points, viewmats, Ks, crops, expected, share * self.trust * SHARED_COLOR)
 
-    def trust(self, state: State) -> torch.Tensor:
-        """How far [N], in 1/value², the portrait is to be believed about each point: 0 where nobody saw it."""
+    def learn(self, state: State) -> None:
+        """Compare the portrait with training frames: which points to trust, and which way they face."""
         frames = self.tracker.clip.training_frames[::TRUST_EVERY]
         part = replace(state, params=state.params.select(frames))
-        crops, share, expected = self._seen(part, frames)
+        crops, share, expected, normals = self._seen(part, frames)
         error = (expected - sampled(self.tracker, self.points, part, crops)).square().sum(-1)
         sightings = share.sum((0, 1))
         variance = (error * share).sum((0, 1)) / sightings.clamp_min(1e-6)
-        return (sightings > LEAST_SIGHTINGS) / (variance + COLOR_SPREAD**2)
+        self.trust = (sightings > LEAST_SIGHTINGS) / (variance + COLOR_SPREAD**2)
+        self.facing = torch.nn.functional.normalize(normals.mean(0), dim=-1)
 
-    def _seen(self, state: State, frames: list[int]) -> tuple[Crops, torch.Tensor, torch.Tensor]:
-        """Crops of the pictures, how well they show the points [1,T,N], and the portrait's colours [1,T,N,3]."""
+    def _seen(
+        self, state: State, frames: list[int]
+    ) -> tuple[Crops, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Crops of the pictures, how well they show the points [1,T,N], the colours to expect there [1,T,N,3] and
+        the points' normals [T,N,3].
+        """
         tracker, points = self.tracker, self.points
         crops = make_crops(tracker, points, state, frames, BLUR, size=CROP)
-        share, _ = shown(tracker, points, state, crops, FACING)
+        share, normals = shown(tracker, points, state, crops, FACING)
         params = replace(state.params, static_offset=None).to(dtype=torch.float32)
 
         def draw(t: int) -> np.ndarray:
             return self.portrait.picture(params, t, self.camera)
 
-        return crops, share, sampled_from(draw, tracker, points, state, crops, BLUR)
+        colors = sampled_from(draw, tracker, points, state, crops, BLUR)
+        if self.facing is not None:
+            colors = colors * self.portrait.light.ratio(self.facing.expand_as(normals), normals).to(colors)
+        return crops, share, colors, normals

@@ -25,6 +25,7 @@ from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
+from emoga.optimize.standing_light import StandingLight, find_light
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Reporter, Stage, Step
 from emoga.render import Rendering, rasterize
@@ -39,13 +40,17 @@ HAIR_REACH, REACH = 2.5, 1.0  # local units a Gaussian may stray from its triang
 
 @dataclass
 class Portrait:
-    """Gaussians with the person and the rig they hang on, over the backdrop [3] of the only camera."""
+    """Gaussians with the person and the rig they hang on, over the backdrop [3] of the only camera.
+
+    light: what shone on them while they were learnt, and still does when the head turns.
+    """
 
     identity: Identity
     rig: Rig
     bind: TriangleFrames
     splats: Splats
     backdrop: np.ndarray
+    light: StandingLight
 
     def draw(
         self, params: HeadParams, frame: int, camera: Camera, backdrop: np.ndarray | None = None
@@ -112,7 +117,8 @@ def _start(track: Track, head: Head, params: HeadParams, pictures: TrainingPictu
     rest = HeadParams.zeros(head, 1)
     bind = pose_frames(identity, rig, rest, 0)[1].detach()
     splats = Splats.start(gaussians, len(head.faces))
-    return Portrait(identity, rig, bind, splats, pictures.backdrops[pictures.pairs[0][0]])
+    light = find_light(head, identity, params, pictures)
+    return Portrait(identity, rig, bind, splats, pictures.backdrops[pictures.pairs[0][0]], light)
 
 
 def _reach(portrait: Portrait, head: Head) -> torch.Tensor:
