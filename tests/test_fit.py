@@ -283,6 +283,18 @@ def test_clothing_stays_out_of_the_avatar_unless_asked_for(track):
     assert (beside_mask(track, dressed) > 2).sum() > 50
 
 
+def test_undressing_takes_what_hangs_on_the_head_and_leaves_what_soaks_up_the_rest(track):
+    session = prepare(track, track.held_out, Preset(1, 9000), "smooth", 0, silent)
+    before = session.trainer.splats.gaussians.detach()
+    session.undress()
+    after = session.trainer.splats.gaussians.detach()
+    foot = torch.tensor([name in FOOT for name in session.head.region_names] + [True])
+    assert len(after) < len(before)
+    for kept in (lambda g: g.binding < 0, lambda g: ~foot[g.labels.long()]):
+        assert torch.equal(after.means[kept(after)], before.means[kept(before)]) and kept(after).any()
+    assert len(session.trainer.splats.states["means"].mean) == len(after)
+
+
 def beside_mask(track, avatar: Avatar) -> np.ndarray:
     """Pixels by which each of the shoulders' Gaussians stays away from the head mask in every training picture."""
     shoulders = avatar.gaussians.labels == load_head().region_names.index("shoulders")

@@ -31,11 +31,17 @@ def checkpoint_path(output: str | Path) -> Path:
 
 
 def fingerprint(
-    track: Track, held_out: HeldOut, preset: Preset, rig: str, seed: int, perceptual: str | None
+    track: Track,
+    held_out: HeldOut,
+    preset: Preset,
+    rig: str,
+    seed: int,
+    perceptual: str | None,
+    keep_shoulders: bool,
 ) -> str:
     """A digest of all that decides how a fit runs; a checkpoint only fits the same."""
     settings = {"preset": asdict(preset), "held_out": asdict(held_out), "rig": rig, "seed": seed}
-    settings["perceptual"] = perceptual
+    settings |= {"perceptual": perceptual, "keep_shoulders": keep_shoulders}
     settings["head"], settings["media"] = track.head_checksum, [path.name for path in track.media]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, value in sorted(vars(track.params).items()):

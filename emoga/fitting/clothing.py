@@ -13,7 +13,7 @@ from emoga.capture import Track
 from emoga.head import Head, HeadParams, Identity
 
 FOOT = ("neck", "shoulders", "boundary")
-LEAST_SHARE = 0.1  # of its sightings within the pictures that must lie in the head mask
+LEAST_SHARE = 0.5  # of its sightings within the pictures that must lie in the head mask
 MARGIN = 0.012  # of the picture's height around the mask: what stands at the edge reaches into it
 
 

@@ -45,6 +45,7 @@ from emoga.progress import Note, Reporter, Stage, silent
 from emoga.render.gsplat_kernels import resolve_device
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
+UNDRESS = 0.75  # of the iterations, after which clothing goes
 
 
 @torch_on_one_thread()
@@ -99,8 +100,8 @@ def fit(
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
     session = prepare(track, held_out, chosen, rig, seed, report, device, weights)
     checkpoint = None if output is None else checkpoint_path(output)
-    identity = fingerprint(track, held_out, chosen, rig, seed, session.perceptual)
-    _train(session.trainer, checkpoint, identity, resume, report)
+    identity = fingerprint(track, held_out, chosen, rig, seed, session.perceptual, keep_shoulders)
+    _train(session, checkpoint, identity, resume, keep_shoulders, report)
     avatar = session.avatar(keep_shoulders)
     avatar.provenance = {
         "made_by": f"emoga {emoga.__version__} fit",
@@ -119,16 +120,32 @@ def fit(
     return avatar, found
 
 
-def _train(trainer: Trainer, checkpoint: Path | None, identity: str, resume: bool, report: Reporter) -> None:
-    """Run to the end, from the checkpoint when asked to, saving one now and then."""
+def _train(
+    session: FitSession,
+    checkpoint: Path | None,
+    identity: str,
+    resume: bool,
+    keep_shoulders: bool,
+    report: Reporter,
+) -> None:
+    """Run to the end, from the checkpoint when asked to, saving one now and then.
+
+    Clothing goes while there is still time for what stays to cover the edge.
+    """
+    trainer = session.trainer
     if resume and checkpoint is not None and checkpoint.exists():
         load_checkpoint(trainer, identity, checkpoint)
         report(Note(f"resumed at iteration {trainer.iteration} of {trainer.preset.iterations}"))
-    report(Stage("fit", trainer.preset.iterations))
-    while trainer.iteration < trainer.preset.iterations:
-        every = trainer.preset.checkpoint_every
-        until = min((trainer.iteration // every + 1) * every, trainer.preset.iterations)
-        trainer.run(until, report)
+    last, every = trainer.preset.iterations, trainer.preset.checkpoint_every
+    undress_at = None if keep_shoulders else round(UNDRESS * last)
+    stops = sorted({*range(every, last, every), last, undress_at or last})
+    report(Stage("fit", last))
+    for stop in stops:
+        if stop <= trainer.iteration:
+            continue
+        trainer.run(stop, report)
+        if stop == undress_at:
+            session.undress()
         if checkpoint is not None:
             save_checkpoint(trainer, identity, checkpoint)
 
@@ -180,12 +197,7 @@ class FitSession:
             gaussians, mlp = trainer.network.finished(trainer.splats.gaussians)
         params = trainer.motion.refined().to("cpu")
         if not keep_shoulders:
-            gaussians = gaussians.select(gaussians.binding >= 0)
-            pairs = evenly(trainer.pictures.pairs, SIGHTINGS)
-            identity = self.head.identify(params.shape, params.static_offset)
-            gaussians = gaussians.select(
-                ~outside_head(gaussians, self.head, identity, trainer.rig, params, track, pairs)
-            )
+            gaussians = gaussians.select((gaussians.binding >= 0) & ~self._clothing(gaussians))
         motion = Motion(track.head_name, track.head_version, track.head_checksum, params, track.fps)
         frames = self.held_out.training_frames(track.frame_count)
         return Avatar(
@@ -200,6 +212,24 @@ class FitSession:
             motion=motion,
             appearance=mlp,
         )
+
+    def undress(self) -> None:
+        """Drop clothing that hangs on the head; what soaks up the rest stays."""
+        splats = self.trainer.splats
+        clothing = self._clothing(splats.gaussians.detach().to("cpu"))
+        self.trainer.splats = splats.select((~clothing).to(splats.slope.device))
+
+    def _clothing(self, gaussians: Gaussians) -> torch.Tensor:
+        """bool [N]: Gaussians bound to the head that turned into clothing."""
+        trainer, params = self.trainer, self.trainer.motion.refined().to("cpu")
+        pairs = evenly(trainer.pictures.pairs, SIGHTINGS)
+        identity = self.head.identify(params.shape, params.static_offset)
+        outside = torch.zeros(len(gaussians), dtype=torch.bool)
+        bound = gaussians.binding >= 0
+        outside[bound] = outside_head(
+            gaussians.select(bound), self.head, identity, trainer.rig, params, self.track, pairs
+        )
+        return outside
 
     def _neutral(self, params: HeadParams) -> torch.Tensor:
         if not self.head.landmarks:  # without lips nobody can say when they are closed
