@@ -39,7 +39,7 @@ class VideoReader:
         self.height, self.width = first.shape[:2]
         self._cache: dict[int, np.ndarray] = {0: first}
         self._count: int | None = None
-        self._iterator: Iterator[np.ndarray] | None = None
+        self._iterator: Iterator[Any] | None = None
         self._next = 0
 
     @property
@@ -64,12 +64,12 @@ class VideoReader:
         if index in self._cache:
             return self._cache[index]
         if self._iterator is None or index < self._next:
-            self._iterator, self._next = self.frames(), 0
-        for picture in self._iterator:
+            self._iterator, self._next = self._decoded(), 0
+        for coded in self._iterator:
             self._next += 1
             if self._next == index + 1:
-                self._cache = {index: picture}
-                return picture
+                self._cache = {index: _upright(coded)}
+                return self._cache[index]
         raise InputError(f"{self.path}: has {self._next} frames, frame {index} was asked for")
 
     @contextlib.contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from emoga.images import color_dot, color_length
+
 FLAT_DISTANCE = 0.09  # colour distance within which a pixel may still be background
 FLAT_SHARE = 0.72  # of the upper border must look like one colour for the background to count as flat
 BAND_LEVEL = 0.03  # rows and columns darker than this everywhere are letterbox bands, not pictures
@@ -56,7 +58,7 @@ def backdrop_alpha(picture: np.ndarray, backdrop: Backdrop) -> np.ndarray:
     """Foreground alpha float32 [H,W] of a float picture [H,W,3] in front of a flat backdrop."""
     inner = np.ascontiguousarray(picture[backdrop.rows, backdrop.columns], np.float32)
     local = _local_backdrop(inner, backdrop)
-    distance = np.linalg.norm(inner - local, axis=-1)
+    distance = color_length(inner - local)
     background = _connected_background(distance, backdrop.screen)
     solid = _solid_foreground(distance, background)
     alpha = _mix_by_nearest(inner, local, solid)
@@ -69,7 +71,7 @@ def backdrop_alpha(picture: np.ndarray, backdrop: Backdrop) -> np.ndarray:
 
 def _local_backdrop(picture: np.ndarray, backdrop: Backdrop) -> np.ndarray:
     """The backdrop's colour at every pixel: screens are lit unevenly, so it is averaged around."""
-    near = (np.linalg.norm(picture - backdrop.color, axis=-1) < FLAT_DISTANCE).astype(np.float32)
+    near = (color_length(picture - backdrop.color) < FLAT_DISTANCE).astype(np.float32)
     size = max(picture.shape[0] // 8, 3) | 1
     share = cv2.blur(near, (size, size))[..., None]
     total = cv2.blur(picture * near[..., None], (size, size))
@@ -111,7 +113,7 @@ def _mix_by_nearest(picture: np.ndarray, local: np.ndarray, solid: np.ndarray) -
     colors = np.zeros((labels.max() + 1, 3), np.float32)
     colors[labels[seeds]] = cv2.blur(picture, (3, 3))[seeds]
     span = colors[labels] - local
-    alpha = ((picture - local) * span).sum(-1) / np.maximum((span * span).sum(-1), 1e-3)
+    alpha = color_dot(picture - local, span) / np.maximum(color_dot(span, span), 1e-3)
     # Flyaway strands end somewhere: nothing is foreground far from anything solid.
     reach = np.clip(2 - far / max(picture.shape[0] / 24, 4), 0, 1)
     return np.clip(alpha, 0, 1) * reach

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from emoga.images import color_mean
+
 NECK_REACH = 0.03  # of the head's height: how far beside the mesh's neck skin may still show
 BORDER = 0.008  # of the head's height: how far beside cloth its shadow and blur still show
 # How far a neck pixel may be from the middle of the face's colours, in logarithms of ratios and of brightness.
@@ -85,8 +87,9 @@ def _unlike_skin(picture: np.ndarray, region: np.ndarray, names: tuple[str, ...]
     # Logarithms of ratios: shade leaves them alone, cloth does not. Brightness tells where colour does not.
     color = np.log(smooth + 0.04)
     chroma = np.stack([color[..., 0] - color[..., 1], color[..., 1] - color[..., 2]], -1)
-    away = np.abs(chroma - np.median(chroma[skin], 0)).max(-1)
-    brightness = color.mean(-1)
+    away = np.abs(chroma - np.median(chroma[skin], 0))
+    away = np.maximum(away[..., 0], away[..., 1])
+    brightness = color_mean(color)
     brightness = brightness - np.median(brightness[skin])
     return (away > CHROMA_REACH) | (brightness < DARKEST) | (brightness > BRIGHTEST)
 

@@ -8,6 +8,7 @@ import torch
 
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, skew
 from emoga.head import Head, HeadParams, Identity
+from emoga.head.params import BONES
 
 # Units whose effect is not linear (they drive a joint, meet an eyeball or each other): differenced, not derived.
 NONLINEAR_UNITS = (
@@ -16,6 +17,9 @@ NONLINEAR_UNITS = (
 )  # fmt: skip
 # Units a camera cannot tell from others, or that no landmark sees.
 UNSEEN_UNITS = ("tongueOut",)
+# Of these, the ones that act on the lids and what lies around the eyes alone.
+EYE_UNITS = tuple(name for name in NONLINEAR_UNITS if "Blink" in name or "Squint" in name or "Wide" in name)
+EYE_BONES = (BONES.index("left_eye"), BONES.index("right_eye"))
 STEP = 1e-4
 
 
@@ -108,7 +112,7 @@ class SurfacePoints:
 
     def gather(self, vertices: torch.Tensor) -> torch.Tensor:
         """Points [...,N,3] from values at the vertices in use [...,U,3]."""
-        return (vertices[..., self.corners, :] * self.weights[..., None]).sum(-2)
+        return _gathered(vertices, self.corners, self.weights)
 
     def on_mesh(self, values: torch.Tensor) -> torch.Tensor:
         """Points [...,N,3] from values at all vertices [...,V,3]."""
@@ -148,13 +152,12 @@ class SurfacePoints:
 
     def _linear(self, turn: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
         """World directions [T,N,3,E] of rest displacements [E,U,3] turned by [T,U,3,3]."""
-        directions = basis.permute(1, 2, 0)
-        total = None
-        for corner in range(self.corners.shape[1]):
-            ids, weight = self.corners[:, corner], self.weights[:, corner]
-            moved = (turn[:, ids] * weight[:, None, None]) @ directions[ids]
-            total = moved if total is None else total + moved
-        return total
+        frames, corners = len(turn), self.corners.shape[1]
+        # One product per point, of all its corners and frames at once: what takes time is going through memory.
+        turns = turn[:, self.corners] * self.weights[..., None, None]
+        turns = turns.permute(1, 0, 3, 2, 4).reshape(self.count, frames * 3, corners * 3)
+        directions = basis.permute(1, 2, 0)[self.corners].reshape(self.count, corners * 3, -1)
+        return (turns @ directions).reshape(self.count, frames, 3, -1).transpose(0, 1)
 
     def _difference(
         self,
@@ -165,23 +168,57 @@ class SurfacePoints:
         by_expression: bool,
     ) -> None:
         """Fill the columns that joints and lids make nonlinear, by differences towards the allowed side."""
+        rows, ids, corners = self._about_eyes(part)
+        eyes, weights, eye_points = restricted(part, ids), self.weights[rows], points[:, rows]
         for unit in self._differenced if by_expression else ():
             # Inside [0,1] whichever side is taken: lids behave differently beyond their ends.
             step = torch.where(params.expr[:, unit] > 0.5, -STEP, STEP).double()
             expr = params.expr.clone()
             expr[:, unit] += step
-            moved = self.gather(_pose(part, replace(params, expr=expr)))
             column = self.layout.expr.start + self.layout.units.index(unit)
-            columns[..., column] = (moved - points) / step[:, None, None]
+            if self.head.expr_names[unit] in EYE_UNITS:
+                moved = _gathered(_pose(eyes, replace(params, expr=expr)), corners, weights)
+                columns[:, rows, :, column] = (moved - eye_points) / step[:, None, None]
+            else:
+                moved = self.gather(_pose(part, replace(params, expr=expr)))
+                columns[..., column] = (moved - points) / step[:, None, None]
         places = [("jaw", axis) for axis in self.layout.jaw_axes] if by_expression else []
         places += [("neck", 0), ("neck", 1), ("neck", 2)]
-        places += [("eyes", 0), ("eyes", 1), ("eyes", 3), ("eyes", 4)]
         first = self.layout.jaw.start if by_expression else self.layout.neck.start
         for column, (name, entry) in enumerate(places, start=first):
-            value = getattr(params, name).clone()
-            value[:, entry] += STEP
-            moved = self.gather(_pose(part, replace(params, **{name: value})))
+            moved = self.gather(_pose(part, _nudged(params, name, entry)))
             columns[..., column] = (moved - points) / STEP
+        for column, entry in enumerate((0, 1, 3, 4), start=self.layout.eyes.start):
+            moved = _gathered(_pose(eyes, _nudged(params, "eyes", entry)), corners, weights)
+            columns[:, rows, :, column] = (moved - eye_points) / STEP
+
+    def _about_eyes(self, part: Identity) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Points [M] that gaze or EYE_UNITS move, the vertices [P] they are made of, and their corners [M,K] there."""
+        head = part.head
+        moving = head.skin_weights[:, list(EYE_BONES)].abs().sum(1) > 0
+        moving[head.lids.sliding] = True
+        if head.pose_basis is not None:
+            moving[:] = True
+        units = [*head.gaze_units, *(head.unit(name) for name in EYE_UNITS if name in head.expr_names)]
+        moving |= (part.expr_basis[units] != 0).any(-1).any(0)
+        rows = torch.nonzero((moving[self.corners] & (self.weights != 0)).any(1))[:, 0]
+        ids, corners = torch.unique(self.corners[rows], return_inverse=True)
+        return rows, ids, corners.reshape(len(rows), self.corners.shape[1])
+
+
+def _gathered(vertices: torch.Tensor, corners: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Points [...,N,3] of vertices [...,U,3] by corners [N,K] with weights [N,K]."""
+    total = vertices[..., corners[:, 0], :] * weights[:, 0, None]
+    for corner in range(1, corners.shape[1]):
+        total = total + vertices[..., corners[:, corner], :] * weights[:, corner, None]
+    return total
+
+
+def _nudged(params: HeadParams, name: str, entry: int) -> HeadParams:
+    """params with one entry of a joint's turn changed by STEP."""
+    value = getattr(params, name).clone()
+    value[:, entry] += STEP
+    return replace(params, **{name: value})
 
 
 def landmark_points(head: Head, scheme: str) -> SurfacePoints:

@@ -72,13 +72,13 @@ def align(
     passes: int,
     outline: Outline | None = None,
 ) -> State:
-    """Motion of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
+    """Pose and gaze of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
 
     passes: per level, 0 to leave the state as it is; with each the mean that pictures are aligned to gets
     sharper. outline: what the masks say about skull and ears, which then counts as well.
 
-    The form stays as it is: what landmarks say about it is truer than what detail, which moves with light and
-    along outlines, would make of it.
+    Form and expression stay as they are: what landmarks say about them is truer than what detail, which moves with
+    light and along outlines, would make of them.
     """
     if passes == 0:
         return state
@@ -105,7 +105,7 @@ def _aligned(
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
         problem = tracker.problem(frames, terms, shape=False, focal=False)
-        problem.fixed = fixed
+        problem.fixed, problem.solve_expression = fixed, False
         return solve(problem, part, tracker.effort.alignment_rounds)[0]
 
     return training_first(tracker, state, step)

@@ -13,7 +13,7 @@ from emoga.capture import Track
 from emoga.files import atomic_output
 from emoga.geometry import vertex_normals
 from emoga.head import Head
-from emoga.images import to_uint8
+from emoga.images import from_uint8, to_uint8
 from emoga.progress import Reporter, tracked
 from emoga.render import rasterize_mesh
 from emoga.video import VideoWriter
@@ -29,19 +29,19 @@ MAX_SIDE = 720
 def draw_overlay(
     track: Track, head: Head, view: int, frame: int, vertices: torch.Tensor, opacity: float = 0.5
 ) -> np.ndarray:
-    """Picture, mesh shaded over it, and landmarks, side by side: float [H,3W,3]. vertices [V,3]."""
+    """Picture, mesh shaded over it, and landmarks, side by side: float32 [H,3W,3]. vertices [V,3]."""
     camera = track.cameras[view]
     picture = track.image(view, frame)
     viewmats, Ks = stack_cameras([camera], dtype=torch.float64)
     vertices = vertices.double()
     fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
-    index, bary = fragments.face_index[0], fragments.bary[0].double()
-    normals = vertex_normals(vertices, head.faces)[head.faces[index.clamp_min(0)]]
-    towards = -viewmats[0, 2, :3]
-    light = ((bary[..., None] * normals).sum(-2) @ towards).abs().numpy()[..., None]
-    shaded = (0.25 + 0.75 * light) * _tints(head)[head.face_regions[index.clamp_min(0)].long().numpy()]
-    covered = (index >= 0).numpy()[..., None]
-    mixed = np.where(covered, (1 - opacity) * picture + opacity * shaded, picture)
+    covered = (fragments.face_index[0] >= 0).numpy()
+    index, bary = fragments.face_index[0].numpy()[covered], fragments.bary[0].numpy()[covered]
+    towards = (vertex_normals(vertices, head.faces) @ viewmats[0, 2, :3]).numpy()[head.faces.numpy()[index]]
+    light = np.abs((bary * towards).sum(-1))[:, None]
+    shaded = (0.25 + 0.75 * light) * _tints(head)[head.face_regions.numpy()[index]]
+    mixed = picture.copy()
+    mixed[covered] = (1 - opacity) * picture[covered] + opacity * shaded
     return np.concatenate([picture, mixed, _points(track, head, view, frame, vertices, picture)], 1)
 
 
@@ -55,7 +55,7 @@ def _points(
     """Detected landmarks in red and the model's in green."""
     canvas = np.ascontiguousarray(to_uint8(picture))
     if track.landmarks is None:
-        return canvas / 255
+        return from_uint8(canvas)
     model = head.landmarks[track.landmarks.scheme].points(vertices).numpy()
     found = track.landmarks.points[view, frame]
     sets = [(track.cameras[view].project(model)[0], (0, 255, 0))]
@@ -66,7 +66,7 @@ def _points(
             # Eight extra bits place the dots between pixels.
             centre = (int((x - 0.5) * 256), int((y - 0.5) * 256))
             cv2.circle(canvas, centre, 200, color, -1, cv2.LINE_AA, 8)
-    return canvas / 255
+    return from_uint8(canvas)
 
 
 def write_overlay(
@@ -80,7 +80,7 @@ def write_overlay(
     fps = track.fps or 25.0
     with VideoWriter(path, fps, 3 * width, height, overwrite=overwrite, crf=20) as writer:
         for frame in tracked(range(track.frame_count), "overlay", report):
-            sheet = draw_overlay(track, head, view, frame, vertices[frame]).astype(np.float32)
+            sheet = draw_overlay(track, head, view, frame, vertices[frame])
             if scale < 1:
                 sheet = cv2.resize(sheet, (3 * width, height), interpolation=cv2.INTER_AREA)
             writer.write(sheet)

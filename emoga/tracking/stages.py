@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -83,6 +83,7 @@ class Tracker:
     weights: PriorWeights
     report: Reporter
     fixed_focal: bool
+    _person: tuple[tuple[torch.Tensor, ...], Identity] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.points: SurfacePoints = landmark_points(self.head, self.clip.landmarks.scheme)
@@ -144,8 +145,12 @@ class Tracker:
 
     def identity(self, state: State) -> Identity:
         """The person a state describes."""
-        offset = torch.tensordot(state.warp, self.warp_basis, 1) if len(state.warp) else None
-        return self.head.identify(state.params.shape, offset)
+        made_of = (state.params.shape, state.warp, self.warp_basis)
+        # Pictures are looked at one by one, of a person who stays the same all the while.
+        if self._person is None or any(a is not b for a, b in zip(made_of, self._person[0], strict=True)):
+            offset = torch.tensordot(state.warp, self.warp_basis, 1) if len(state.warp) else None
+            self._person = made_of, self.head.identify(state.params.shape, offset)
+        return self._person[1]
 
     def _pixel_spread(self, params: HeadParams, viewmats: torch.Tensor, Ks: torch.Tensor) -> torch.Tensor:
         """Pixels [C,T] that POINT_SPREAD covers at the head's distance."""
