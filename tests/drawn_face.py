@@ -26,10 +26,12 @@ def draw_face(
     size: int = 256,
     at: tuple[float, float] = (0.0, -0.02),
     field: float = 0.36,
+    upper_lip: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture uint8 [size,size,3] of the head turned by `yaw` radians, and its points [478,2] in pixels.
 
-    at: what the camera looks at, x and y in metres; field: how many metres it sees from top to bottom.
+    at: what the camera looks at, x and y in metres; field: how many metres it sees from top to bottom; upper_lip: its
+    colour over the lower one's.
     """
     head = load_head()
     params = HeadParams.zeros(head, 1)
@@ -41,6 +43,8 @@ def draw_face(
     colors = torch.tensor(SKIN).repeat(len(vertices), 1)
     for name, color in COLOURS.items():
         colors[head.regions[name]] = torch.tensor(color)
+    seam = head.landmarks["mediapipe478"].points(head.template)[[13, 14], 1].mean()
+    colors[head.regions["lips"] & (head.template[:, 1] > seam)] *= upper_lip
     light = torch.nn.functional.normalize(torch.tensor(LIGHT), dim=0)
     colors = colors * (0.35 + 0.75 * (vertex_normals(vertices, head.faces) @ light).clamp_min(0))[:, None]
     seen = rasterize_mesh(vertices, head.faces, viewmats, Ks, size, size)

@@ -53,6 +53,17 @@ def test_a_drawn_face_is_found(detector, how):
     assert np.isfinite(found.spread).all() and found.spread.min() > 0
 
 
+@pytest.mark.parametrize("yaw", [0.0, 0.3])
+def test_a_dark_upper_lip_is_no_open_mouth(detector, yaw):
+    def parted(**how) -> float:
+        picture, truth = draw_face(yaw=yaw, **how)
+        lips = detector.find(picture).points[[13, 14]]
+        return float(np.linalg.norm(lips[0] - lips[1]) / np.linalg.norm(truth[FOREHEAD] - truth[CHIN]))
+
+    assert parted(upper_lip=0.5) < 0.018
+    assert parted(jaw=0.5) > 0.08
+
+
 def test_an_untrained_network_stays_outside_the_bound():
     torch.manual_seed(0)
     picture, truth = draw_face()

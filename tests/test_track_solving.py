@@ -12,7 +12,7 @@ from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams, load_head
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, project
 from emoga.optimize.solving_points import SurfacePoints, restricted
-from emoga.optimize.solving_priors import PriorWeights, unit_motion
+from emoga.optimize.solving_priors import Priors, PriorWeights, unit_motion
 from emoga.optimize.solving_state import State
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_warp import smooth_modes
@@ -187,6 +187,24 @@ def test_units_are_measured_in_millimetres_of_motion(head):
     assert 10 < named["jawOpen"] < 60
     assert named["jawOpen"] > named["eyeBlinkLeft"] > named["eyeLookInLeft"]
     assert min(PriorWeights().expression, PriorWeights().expression_change) > 0.5
+
+
+def test_lids_may_move_faster_than_anything_else(head):
+    person = head.identify(torch.zeros(len(head.shape_names), dtype=torch.float64))
+    priors = Priors(head, person, PriorWeights(), torch.tensor([1]), None)
+    motion, units = priors.motion, [head.expr_names[unit] for unit in priors.layout.units]
+    still = torch.zeros(2, priors.layout.count, dtype=torch.float64)
+
+    def cost_of_a_jump(name: str) -> float:
+        moved = still.clone()
+        # Forth and back by one millimetre of the unit's own motion: what it costs to be elsewhere cancels.
+        moved[1, priors.layout.expr.start + units.index(name)] = 1 / motion[units.index(name)]
+        lasting = moved[1:].expand_as(moved)
+        turns = torch.zeros(1, 3, dtype=torch.float64)
+        return priors.cost(moved, turns) - 0.5 * priors.cost(lasting, turns)
+
+    assert cost_of_a_jump("eyeBlinkLeft") < 0.2 * cost_of_a_jump("browInnerUp")
+    assert cost_of_a_jump("eyeBlinkRight") == pytest.approx(cost_of_a_jump("eyeBlinkLeft"))
 
 
 def test_smooth_modes_move_neighbours_alike(head):

@@ -3,7 +3,7 @@
 python tools/train_detector.py make --work DIR --shards 60          synthetic pictures (several may run at once)
 python tools/train_detector.py make --work DIR --first 9000 --shards 2   those that only choose the weights
 python tools/train_detector.py train --work DIR --minutes 60        writes DIR/network.pt
-  python tools/train_detector.py details --work DIR --minutes 30      eyes and mouth: writes DIR/details.pt
+python tools/train_detector.py details --work DIR --minutes 60      eyes and mouth: writes DIR/details.pt
 python tools/train_detector.py ship --work DIR                      writes emoga/capture/data/face_networks.npz
 """
 

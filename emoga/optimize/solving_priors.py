@@ -10,20 +10,24 @@ from emoga.head import Head, Identity
 from emoga.optimize.solving_points import Layout
 from emoga.optimize.solving_system import SequenceSystem
 
+LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
+
 
 @dataclass(frozen=True)
 class PriorWeights:
     """Standard deviations of what the tracker expects; millimetres, degrees, per frame where said.
 
     expression: mm of motion of all units together, over the vertices each moves; sparsity: cost per mm;
-    expression_change: mm per frame; turn_change: degrees per frame; shift_change, depth_change: mm per
-    frame across the image and along the view; gaze, vergence, jaw, neck: degrees; shape: its own units.
+    expression_change: mm per frame, lid_change the same of blinks, over in five frames; turn_change: degrees per
+    frame; shift_change, depth_change: mm per frame across the image and along the view; gaze, vergence, jaw, neck:
+    degrees; shape: its own units.
     For heads without units: free_jaw instead of jaw, and component: standard deviations of each.
     """
 
     expression: float = 3.0
     sparsity: float = 0.4
     expression_change: float = 1.5
+    lid_change: float = 6.0
     turn_change: float = 4.0
     shift_change: float = 8.0
     depth_change: float = 1.0
@@ -57,6 +61,8 @@ class Priors:
             self.weights = replace(weights, **calm)
         self._component = 0.0 if head.has_units else weights.component**-2
         self.motion = unit_motion(head, identity)[list(self.layout.units)]
+        lids = torch.tensor([head.expr_names[unit] in LIDS for unit in self.layout.units])
+        self._expression_change = torch.where(lids, self.weights.lid_change, self.weights.expression_change)
         self.gaps = gaps.double()
         self._depth_axis = depth_axis
 
@@ -98,7 +104,7 @@ class Priors:
         w, layout = self.weights, self.layout
         diagonal = torch.zeros(layout.count, dtype=torch.float64)
         diagonal[0:3] = _per_degree(w.turn_change)
-        diagonal[layout.expr] = (self.motion / w.expression_change) ** 2
+        diagonal[layout.expr] = (self.motion / self._expression_change) ** 2
         diagonal[layout.jaw] = _per_degree(w.jaw_change)
         diagonal[layout.neck] = _per_degree(w.turn_change)
         diagonal[layout.eyes] = _per_degree(w.gaze_change)

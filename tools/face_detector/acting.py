@@ -8,6 +8,8 @@ from emoga.head import Head
 from emoga.studio.acting import VISEMES
 
 ASYMMETRIC = 0.35  # share of expressions with independent sides
+CLOSED = 0.35  # share with lips that hardly part
+BLINKS = (0.55, 0.27, 0.18)  # shares of open, half closed and closed lids
 
 
 def random_expression(head: Head, rng: np.random.Generator) -> np.ndarray:
@@ -29,7 +31,7 @@ def random_expression(head: Head, rng: np.random.Generator) -> np.ndarray:
                     expr[index[name[:-4] + "Right"]] = expr[index[name]]
     if kind > 0.80 and head.presets:
         expr = 0.4 * expr + head.emotion(str(rng.choice(list(head.presets))), rng.uniform(0.4, 1.2)).numpy()
-    if rng.random() < 0.25:  # lips closed, or pressed together
+    if rng.random() < CLOSED:  # lips closed, or pressed together
         expr[index["jawOpen"]] = rng.uniform(0, 0.15)
         expr[index["mouthClose"]] = expr[index["jawOpen"]]
         for name in (
@@ -46,9 +48,7 @@ def random_expression(head: Head, rng: np.random.Generator) -> np.ndarray:
         expr[index["jawOpen"]] = rng.uniform(0.4, 1.0)
     if rng.random() > 0.08:
         expr[index["tongueOut"]] = 0
-    blink = rng.choice(
-        [rng.uniform(0, 0.25), rng.uniform(0.2, 0.9), rng.uniform(0.9, 1.0)], p=[0.62, 0.2, 0.18]
-    )
+    blink = rng.choice([rng.uniform(0, 0.25), rng.uniform(0.2, 0.9), rng.uniform(0.9, 1.0)], p=BLINKS)
     expr[[index["eyeBlinkLeft"], index["eyeBlinkRight"]]] = blink
     if rng.random() < 0.06:
         expr[index[f"eyeBlink{rng.choice(['Left', 'Right'])}"]] = rng.uniform(0, 1)

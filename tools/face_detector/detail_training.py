@@ -19,9 +19,13 @@ from emoga.head import Head
 from tools.face_detector.degrade import Shards
 from tools.face_detector.training import LIDS, LIPS, VALIDATION, follow, mirrored, share_gradients
 
-SIDE = 176  # pixels of the face's crop that patches are cut from
-BATCH, DECAY = 32, 0.01  # faces per process
+SIDE = 160  # pixels of the face's crop that patches are cut from
+BATCH, DECAY = 32, 0.01  # patches of each part per process
 OFF, TURN, SCALE = 0.10, 0.06, 0.06  # how far the first look may be off: of half a patch, radians, log
+OPENING = 20.0  # weight of the gaps between lips and between lids, beside 10 for every point's place
+TOUCHING = 0.01  # of half a patch between lips that touch
+LOOKS = 2  # patches of each part from one picture: cutting is cheap, what a camera does to a picture is not
+NEW_SHARDS = 30.0  # seconds between looks for shards that were added
 
 
 def pairs_of(part: Part) -> torch.Tensor:
@@ -31,7 +35,7 @@ def pairs_of(part: Part) -> torch.Tensor:
 
 
 def examples(shards: Shards, rng: np.random.Generator, mirror: np.ndarray, count: int, plain: bool = False):
-    """Per part: patches uint8 [B,3,S,S], places [B,P,2] and visible [B,P] of `count` faces."""
+    """Per part: patches uint8 [B,3,S,S], places [B,P,2] and visible [B,P], LOOKS of each of `count / LOOKS` faces."""
     found = {name: [] for name in PARTS}
     while len(found["mouth"]) < count:
         at = rng.integers(len(shards.index))
@@ -42,7 +46,7 @@ def examples(shards: Shards, rng: np.random.Generator, mirror: np.ndarray, count
             continue
         whole = FaceCrop(np.array([SIDE / 2, SIDE / 2]), float(SIDE))
         points = whole.to_picture(example.points)
-        for name, part in PARTS.items():
+        for name, part in [*PARTS.items()] * LOOKS:
             patch = part.patch(points, FaceCrop.around(points))
             shift = np.clip(rng.normal(0, OFF, 2), -3 * OFF, 3 * OFF) * patch.side / 2
             patch = FaceCrop(
@@ -73,11 +77,13 @@ def loss_of(places, log_spread, truth, visible, pairs) -> torch.Tensor:
     distance = (weight * (squared + 1e-6).sqrt()).mean()
     opening = off[:, pairs[:, 0]] - off[:, pairs[:, 1]]
     seen = weight[:, pairs].amin(-1)
-    return 0.25 * likelihood + 10 * distance + 10 * (seen * (opening.square().sum(-1) + 1e-6).sqrt()).mean()
+    parted = (seen * (opening.square().sum(-1) + 1e-6).sqrt()).mean()
+    return 0.25 * likelihood + 10 * distance + OPENING * parted
 
 
 def validate(network: DetailNetwork, held: dict) -> str:
-    """Mean distance of visible points over the patch's half side, and the openings' correlation and error."""
+    """Mean distance of visible points over the patch's half side, the openings' correlation and error, and how far
+    apart lips that touch are said to be: mean and 95th percentile."""
     network.eval()
     text = ""
     with torch.no_grad():
@@ -89,6 +95,9 @@ def validate(network: DetailNetwork, held: dict) -> str:
             error = (places - truth).norm(dim=-1)[visible > 0.5].mean()
             text += f", {name} {error:.4f} opening {(wide[0] - wide[1])[seen].abs().mean():.4f}"
             text += f" r {torch.corrcoef(torch.stack([w[seen] for w in wide]))[0, 1]:.3f}"
+            closed = wide[0][seen & (wide[1] < TOUCHING)]
+            if name == "mouth" and len(closed):
+                text += f" closed {closed.mean():.4f} {closed.quantile(0.95):.4f}"
     return text
 
 
@@ -117,7 +126,7 @@ def _work(rank: int, processes: int, meeting: str, folder: Path, output: Path, m
     torch.manual_seed(seed)
     network = DetailNetwork()
     held = examples(
-        Shards(folder, VALIDATION, VALIDATION + 1000), np.random.default_rng(5), mirror, 250, plain=True
+        Shards(folder, VALIDATION, VALIDATION + 1000), np.random.default_rng(5), mirror, 400, plain=True
     )
     if start is not None:
         network.load_state_dict(torch.load(start, weights_only=True))
@@ -128,8 +137,12 @@ def _work(rank: int, processes: int, meeting: str, folder: Path, output: Path, m
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=DECAY)
     rng, shards = np.random.default_rng([seed, rank, 3]), Shards(folder, 0, VALIDATION)
     pairs = {name: pairs_of(part) for name, part in PARTS.items()}
-    begun, step, shown = time.monotonic(), 0, 0.0
+    begun = looked = time.monotonic()
+    step, shown = 0, 0.0
     while True:
+        if time.monotonic() - looked > NEW_SHARDS:
+            shards.refresh()
+            looked = time.monotonic()
         batch = examples(shards, rng, mirror, BATCH)
         loss = torch.zeros(())
         for names in (("left_eye", "right_eye"), ("mouth",)):

@@ -16,6 +16,7 @@ from emoga.studio.mitsuba_scene import vertex_normals
 from emoga.studio.stage import move
 from tools.face_detector.acting import random_expression, random_gaze, random_turn
 from tools.face_detector.drawing import EYE, SKIN, Pile, draw, normals_of, random_lights
+from tools.face_detector.mouths import close_mouths
 from tools.face_detector.people import Person, make_person
 from tools.face_detector.skin import SkinMap, paint, skin_map
 
@@ -58,6 +59,7 @@ class Studio:
         vertices = person.identity.pose(given[0], None, *given[1:]).numpy()
         if rng.random() < 0.8:
             vertices = self.lips.separate(vertices, person.identity.rest.numpy())
+        vertices = close_mouths(vertices, self.lips, rng)
         bones = person.identity.bones(given[0], None, *given[1:]).numpy()
         growth = self.where.texels.sample(
             person.growth[self.where.skin.corner_vertex], self.where.skin.corner_faces

@@ -19,6 +19,7 @@ from emoga.studio.anatomy import (
 )
 from emoga.studio.appearance import SKIN_TONES
 from emoga.studio.creases import Creases, facial_lines
+from emoga.studio.lips import INNER_LOWER, INNER_UPPER
 from emoga.studio.noise import cell_noise, gradient_noise
 from emoga.studio.skin import beard_density, brow_density
 from emoga.studio.uvmap import TexelMap, map_texels
@@ -61,6 +62,10 @@ def skin_map(head: Head) -> SkinMap:
     inner = skin.fine.spread(head.regions["mouth_interior"].numpy()[skin.ids].astype(float))
     fields = {"mouth": np.clip(1.5 * texels.sample(inner[skin.corner_vertex], skin.corner_faces), 0, 1)}
     fields["lips"] = smoothstep(-0.0011, 0.0008, anatomy.signed_lips(points))
+    line = _mouth_line(anatomy)
+    above = points[:, 1] - np.interp(points[:, 0], line[:, 0], line[:, 1])
+    fields["upper_lip"] = fields["lips"] * smoothstep(-0.0004, 0.0004, above)
+    fields["seam"] = fields["lips"] * np.exp(-((distance_to_curve(points, line)[0] / 0.0012) ** 2))
     fields["beard"] = beard_density(points, anatomy)
     fields["cheeks"] = np.clip(
         sum(anatomy.near(points, mark, 0.026) for mark in (*CHEEKS, NOSE_TIP)) + anatomy.near_ears(points, 0.012), 0, 1
@@ -88,6 +93,15 @@ def skin_map(head: Head) -> SkinMap:
          enumerate([(0.25, 1.0, 0.3), (0.45, 0.8, 0.3), (1.0, 0.3, 0.3), (1.0, 0.5, 0.5)])]
     )  # fmt: skip
     return SkinMap(skin, template, anatomy, texels, fields, noises, streaks, cell_noise(points, 0.0035, 3))
+
+
+def _mouth_line(anatomy: Anatomy) -> np.ndarray:
+    """Where the lips meet [K,3], from one corner to the other."""
+    line = (anatomy.marks[list(INNER_UPPER)] + anatomy.marks[list(INNER_LOWER)]) / 2
+    line = line[np.argsort(line[:, 0])]
+    return np.stack(
+        [np.interp(np.linspace(line[0, 0], line[-1, 0], 40), line[:, 0], line[:, k]) for k in range(3)], -1
+    )
 
 
 def random_tone(rng: np.random.Generator) -> np.ndarray:
@@ -150,6 +164,10 @@ def paint(
     if rng.random() < 0.3:
         lips = np.array([rng.uniform(0.15, 0.6), rng.uniform(0.01, 0.2), rng.uniform(0.02, 0.25)])
     color = lay(color, lips * (1 + 0.15 * noise(3) + 0.1 * noise(4)), f["lips"] * rng.uniform(0.25, 1.0))
+    # Many upper lips are darker than the lower ones: that is no open mouth.
+    darker = rng.choice([0.0, rng.uniform(0.1, 0.75), rng.uniform(-0.2, 0.0)], p=[0.3, 0.6, 0.1])
+    color = color * (1 - darker * f["upper_lip"][:, None] * np.array([0.9, 1.0, 0.9]))
+    color = color * (1 - rng.uniform(0, 0.8) * (rng.random() < 0.6) * f["seam"][:, None])
     color = lay(color, np.array([0.52, 0.24, 0.20]), f["rim"] * rng.uniform(0.2, 0.8))
     color = lay(color, hair * 0.5, f["liner"] * rng.uniform(0.0, 0.7) * (rng.random() < 0.7))
     brow_color = (
