@@ -15,6 +15,7 @@ from emoga.emotion.acting import Actor
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning
 from emoga.emotion.masks import MaskKind, picture_masks
+from emoga.head import load_head
 from emoga.images import to_uint8
 from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits
 
@@ -71,7 +72,8 @@ def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
     views, frames = np.array(reel.pairs).T
     heads = reel.masks | reel.neutral_masks
     masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
-    return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks), failed, report)
+    meant = load_head().emotion(emotion).double().numpy()
+    return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks, meant), failed, report)
 
 
 def masked(edits: Sequence[Edited], kind: MaskKind | None, avatar: Avatar, track: Track) -> list[Edited]:

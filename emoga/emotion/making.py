@@ -154,7 +154,10 @@ class EditMaker:
             else:
                 report(Note(f"{emotion.name}: edits of the earlier run are used again"))
             views, frames = np.array(pictures.pairs).T
-            edits.append(EmotionEdits(emotion.name, views, frames, pictures.captured, edited, pictures.masks))
+            meant = emotion.offset.double().numpy()
+            edits.append(
+                EmotionEdits(emotion.name, views, frames, pictures.captured, edited, pictures.masks, meant)
+            )
         return edits
 
     def _pictures_of(self, emotion: NamedEmotion, pictures: EditedPictures) -> EditedPictures:

@@ -50,7 +50,8 @@ def fingerprint(
         digest.update(camera.K.tobytes() + camera.w2c.tobytes())
     for one in edits:
         digest.update(one.name.encode())
-        for part in (one.views, one.frames, one.captured, one.edited, one.masks):
+        meant = np.zeros(0) if one.meant is None else one.meant
+        for part in (one.views, one.frames, one.captured, one.edited, one.masks, meant):
             digest.update(np.ascontiguousarray(part).tobytes())
     for one in weights or ():
         digest.update(np.ascontiguousarray(one).tobytes())

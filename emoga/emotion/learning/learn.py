@@ -104,7 +104,12 @@ def _check(avatar: Avatar, track: Track, edits: Sequence[EmotionEdits]) -> None:
     names = [one.name for one in edits]
     if len(set(names)) != len(names):
         raise InputError(f"emotions {', '.join(names)}: each may be learnt once")
+    units = track.params.expr.shape[1]
     for one in edits:
+        if one.meant is not None and len(one.meant) != units:
+            raise InputError(
+                f"edits of {one.name}: {len(one.meant)} units are meant, the track's head has {units}"
+            )
         height, width = one.masks.shape[1:]
         for view, frame in one.pairs:
             if not (0 <= view < len(track.cameras) and 0 <= frame < track.frame_count):

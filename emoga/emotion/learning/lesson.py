@@ -70,7 +70,7 @@ class Lesson:
         priors = Priors() if learning.motion_prior else None
         return Task(
             body.coarse, body.frames, body.cameras, self.edits, self.pairs, body.motion_mm, body.bounds, priors,
-            self.given, learning.strengths,
+            self.given, learning.strengths, self.edits.meant if learning.named else None,
         )  # fmt: skip
 
     def find_colors(self, learning: Learning, offset: torch.Tensor, strange: np.ndarray) -> None:
