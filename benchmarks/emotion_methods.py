@@ -15,6 +15,7 @@ from emoga.emotion.acting import Actor
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning
 from emoga.emotion.masks import MaskKind, picture_masks
+from emoga.emotion.naming import FLUSH
 from emoga.head import load_head
 from emoga.images import to_uint8
 from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits
@@ -73,7 +74,9 @@ def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
     heads = reel.masks | reel.neutral_masks
     masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
     meant = load_head().emotion(emotion).double().numpy()
-    return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks, meant), failed, report)
+    flush = FLUSH.get(emotion, 0.0)
+    record = EmotionEdits(emotion, views, frames, reel.before, pictures, masks, meant, flush)
+    return Edited(record, failed, report)
 
 
 def masked(edits: Sequence[Edited], kind: MaskKind | None, avatar: Avatar, track: Track) -> list[Edited]:

@@ -15,7 +15,8 @@ class EmotionEdits:
 
     name: the emotion's short name. views, frames [P]: index of each picture's camera and frame in the track.
     captured, edited uint8 [P,H,W,3] sRGB. masks uint8 [P,H,W]: 255 where the editor might change the picture.
-    meant [E]: expression units that the emotion's words stand for at full strength; None where they are unknown.
+    meant [E]: expression units that the emotion's words stand for at full strength, None where they are unknown;
+    flush -1..1: blood that they say comes to the face, or leaves it.
     Raises InputError when the parts do not fit together, or two are of the same camera and frame.
     """
 
@@ -26,6 +27,7 @@ class EmotionEdits:
     edited: np.ndarray
     masks: np.ndarray
     meant: np.ndarray | None = None
+    flush: float = 0.0
 
     def __post_init__(self) -> None:
         shape = self.captured.shape
