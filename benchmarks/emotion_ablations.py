@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from emotion_methods import Method
 
-REGULARISERS = ("motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths")
+REGULARISERS = ("motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths", "named")
 ABLATIONS = (
     Method("ours"),
     Method("geometry only", choices={"texture": False}),

@@ -15,6 +15,8 @@ from emoga.emotion.acting import Actor
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning
 from emoga.emotion.masks import MaskKind, picture_masks
+from emoga.emotion.naming import FLUSH
+from emoga.head import load_head
 from emoga.images import to_uint8
 from emoga.studio.pseudo_edits import PseudoEdits, pseudo_edits
 
@@ -71,7 +73,10 @@ def edited(reel: Reel, emotion: str, pattern: str) -> Edited:
     views, frames = np.array(reel.pairs).T
     heads = reel.masks | reel.neutral_masks
     masks = np.where(dilated(heads), 255, 0).astype(np.uint8)
-    return Edited(EmotionEdits(emotion, views, frames, reel.before, pictures, masks), failed, report)
+    meant = load_head().emotion(emotion).double().numpy()
+    flush = FLUSH.get(emotion, 0.0)
+    record = EmotionEdits(emotion, views, frames, reel.before, pictures, masks, meant, flush)
+    return Edited(record, failed, report)
 
 
 def masked(edits: Sequence[Edited], kind: MaskKind | None, avatar: Avatar, track: Track) -> list[Edited]:

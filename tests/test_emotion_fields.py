@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emoga.emotion.learning.fields import emotions_own
+from emoga.emotion.learning.relighting import flushed
 from emoga.emotion.learning.schedule import decay_at, phase_at
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import skin_points, smoothed
@@ -30,9 +31,9 @@ def blob(skin, at, radius, color):
 def test_what_every_emotion_shows_alike_is_the_editors(skin):
     cheek = skin.rest[np.argmax(skin.rest[:, 2] + skin.rest[:, 0])]
     bias = blob(skin, cheek, 0.03, [0.1, 0.05, 0.0]) + [0.04, 0.03, 0.03]
-    evidence, moved = np.full(COUNT, 4.0), np.ones(COUNT)
+    evidence = np.full(COUNT, 4.0)
     changes = [bias, bias + blob(skin, cheek, 0.02, [0.08, -0.05, -0.05])]
-    (first, second), sizes = emotions_own(skin, changes, [moved, moved], [evidence, evidence])
+    (first, second), sizes = emotions_own(skin, changes, [evidence, evidence])
     near = blob(skin, cheek, 0.02, [1, 1, 1])[:, 0] > 0.6
     assert sizes.bias > sizes.own
     assert np.abs(first).mean() < 0.25 * np.abs(bias).mean()
@@ -42,15 +43,24 @@ def test_what_every_emotion_shows_alike_is_the_editors(skin):
 def test_one_emotion_alone_does_not_take_an_editors_tint_for_its_own(skin):
     rng = np.random.default_rng(0)
     tint = np.array([0.06, 0.05, 0.04]) + rng.normal(0, 0.004, (COUNT, 3))
-    (own,), _ = emotions_own(skin, [tint], [np.full(COUNT, 0.5)], [np.full(COUNT, 4.0)])
+    (own,), _ = emotions_own(skin, [tint], [np.full(COUNT, 4.0)])
     assert np.abs(own).mean() < 0.006
 
 
 def test_colours_are_never_the_emotions_where_nothing_is_seen(skin):
     evidence = np.where(skin.rest[:, 0] > 0, 4.0, 0.0)
     changes = np.where(skin.rest[:, :1] > 0, 0.01, 5.0) * np.ones(3)
-    (own,), _ = emotions_own(skin, [changes], [np.ones(COUNT)], [evidence])
+    (own,), _ = emotions_own(skin, [changes], [evidence])
     assert np.abs(own[skin.rest[:, 0] < -0.03]).max() < 0.02
+
+
+def test_blood_reddens_skin_where_it_shows_and_pallor_undoes_it():
+    base = np.full((3, 3), [0.75, 0.55, 0.45])
+    red, pale = (flushed(base, amount * np.array([1.0, 0.5, 0.0])) for amount in (0.6, -0.6))
+    assert (red[0, 1:] < -0.02).all() and abs(red[0, 0]) < 0.01
+    assert (pale[0, 1:] > 0.01).all()
+    assert (np.abs(red[1, 1:]) < np.abs(red[0, 1:])).all()
+    assert not red[2].any() and not pale[2].any()
 
 
 def test_points_lie_on_the_skin_and_blur_only_along_it(skin):

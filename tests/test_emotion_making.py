@@ -53,6 +53,9 @@ def test_warp_makes_edits_within_the_masks(scene: Scene) -> None:
         different = (edits.edited != edits.captured).any(-1)
         assert different.any((1, 2)).all() and not different[edits.masks == 0].any()
     assert (happy.edited != angry.edited).any()
+    for edits, emotion in zip((happy, angry), scene[2], strict=True):
+        assert np.allclose(edits.meant, emotion.offset), "learning is told what the words stand for"
+        assert edits.flush == emotion.flush != 0
 
 
 def test_half_the_strength_is_less_of_an_edit(scene: Scene) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from emoga.emotion.learning.bounded import Meant, bounded
 from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
 from emoga.emotion.learning.pyramid import Compared
 from emoga.emotion.learning.stranger import BUMPS, LENGTH, SIZE, Strangeness
 from emoga.emotion.learning.surface import skin_points
+from emoga.emotion.learning.task import Priors
 from emoga.head import load_head
 
 POINTS, UNITS, FACES, PICTURES = 300, 4, 18, 12
@@ -64,3 +66,29 @@ def test_what_is_drawn_on_the_skin_moves_nothing():
     normal, right = normal_equations(parts, strange, 1e-3)
     solved = np.linalg.solve(normal, right)
     assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 0.01
+
+
+def solve(wanted, sure, meant):
+    """Units of 4 mm each from pictures that want some offset [U], as sure of each as 1/mm^2 [U]."""
+    motion, count = np.full(len(wanted), 4.0), len(wanted)
+    normal = np.diag(np.asarray(sure) * motion**2)
+    limits = np.full(count, -0.2), np.ones(count)
+    return bounded(normal, normal @ wanted, np.zeros(count), *limits, motion, Priors(), [], Meant.of([meant]))
+
+
+def test_an_offset_is_what_is_meant_unless_pictures_say_otherwise():
+    meant = np.array([0.8, 0.4, 0.0, 0.0])
+    wanted = np.array([0.4, 0.3, 0.0, 0.7])
+    found = solve(wanted, [100.0, 1e-4, 1e-4, 100.0], meant)
+    assert np.abs(found[[0, 3]] - wanted[[0, 3]]).max() < 0.03, "what pictures show counts, meant or not"
+    assert 0.2 < found[1] < 0.37, "unseen: what is meant, weaker as what is seen is"
+    assert abs(found[2]) < 0.01
+    unnamed = solve(wanted, [100.0, 1e-4, 1e-4, 100.0], np.zeros(4))
+    assert np.abs(unnamed[[0, 3]] - wanted[[0, 3]]).max() < 0.03
+    assert abs(unnamed[1]) < 0.01, "unseen, and nothing is meant"
+
+
+def test_strengths_that_are_found_leave_an_offset_within_its_bounds():
+    found = solve(np.array([2.0, 0.1]), [100.0, 1e-4], np.array([0.5, 0.9]))
+    assert found.max() <= 1.0
+    assert found.min() >= -0.2

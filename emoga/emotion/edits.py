@@ -15,6 +15,8 @@ class EmotionEdits:
 
     name: the emotion's short name. views, frames [P]: index of each picture's camera and frame in the track.
     captured, edited uint8 [P,H,W,3] sRGB. masks uint8 [P,H,W]: 255 where the editor might change the picture.
+    meant [E]: expression units that the emotion's words stand for at full strength, None where they are unknown;
+    flush -1..1: blood that they say comes to the face, or leaves it.
     Raises InputError when the parts do not fit together, or two are of the same camera and frame.
     """
 
@@ -24,6 +26,8 @@ class EmotionEdits:
     captured: np.ndarray
     edited: np.ndarray
     masks: np.ndarray
+    meant: np.ndarray | None = None
+    flush: float = 0.0
 
     def __post_init__(self) -> None:
         shape = self.captured.shape
@@ -38,6 +42,8 @@ class EmotionEdits:
         for part, kind in ((self.captured, "captured"), (self.edited, "edited"), (self.masks, "masks")):
             if part.dtype != np.uint8:
                 raise InputError(f"{kind} pictures of {self.name} are {part.dtype}, not uint8")
+        if self.meant is not None and not (self.meant.ndim == 1 and np.isfinite(self.meant).all()):
+            raise InputError(f"edits of {self.name}: the units that are meant must be finite and in one row")
         if not len(self.views) == len(self.frames) == len(self):
             raise InputError(f"edits of {self.name}: {len(self)} pictures need as many views and frames")
         if len(set(self.pairs)) != len(self):

@@ -154,7 +154,9 @@ class EditMaker:
             else:
                 report(Note(f"{emotion.name}: edits of the earlier run are used again"))
             views, frames = np.array(pictures.pairs).T
-            edits.append(EmotionEdits(emotion.name, views, frames, pictures.captured, edited, pictures.masks))
+            given = pictures.captured, edited, pictures.masks
+            meant = emotion.offset.double().numpy(), emotion.flush
+            edits.append(EmotionEdits(emotion.name, views, frames, *given, *meant))
         return edits
 
     def _pictures_of(self, emotion: NamedEmotion, pictures: EditedPictures) -> EditedPictures:

@@ -104,7 +104,7 @@ def warp_picture(picture: np.ndarray, fields: WarpFields, mask: np.ndarray | Non
     moved = soften(moved, border)
     gain = _gain(fields, picture.shape)
     if gain is not None:
-        moved = _to_srgb(to_linear(moved) * gain)
+        moved = to_srgb(to_linear(moved) * gain)
     if share is not None:
         moved = original + (moved - original) * _once_moved(share, faded)
     return to_uint8(moved)
@@ -137,13 +137,18 @@ def _gain(fields: WarpFields, shape: tuple[int, ...]) -> np.ndarray | None:
     if fields.shading is not None:
         gain *= np.clip(fields.shading, *SHADING_RANGE)
     if fields.flush is not None:
-        flush = np.clip(fields.flush, -1, 1).astype(np.float32)[..., None]
-        gain *= FLUSHED ** np.maximum(flush, 0) * PALE ** np.maximum(-flush, 0)
+        gain *= blood_gain(fields.flush)
     if fields.crease is not None:
         gain *= CREASED ** np.clip(fields.crease, 0, 1).astype(np.float32)[..., None]
     if fields.keep is not None:
         gain = 1 + (gain - 1) * (1 - np.clip(fields.keep, 0, 1).astype(np.float32)[..., None])
     return gain
+
+
+def blood_gain(flush: np.ndarray) -> np.ndarray:
+    """Factor [...,3] on linear light where blood comes (1) to the skin or leaves it (-1), [...]."""
+    flush = np.clip(flush, -1, 1).astype(np.float32)[..., None]
+    return FLUSHED ** np.maximum(flush, 0) * PALE ** np.maximum(-flush, 0)
 
 
 def _check(picture: np.ndarray, fields: WarpFields) -> None:
@@ -175,6 +180,7 @@ def to_linear(srgb: np.ndarray) -> np.ndarray:
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-def _to_srgb(linear: np.ndarray) -> np.ndarray:
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """The inverse of `to_linear`, clipped to 0..1."""
     linear = np.clip(linear, 0, 1)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

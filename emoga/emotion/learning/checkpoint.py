@@ -49,8 +49,9 @@ def fingerprint(
     for camera in track.cameras:
         digest.update(camera.K.tobytes() + camera.w2c.tobytes())
     for one in edits:
-        digest.update(one.name.encode())
-        for part in (one.views, one.frames, one.captured, one.edited, one.masks):
+        digest.update(f"{one.name} {one.flush}".encode())
+        meant = np.zeros(0) if one.meant is None else one.meant
+        for part in (one.views, one.frames, one.captured, one.edited, one.masks, meant):
             digest.update(np.ascontiguousarray(part).tobytes())
     for one in weights or ():
         digest.update(np.ascontiguousarray(one).tobytes())

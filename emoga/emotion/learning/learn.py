@@ -24,6 +24,7 @@ from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import skin_points
 from emoga.emotion.learning.training import Trainer
 from emoga.emotion.learning.weighting import check_weights
+from emoga.emotion.shading import blood
 from emoga.errors import InputError
 from emoga.head import Head
 from emoga.kernels import torch_on_one_thread
@@ -104,7 +105,12 @@ def _check(avatar: Avatar, track: Track, edits: Sequence[EmotionEdits]) -> None:
     names = [one.name for one in edits]
     if len(set(names)) != len(names):
         raise InputError(f"emotions {', '.join(names)}: each may be learnt once")
+    units = track.params.expr.shape[1]
     for one in edits:
+        if one.meant is not None and len(one.meant) != units:
+            raise InputError(
+                f"edits of {one.name}: {len(one.meant)} units are meant, the track's head has {units}"
+            )
         height, width = one.masks.shape[1:]
         for view, frame in one.pairs:
             if not (0 <= view < len(track.cameras) and 0 <= frame < track.frame_count):
@@ -144,13 +150,15 @@ def _prepare(
     rest = puppet.identity.rest.double().numpy()
     # About one point per pixel of the face, which fills a good third of a picture.
     count = int(np.clip(0.2 * edits[0].masks[0].size, 2000, 24_000))
+    skin = skin_points(puppet.head, rest, count, seed)
     body = Body(
         frames,
         track.cameras,
-        skin_points(puppet.head, rest, count, seed),
+        skin,
         skin_points(puppet.head, rest, COARSE_POINTS, seed),
         unit_motion(puppet.head, puppet.identity).double().numpy(),
         _bounds(puppet.head, frames),
+        skin.on_mesh(blood(puppet.head)[:, None])[:, 0],
     )
     lessons = [Lesson.begin(body, one, used, learning, own) for one, own in zip(edits, given, strict=True)]
     tasks = [lesson.task(learning) for lesson in lessons]

@@ -13,7 +13,7 @@ from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning.consensus import Consensus, Lifted, agree, lift_all
 from emoga.emotion.learning.lifting import look, read
 from emoga.emotion.learning.performing import Frames
-from emoga.emotion.learning.relighting import relit, skin_light
+from emoga.emotion.learning.relighting import flushed, relit, skin_light
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import Surface, posed_normals
 from emoga.emotion.learning.task import Priors, Registered, Task
@@ -25,7 +25,8 @@ from emoga.emotion.learning.weighting import fixed_weights
 class Body:
     """The person all lessons share: the frames that take part, cameras, and skin, coarse for motion, fine for colours.
 
-    motion_mm [E]: how far units move the face; bounds [E] each of an offset.
+    motion_mm [E]: how far units move the face; bounds [E] each of an offset. blood [N]: how much points of `skin`
+    show of blood that comes or leaves, 0..1.
     """
 
     frames: Frames
@@ -34,6 +35,7 @@ class Body:
     coarse: Surface
     motion_mm: np.ndarray
     bounds: tuple[np.ndarray, np.ndarray]
+    blood: np.ndarray
 
 
 @dataclass(eq=False)
@@ -70,7 +72,7 @@ class Lesson:
         priors = Priors() if learning.motion_prior else None
         return Task(
             body.coarse, body.frames, body.cameras, self.edits, self.pairs, body.motion_mm, body.bounds, priors,
-            self.given, learning.strengths,
+            self.given, learning.strengths, self.edits.meant if learning.named else None,
         )  # fmt: skip
 
     def find_colors(self, learning: Learning, offset: torch.Tensor, strange: np.ndarray) -> None:
@@ -88,7 +90,10 @@ class Lesson:
         normals = [np.stack([posed_normals(body.skin, one) for one in posed]) for posed in (before, after)]
         moved = np.linalg.norm(body.skin.on_mesh(after) - body.skin.on_mesh(before), axis=-1).mean(0)
         light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
-        self.skin = Skin(self.consensus, 1e3 * moved, relit(self.consensus.base, light, *normals))
+        expected = relit(self.consensus.base, light, *normals)
+        if self.edits.flush and learning.named:
+            expected += flushed(self.consensus.base, self.edits.flush * body.blood)
+        self.skin = Skin(self.consensus, 1e3 * moved, expected)
 
     def _lift(self, before: np.ndarray, after: np.ndarray, strange: np.ndarray) -> None:
         body, edits, strengths = self.body, self.edits, self.registered.strengths

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from emoga.emotion.learning.bounded import bounded, sides
+from emoga.emotion.learning.bounded import Meant, bounded, sides
 from emoga.emotion.learning.normal_equations import Joined, Sums, joined, normal_equations
 from emoga.emotion.learning.pyramid import Compared, Level
 from emoga.emotion.learning.stranger import Strangeness
@@ -199,9 +199,16 @@ def _solve(registration: Registration, parts: Sequence[_Part]) -> tuple[list[np.
         for at, part in zip(starts[:-1], parts, strict=True)
         for a, b in sides(names, part.units)
     ]
-    solved = bounded(
-        0.5 * (reduced + reduced.T), wanted, current[:cut], *bounds, motion, tasks[0].priors, alike
+    meant = Meant.of(
+        [
+            np.zeros(len(part.units)) if task.meant is None else task.meant[part.units]
+            for task, part in zip(tasks, parts, strict=True)
+        ]
     )
+    solved = bounded(
+        0.5 * (reduced + reduced.T), wanted, current[:cut], *bounds, motion, tasks[0].priors, alike,
+        meant,
+    )  # fmt: skip
     if registration.unwinding:
         face = inside[:, -1] - _product(inside[:, :-1], solved)
     return [solved[a:b] for a, b in itertools.pairwise(starts)], face

@@ -36,7 +36,8 @@ class Learning:
     Each of these can be turned off: motion_prior (sparse, small motion), drift (each picture's own colours),
     debias (what the editor does to every face: tints, and its shape), detail (only creases that pictures agree
     on), registered (offset held near what the flow of the edits says), anchored (colours held near what was worked
-    out on the skin), strengths (how strongly each picture plays the emotion; else all alike).
+    out on the skin), strengths (how strongly each picture plays the emotion; else all alike), named (offset expected
+    near what the emotion's words stand for; else near nothing).
     """
 
     iterations: int = 200
@@ -62,6 +63,7 @@ class Learning:
     registered: bool = True
     anchored: bool = True
     strengths: bool = True
+    named: bool = True
     perceptual: float = PATCH_WEIGHT
     checkpoint_every: int = 200
 

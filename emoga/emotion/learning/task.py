@@ -16,10 +16,17 @@ from emoga.emotion.learning.surface import Surface
 
 @dataclass(frozen=True)
 class Priors:
-    """What offsets are expected to be: spread and sparsity of motion, millimetres and cost per millimetre."""
+    """What offsets are expected to be, in millimetres of motion.
+
+    spread, sparsity: how far units go where nothing is known of them, and the cost of a millimetre. near: how far
+    they are from what the emotion's words stand for, more often far off than a bell curve says; intensity: by how much
+    the strength of that may differ from one.
+    """
 
     spread: float = 6.0
     sparsity: float = 0.1
+    near: float = 1.0
+    intensity: float = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +48,8 @@ class Task:
     """What is to be registered: P edits at pairs (view, row among the frames), on the points of a surface.
 
     motion_mm [E]: how far units move the face; bounds [E] each of the offset. given [P,H,W] or None: weights to
-    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion.
+    use as they are instead of robust ones. strengths: find how strongly each picture plays the emotion. meant [E]: the
+    offset that the emotion's words stand for, or None.
     """
 
     surface: Surface
@@ -54,3 +62,4 @@ class Task:
     priors: Priors | None
     given: np.ndarray | None = None
     strengths: bool = True
+    meant: np.ndarray | None = None

@@ -13,15 +13,15 @@ from emoga.emotion.learning.fields import Sizes, emotions_own
 from emoga.emotion.learning.surface import Surface, smoothed
 
 FINE = 0.004  # metres: what is finer counts as detail
-MOVES = 1.0  # millimetres of motion at which half of a point's colour may be the emotion's
-CALM = 0.5  # share of an emotion's colour that may be where nothing moves: blushing
+MOVES = 1.0  # millimetres of motion at which half of a crease is believed
 CERTAIN = 3.0  # standard errors by which a crease must stand out
 DEEPEST = 0.04  # sRGB 0..1: what is stronger than a crease is something that is not in place
 
 
 @dataclass(frozen=True, eq=False)
 class Skin:
-    """One emotion on the skin: consensus of its edits; motion [N] mm; expected [N,3] changes of colour by light."""
+    """One emotion on the skin: consensus of its edits; motion [N] mm; expected [N,3] changes of colour by light
+    and blood."""
 
     consensus: Consensus
     motion: np.ndarray
@@ -48,11 +48,9 @@ def colors_of(
         broad.append(low)
     if not debias:
         return [low + high for low, high in zip(broad, fine, strict=True)], None
-    moved = [CALM + (1 - CALM) * skin.motion / (skin.motion + MOVES) for skin in skins]
     own, sizes = emotions_own(
         surface,
         [low - skin.expected for low, skin in zip(broad, skins, strict=True)],
-        moved,
         [skin.consensus.evidence for skin in skins],
         seed,
     )
