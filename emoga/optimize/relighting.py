@@ -1,4 +1,4 @@
-"""What light alone does to skin that an emotion turns: the part of an emotion's colours that physics foretells."""
+"""What light alone does to skin that an emotion or an edit turns: the part of its colours that physics foretells."""
 
 from __future__ import annotations
 
