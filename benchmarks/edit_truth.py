@@ -59,8 +59,10 @@ def learnt(case: EditCase, method: str) -> Avatar:
     return refit(case.avatar, case.motion, case.record(edits), RefitOptions(name, plan, seed=SEED), _say)
 
 
-def case_rows(case: EditCase, kept: Path, options: argparse.Namespace, sheets: Path | None) -> Iterator[dict]:
-    """All rows of one case."""
+def case_rows(
+    case: EditCase, own_units: dict[str, float], kept: Path, options: argparse.Namespace, sheets: Path | None
+) -> Iterator[dict]:
+    """All rows of one case; own_units: what is found again in the unedited avatar's pictures."""
     train, scored = case.learnt_from, case.scored
     own = psnrs(case.edits, train.truth, train.masks)
     yield {
@@ -84,7 +86,7 @@ def case_rows(case: EditCase, kept: Path, options: argparse.Namespace, sheets: P
         yield row
     still = played(case.avatar, case.track, None)
     columns["unedited"] = pictures_of(still, scored.pairs)
-    yield picture_row(case, "unedited", columns["unedited"]) | units_row(case, still)
+    yield picture_row(case, "unedited", columns["unedited"]) | own_units
     first = emoga.load_avatar(kept / f"{case.name.replace(' ', '.')}.{METHODS[0]}.h5")
     moved = replace(case.avatar, shape=first.shape, static_offset=first.static_offset)
     plays = {"": still, ", our mesh": played(moved, case.track, None)}
@@ -105,21 +107,13 @@ def picture_row(case: EditCase, method: str, pictures: np.ndarray, **more: Any) 
 
 
 def units_row(case: EditCase, playing: Play) -> dict[str, float]:
-    """What the tracker finds again of the drive in the avatar's pictures."""
-    train, head = case.learnt_from, load_head(case.track.head_name)
+    """What the tracker finds again of the drive in the avatar's pictures, which shows all of it in all views."""
+    head, track = load_head(case.track.head_name), case.track
+    views, frames = tuple(range(len(track.cameras))), tuple(range(track.frame_count))
     with tempfile.TemporaryDirectory() as folder:
-        write_played(
-            playing,
-            head,
-            case.track.cameras,
-            train.views,
-            train.frames,
-            case.track.fps,
-            Path(folder) / "played",
-        )
+        write_played(playing, head, track.cameras, views, frames, track.fps, Path(folder) / "played")
         found = track_folder(Path(folder) / "played", Path(folder) / "played.track.h5")
-    drive = case.motion.expr.numpy()[list(train.frames)]
-    return agreement_of_units(head, found.params.expr.numpy(), drive)
+    return agreement_of_units(head, found.params.expr.numpy(), case.motion.expr.numpy())
 
 
 def peers(case: EditCase, plays: dict[str, Play]) -> dict[str, np.ndarray]:
@@ -160,7 +154,8 @@ def run(options: argparse.Namespace, cache: Path) -> None:
             if change == changes[0]:
                 rows.append({"case": f"p{performer}", "method": "regions", **region_overlaps(case)})
                 _print(rows[-1])
-            for row in case_rows(case, cache / "edited", options, sheets):
+                own_units = units_row(case, played(case.avatar, case.track, None))
+            for row in case_rows(case, own_units, cache / "edited", options, sheets):
                 rows.append(row)
                 _print(row)
             write_report(

@@ -19,11 +19,13 @@ from emoga.capture import HeldOut, save_track
 from emoga.editing import PictureChoice
 from emoga.editing.contributors import contributions, mask_at, overlap
 from emoga.editing.edited_pictures import EditedPictures
+from emoga.editing.foretelling import believed_move, foretell
 from emoga.editing.masks import part_mask
 from emoga.editing.pictures import Originals, originals
 from emoga.editing.refit_scene import Scene
 from emoga.editing.refit_targets import agreement
 from emoga.editing.refitting import RefitOptions, refit
+from emoga.editing.shading import shading_change
 from emoga.editing.shapes import reshaped
 from emoga.editing.subject import make_subject
 from emoga.errors import InputError
@@ -130,6 +132,41 @@ def test_what_the_words_do_not_name_is_held_against_the_editor(taken) -> None:
     change = [np.abs(base(result) - base(avatar)) for result in (believing, wary)]
     assert change[0][nose].mean() > 0.04 and change[1][nose].mean() < 0.005
     assert hair.sum() > 50 and change[1][hair].mean() > 0.5 * change[0][hair].mean()
+
+
+def test_a_move_is_held_against_what_the_words_foretell(taken) -> None:
+    avatar, _ = taken
+    plan = plan_edit("make him heavier")
+    foretold = foretell(avatar, plan)
+    head = load_head("open")
+    stranger = torch.zeros_like(head.template)
+    stranger[head.regions["nose"]] = torch.tensor([1e-3, 0.0, 0.0])
+    true = 0.8 * foretold.move
+    found = believed_move(true + stranger, foretold)
+    nose, cheeks = head.regions["nose"], head.regions["cheeks"]
+    assert (found - true)[nose].norm(dim=-1).mean() < 0.2e-3
+    assert (found - true)[cheeks].norm(dim=-1).mean() < 0.1 * true[cheeks].norm(dim=-1).mean()
+    beyond = true.clone()
+    beyond[cheeks, 0] *= 1.5
+    kept = (believed_move(beyond, foretold) - true)[cheeks].norm(dim=-1)
+    assert kept.mean() > 0.5 * (beyond - true)[cheeks].norm(dim=-1).mean()
+    assert torch.equal(believed_move(beyond, None), beyond)
+
+
+def test_light_follows_the_shape(taken) -> None:
+    avatar, _ = taken
+
+    def lit(person: Avatar) -> np.ndarray:
+        return 0.5 * (0.8 + 0.3 * make_subject(person).normals[:, 1:2] * np.float32([1.0, 0.9, 0.8]))
+
+    sh = torch.zeros_like(avatar.gaussians.sh)
+    sh[:, 0] = torch.from_numpy((lit(avatar) - 0.5) / SH_C0)
+    before = avatar.with_gaussians(replace(avatar.gaussians, sh=sh))
+    after = reshaped(before, [("person", "weight", 2.0, "")])
+    skin = labelled(avatar, "cheeks") | labelled(avatar, "jaw")
+    wanted, found = (lit(after) - lit(before))[skin], shading_change(before, after)[skin]
+    assert np.abs(wanted).mean() > 0.002
+    assert np.abs(found - wanted).mean() < 0.3 * np.abs(wanted).mean()
 
 
 def test_a_mask_chooses_gaussians_that_are_the_mask_elsewhere(taken) -> None:

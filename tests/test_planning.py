@@ -56,6 +56,12 @@ def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
     ("text", "expected"),
     [
         ("make her 20 years older", [Operation("change", "person", "age", "more")]),
+        ("make him look tired", [Operation("add", "dark_circles")]),
+        (
+            "a silver ring through the left nostril",
+            [Operation("add", "nose_ring", side="left", material="silver")],
+        ),
+        ("turn her into a grandmother", [Operation("change", "person", "age", "more")]),
         ("make him ten years younger", [Operation("change", "person", "age", "less", strength=0.5)]),
         ("eyes 10% bigger", [Operation("change", "eyes", "size", "more", strength=0.5)]),
         (

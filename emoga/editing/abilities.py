@@ -11,6 +11,7 @@ from emoga.editing.painting import PAINTED_AWAY, PAINTED_THINGS, PAINTS
 from emoga.editing.shapes import SHAPES
 from emoga.editing.tattoos import tattoo
 from emoga.guidance import Operation
+from emoga.guidance.edit_lexicon import ADD
 from emoga.guidance.planning import hint_for
 
 MADE_THINGS = {
@@ -83,8 +84,10 @@ def can(step: Operation) -> bool:
 
 
 def why_not(phrase: str) -> str:
-    """One line about a refused phrase."""
+    """One line about a refused phrase, with what can be put on where it asks for a thing."""
     hint = hint_for(phrase)
+    if not hint and ADD & set(phrase.split()):
+        hint = f"it can add {_things()}"
     return f"{phrase!r} cannot be done here" + (f": {hint}" if hint else "")
 
 
@@ -97,11 +100,14 @@ def nearest(step: Operation) -> str:
         return f"{step.words()}: not possible; what an edit painted on comes off with --undo"
     if step.target == "beard":
         return f"{step.words()}: not possible; the nearest is stubble"
-    things = ", ".join(sorted({*MADE_THINGS, *PAINTED_THINGS}))
-    return f"{step.words()}: not possible; it can add {things}"
+    return f"{step.words()}: not possible; it can add {_things()}"
+
+
+def _things() -> str:
+    return ", ".join(sorted({*MADE_THINGS, *PAINTED_THINGS}))
 
 
 OTHER_WAYS = (
-    "emoga edit --vocabulary lists all; for anything else pictures must be edited by a diffusion model, "
-    "which is not part of this method"
+    "emoga edit --vocabulary lists all; anything else is learnt from edited pictures: --method edit3dgs --track FILE "
+    "--editor with the folder of a diffusion editor, or images:DIR"
 )

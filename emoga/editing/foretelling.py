@@ -7,7 +7,7 @@ name nothing is therefore measured, colour by colour, and elsewhere
 
 p: what the parametric method would do; s: how strongly the pictures do it, by part of the head; a: what they agree on;
 C: covariance of the editor's errors; V: what may well differ from s p. Without a plan, or where the parametric method
-has no formula, change = a.
+has no formula, change = a. How the head's rest moves is believed alike, vertex by vertex.
 """
 
 from __future__ import annotations
@@ -36,30 +36,45 @@ ENOUGH = 300.0  # whole sightings of Gaussians that tell an editor's errors
 GRAIN = 0.01  # sRGB 0..1: no colour is surer than this
 MOST = 2.0  # times what is expected, at the most
 WHOLE = 4.0  # sightings from which on a Gaussian counts no more
+STILL = 0.7e-3  # metres of an expected move up to which a vertex tells the editor's errors
+USUAL_SHIFT = 1e-3  # metres: an editor's errors, where too few vertices should stay
+ENOUGH_STILL = 200.0  # vertices
+INNER = ("eyeballs", "irises", "lashes", "teeth", "tongue", "mouth_interior", "shoulders", "boundary")
 
 
 @dataclass(frozen=True, eq=False)
 class Foretold:
-    """change [N,3] sRGB of the Gaussians; parts [K,N] in 0..1, within each of which the strength is one; moves: whether
-    the words may change shape."""
+    """change [N,3] sRGB of the Gaussians; parts [K,N] in 0..1, within each of which the strength is one; move [V,3]
+    metres of the head's rest, None where the words change no shape; skin [V] bool: vertices that pictures show."""
 
     change: np.ndarray
     parts: np.ndarray
-    moves: bool
+    move: torch.Tensor | None
+    skin: torch.Tensor
 
 
 def foretell(avatar: Avatar, plan: EditPlan | None) -> Foretold | None:
     """What a plan leads one to expect, None when formulas do not cover all of it: then anything may change."""
     if plan is None or not plan.operations or not all(map(_formula, plan.operations)):
         return None
-    after = carry_out(avatar, plan).avatar.gaussians.sh[: len(avatar.gaussians), 0]
-    change = (SH_C0 * (after - avatar.gaussians.sh[:, 0]).detach()).double().numpy()
+    after = carry_out(avatar, plan).avatar
+    sh = after.gaussians.sh[: len(avatar.gaussians), 0]
+    change = (SH_C0 * (sh - avatar.gaussians.sh[:, 0]).detach()).double().numpy()
     subject = make_subject(avatar)
     parts = np.stack([part_mask(subject, name) for name in PARTS])
     rest = np.clip(1 - parts.sum(0), 0, 1)
     steps = [part for step in plan.operations for part in (step, *parts_of(step))]
     moves = any((step.target, step.attribute) in SHAPES for step in steps)
-    return Foretold(change, np.concatenate([parts, rest[None]]), moves)
+    regions = subject.head.regions
+    inner = torch.stack([regions[name] for name in INNER if name in regions]).any(0)
+    move = _moved(avatar, after) if moves else None
+    return Foretold(change, np.concatenate([parts, rest[None]]), move, ~inner)
+
+
+def _moved(before: Avatar, after: Avatar) -> torch.Tensor:
+    """[V,3] metres between the rests of two avatars of one shape."""
+    moved = after.static_offset.detach().float()
+    return moved if before.static_offset is None else moved - before.static_offset.detach().float()
 
 
 def _formula(step: Operation) -> bool:
@@ -87,6 +102,22 @@ def believed(agreed: Agreement, foretold: Foretold | None) -> np.ndarray:
         change += part[:, None] * (guess + seen * ((observed - guess) @ share.T))
         total += part
     return (change / np.maximum(total, 1e-6)[:, None]).astype(np.float32)
+
+
+def believed_move(found: torch.Tensor, foretold: Foretold | None) -> torch.Tensor:
+    """How the rest moves [V,3], of what pictures say."""
+    if foretold is None or foretold.move is None:
+        return found
+    expected, skin = foretold.move, foretold.skin.float()
+    played = (skin[:, None] * expected * found).sum() / (skin[:, None] * expected**2).sum().clamp_min(1e-12)
+    guess = float(played.clamp(0, MOST)) * expected
+    size = expected.norm(dim=-1)
+    still = skin * torch.exp(-((size / STILL) ** 2))
+    errors = torch.tensor(USUAL_SHIFT**2)
+    if still.sum() > ENOUGH_STILL:
+        errors = (still * (found**2).sum(-1)).sum() / still.sum()
+    spread = (DEVIATION * size) ** 2
+    return guess + (spread / (spread + errors).clamp_min(1e-12))[:, None] * (found - guess)
 
 
 def _spread(weight: np.ndarray, expected: np.ndarray, left: np.ndarray, errors: np.ndarray) -> float:

@@ -12,6 +12,10 @@ INSIDE = ("mouth_interior", "teeth", "tongue", "eyeballs", "irises", "lashes")
 CLOTHES = ("shoulders", "boundary")
 # The ear proper is further from the middle of the template than this; the region around it is skin and sideburns.
 STANDS_OFF = 67 * MM
+# MediaPipe's points before the ears, down which hair may grow.
+SIDEBURNS = (127, 234, 93, 356, 454, 323)
+# Chances of being hair between which a Gaussian takes part: all the doubtful skin of a forehead would show a tint.
+CERTAIN = (0.15, 0.6)
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
     "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "teeth": ("teeth",), "ears": ("ears",),
@@ -72,22 +76,25 @@ def hair_mask(subject: Subject) -> np.ndarray:
     inner = 0.93 - 0.45 * smoothstep(points[:, 2], -45 * MM, -5 * MM) * smoothstep(
         points[:, 1], 105 * MM, 80 * MM
     )
-    prior = np.where(own, inner, 0.5 * smoothstep(distance, 28 * MM, 4 * MM))
+    reach = np.where(subject.labelled("ears"), 12 * MM, 28 * MM)
+    prior = np.where(own, inner, 0.5 * smoothstep(distance, reach, 4 * MM))
     off = ((subject.means - subject.bind.origin.numpy()[subject.rows]) * subject.normals).sum(1)
     prior = np.maximum(
         prior, 0.8 * smoothstep(off, 4 * MM, 9 * MM) * (distance < 45 * MM) * (points[:, 1] > -0.03)
     )
+    prior = np.maximum(prior, 0.15 * near(points, landmarks(subject, SIDEBURNS), 6 * MM, 14 * MM))
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
-    # The shadows inside an ear are as dark as hair.
+    # The shadows inside an ear are as dark as hair, but hair that hangs over it stands off.
     own_ear = subject.labelled("ears") & (np.abs(points[:, 0]) > STANDS_OFF)
-    prior = np.where(own_ear, 0.06 * prior, prior)
+    prior = np.where(own_ear, 0.06 * smoothstep(off, 2 * MM, 6 * MM) * prior, prior)
     crown = own & (points[:, 1] > 0.05) & (points[:, 2] < -0.02) & (subject.opacities > OPAQUE)
     hair, skin = _model(subject, crown), _model(subject, subject.labelled("cheeks", "nose", "forehead"))
     if hair is None or skin is None:
         return prior
     likelihood = np.clip(_log_density(subject, hair) - _log_density(subject, skin), -6, 6)
     odds = prior / np.maximum(1 - prior, 1e-6) * np.exp(0.9 * likelihood)
-    return np.where(prior > 0, odds / (1 + odds), 0.0) * (prior > 0.02)
+    sure = smoothstep(odds / (1 + odds), *CERTAIN)
+    return np.where(prior > 0.02, sure, 0.0)
 
 
 def brow_mask(subject: Subject) -> np.ndarray:

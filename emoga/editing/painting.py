@@ -124,9 +124,13 @@ def _greying(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: flo
 
 
 def _in_its_light(colour: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A grey with some of the hue that light and hair had: a neutral one looks blue under a warm lamp."""
-    hue = own / max(float(own @ LUMA), 1e-3)
-    return colour * (0.7 + 0.3 * np.clip(hue, 0.3, 2.0))
+    """A grey with some of the warmth that light and hair had: a neutral one looks blue under a warm lamp.
+
+    Lamps are warm or cool, never green: that came from a screen behind the hair.
+    """
+    warmth = np.sqrt(np.clip(own[0] / max(float(own[2]), 1e-3), 0.1, 4.0))
+    hue = np.array([warmth, 1.0, 1 / warmth])
+    return colour * (0.7 + 0.3 * hue / (hue @ LUMA))
 
 
 def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float) -> Paint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,10 +12,11 @@ from emoga.avatar import Avatar
 from emoga.editing.contributors import mask_at
 from emoga.editing.edited_pictures import EditedPictures
 from emoga.editing.fitting_gaussians import FitSettings, fit_colors, fit_contributors
-from emoga.editing.foretelling import NAMED, Foretold, believed, foretell, recolored
+from emoga.editing.foretelling import NAMED, Foretold, believed, believed_move, foretell, recolored
 from emoga.editing.refit_scene import Scene
 from emoga.editing.refit_targets import agreement, targets
 from emoga.editing.reshaping import ROUNDS, MoveBasis, find_move
+from emoga.editing.shading import shading_change
 from emoga.errors import InputError
 from emoga.guidance import EditPlan
 from emoga.head import HeadParams
@@ -40,7 +41,7 @@ class RefitOptions:
     plan: EditPlan | None = None
     geometry: bool | None = None
     colors: bool = True
-    move_steps: int = 30
+    move_steps: int = 60
     iterations: int = 60
     rate: float = 0.001
     seed: int = 0
@@ -66,8 +67,10 @@ def refit(
         raise InputError("no edited pictures to learn from")
     scene = Scene(avatar, motion, edited)
     foretold = foretell(avatar, options.plan)
-    moves = options.geometry if options.geometry is not None else foretold is None or foretold.moves
-    basis = MoveBasis.of(scene.puppet.head)
+    moves = (
+        options.geometry if options.geometry is not None else foretold is None or foretold.move is not None
+    )
+    basis = MoveBasis.of(scene.puppet.head, foretold.move if moves and foretold else None)
     coefficients = torch.zeros(len(basis.columns))
     report(Stage("what the edits agree on", 1 + moves * len(ROUNDS)))
     seen, agreed = agreement(scene, basis.move(coefficients))
@@ -79,9 +82,16 @@ def refit(
         )
         seen, agreed = agreement(scene, basis.move(coefficients))
         report(Step(number + 1))
+    if moves and foretold is not None:
+        basis = basis.about(believed_move(basis.move(coefficients), foretold))
+        coefficients = torch.zeros_like(coefficients)
+        seen, agreed = agreement(scene, basis.move(coefficients))
     if not options.colors:
         return scene.moved(basis.move(coefficients))
-    change = believed(agreed, foretold)
+    shade = np.zeros_like(agreed.agreed)
+    if moves and foretold is not None:
+        shade = shading_change(avatar, scene.moved(basis.move(coefficients)))
+    change = shade + believed(replace(agreed, agreed=agreed.agreed - shade), foretold)
     own = recolored(avatar, change).gaussians
     settings = FitSettings(options.iterations, options.rate, options.seed, moves)
     wanted = targets(scene, own, basis.move(coefficients), seen, agreed, change)
@@ -106,7 +116,7 @@ def _by_region(avatar: Avatar, agreed: Agreement) -> np.ndarray:
 
 def _regions(scene: Scene, foretold: Foretold | None) -> np.ndarray:
     """Where the edit acts [P,H,W] in 0..1: where editors might, and there where what the words name shows."""
-    if foretold is None or foretold.moves:
+    if foretold is None or foretold.move is not None:
         return scene.edited.masks
     named = (np.linalg.norm(foretold.change, axis=1) > NAMED).astype(np.float32)
     return np.stack([scene.edited.masks[p] * mask_at(scene, named, p) for p in range(len(scene))])

@@ -1,4 +1,5 @@
-"""How the head's rest must move so that its renders agree with edited pictures: shape basis plus a smooth offset.
+"""How the head's rest must move so that its renders agree with edited pictures: shape basis plus a smooth offset,
+and what the words lead one to expect.
 
 Pictures are compared through the renderer, from small ones to large ones, so that outlines count as much as what lies
 within them. Colours that the pictures agree on are given, for hue must not be explained by motion.
@@ -7,7 +8,7 @@ within them. Colours that the pictures agree on are given, for hue must not be e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ SHAPE_SPREAD, KNOT_SPREAD = (
     1.5,
     1.5,
 )  # millimetres that a component of the basis, and a knot, are expected to move
+EXPECTED_SPREAD = 2.0  # times an expected move, that it may well be more or less
 PRIOR = 1e-5  # weight of the squares of both beside a picture's loss
 HUBER = 0.06  # sRGB 0..1 beyond which an error counts linearly
 # Below this height of the template nothing moves: there the avatar meets its clothes, which stay.
@@ -37,14 +39,15 @@ REPORT_EVERY = 10
 
 @dataclass(frozen=True, eq=False)
 class MoveBasis:
-    """Columns [C,V,3], metres per millimetre of their coefficient."""
+    """Columns [C,V,3], metres per millimetre of their coefficient; begin [V,3] metres: the move where all are zero."""
 
     columns: torch.Tensor
     spread: torch.Tensor
+    begin: torch.Tensor
 
     @classmethod
-    def of(cls, head: Head) -> MoveBasis:
-        """The head's shape components and smooth bumps about knots spread over it."""
+    def of(cls, head: Head, expected: torch.Tensor | None = None) -> MoveBasis:
+        """The head's shape components, smooth bumps about knots spread over it, and an `expected` move [V,3]."""
         template = template_vertices(head)
         shape = head.shape_basis.double().numpy()
         shape = shape - shape[:, head.regions["eyeballs"].numpy()].mean(1, keepdims=True)
@@ -57,11 +60,20 @@ class MoveBasis:
         # Components of a basis that move little are as large as people are different.
         spread = np.concatenate([np.minimum(SHAPE_SPREAD * size[:, 0, 0], 2 * SHAPE_SPREAD),
                                  np.full(len(axes), KNOT_SPREAD)])  # fmt: skip
-        return cls(torch.from_numpy(columns).float(), torch.from_numpy(spread).float())
+        if expected is not None:
+            far = 1e3 * float((expected[head.regions["face"]] ** 2).sum(-1).mean().sqrt())
+            columns = np.concatenate([columns, expected[None].double().numpy() / max(far, 0.1)])
+            spread = np.append(spread, EXPECTED_SPREAD * max(far, 0.1))
+        columns, spread = (torch.from_numpy(part).float() for part in (columns, spread))
+        return cls(columns, spread, torch.zeros_like(columns[0]))
+
+    def about(self, move: torch.Tensor) -> MoveBasis:
+        """The same columns about another move [V,3]."""
+        return replace(self, begin=move)
 
     def move(self, coefficients: torch.Tensor) -> torch.Tensor:
         """[V,3] metres of coefficients [C] in millimetres."""
-        return torch.tensordot(coefficients, self.columns, 1)
+        return self.begin + torch.tensordot(coefficients, self.columns, 1)
 
 
 def find_move(

@@ -51,7 +51,8 @@ class Clause:
         self.things = [(at, name) for at, name in self.nouns if name in HOME]
         self.regions = [(at, name) for at, name in self.nouns if name not in HOME]
         self.adjectives = describing(words)
-        self.unknown = {at for at, word in enumerate(words) if not is_known(word)}
+        named = {at for at, _ in self.nouns}
+        self.unknown = {at for at, word in enumerate(words) if at not in named and not is_known(word)}
 
     def _name_rings(self) -> None:
         """What "a ring", "a stud" or "a piercing" is, is said by the part that wears it."""

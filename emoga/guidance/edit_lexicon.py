@@ -20,6 +20,10 @@ PHRASES: dict[str, str] = {
     "smile lines": "wrinkles cheeks", "frown lines": "wrinkles forehead", "worry lines": "wrinkles forehead",
     "dark circles": "dark_circles", "bags under": "dark_circles", "eye bags": "dark_circles",
     "under-eye circles": "dark_circles",
+    "tired": "dark_circles", "exhausted": "dark_circles", "sleepy": "dark_circles", "sleep deprived": "dark_circles",
+    "grandmother": "old woman", "grandma": "old woman", "granny": "old woman", "grandfather": "old man",
+    "grandpa": "old man",
+    "ill": "pale", "sick": "pale", "unwell": "pale", "anaemic": "pale", "anemic": "pale",
     "beauty spot": "mole", "beauty mark": "mole", "birth mark": "mole",
     "nose ring": "nose_ring", "septum ring": "nose_ring", "septum piercing": "nose_ring",
     "nose stud": "nose_stud", "nose piercing": "nose_stud", "nose pin": "nose_stud",
@@ -221,7 +225,7 @@ FILLERS = _words(
     "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
     "figurine rendering version same years year rest everything else exactly alone does do did will "
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
-    "statue sculpture bust bands band pattern shape shaped design picture image"
+    "statue sculpture bust bands band pattern shape shaped design picture image through got needs need"
 )  # fmt: skip
 
 # Why a word cannot be had, for the line that says so.
@@ -238,4 +242,11 @@ HINTS: list[tuple[set[str], str]] = [
     (_words("turn rotate nod tilt pose looking gaze camera zoom"), "poses come from a motion: emoga reenact"),
     (_words("taller shirt dress suit body shoulders shoulder arms hands legs wings tail jacket tie clothes"),
      "an avatar ends at the neck"),
+    (_words("crown tiara helmet hood turban hijab"), "the nearest are a hat and a headband"),
+    (_words("monocle pince-nez lorgnette"), "the nearest is glasses"),
+    (_words("necklace choker scarf"), "an avatar ends at the neck; the nearest are an earring and a headband"),
+    (_words("highlights streaks ombre dip-dyed"), "hair takes one colour as a whole, or greys"),
+    (_words("wig fringe bangs ponytail braid braids dreadlocks mohawk haircut"),
+     "hair keeps its shape; its colour can change, and a hat covers it"),
+    ({"resembling"}, "no formula knows what others look like; name what makes the likeness"),
 ]  # fmt: skip

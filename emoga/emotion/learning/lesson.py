@@ -13,12 +13,12 @@ from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning.consensus import Consensus, Lifted, agree, lift_all
 from emoga.emotion.learning.lifting import look, read
 from emoga.emotion.learning.performing import Frames
-from emoga.emotion.learning.relighting import flushed, relit, skin_light
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import Surface, posed_normals
 from emoga.emotion.learning.task import Priors, Registered, Task
 from emoga.emotion.learning.texture import Skin
 from emoga.emotion.learning.weighting import fixed_weights
+from emoga.optimize.relighting import flushed, relit, skin_light
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What light does to skin that an emotion turns, and blood to its colour: what is foretold of an emotion's colours."""
+"""What light does to skin that an emotion or an edit turns, and blood to its colour: what is foretold of its colours."""
 
 from __future__ import annotations
 
