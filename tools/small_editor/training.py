@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -16,6 +16,7 @@ from small_editor.painting import PAINTERS, moved
 
 DROP = 0.05  # share of examples without text, without picture, and without both
 KL = 1e-6
+KEPT = 1000  # steps of the denoiser from one snapshot to the next
 
 
 def make_pairs(
@@ -34,7 +35,7 @@ def make_pairs(
 
 
 def learn_autoencoder(
-    vae: Any, pictures: np.ndarray, seconds: float, rate: float = 2e-3, batch: int = 8
+    vae: Any, pictures: np.ndarray, seconds: float, rate: float = 1e-3, batch: int = 8
 ) -> None:
     """Fit it to pictures [P,H,W,3] uint8, and scale its latents to unit spread."""
     optimiser = torch.optim.AdamW(vae.parameters(), rate, weight_decay=1e-4)
@@ -63,16 +64,20 @@ def encoded(vae: Any, pictures: np.ndarray) -> torch.Tensor:
 
 def learn_denoiser(
     parts: dict[str, Any], before: torch.Tensor, after: torch.Tensor, texts: list[str], seconds: float,
-    rate: float = 1e-3, batch: int = 16, seed: int = 2,
+    keep: Callable[[dict[str, Any]], None], rate: float = 7e-4, batch: int = 16, seed: int = 2,
 ) -> None:  # fmt: skip
-    """Fit UNet and text encoder to latents before (unscaled) and after (scaled) [P,4,h,w] and texts."""
+    """Fit UNet and text encoder to latents before (unscaled) and after (scaled) [P,4,h,w] and texts.
+
+    keep: gets the parts with the mean of recent weights, at the end and every so often before it.
+    """
     unet, reader, scheduler = parts["unet"], parts["text_encoder"], parts["scheduler"]
     words = parts["tokenizer"]
-    tokens = words([*texts, ""], padding="max_length", max_length=77, truncation=True,
+    tokens = words([*texts, ""], padding="max_length", max_length=words.model_max_length, truncation=True,
                    return_tensors="pt").input_ids  # fmt: skip
     weights = [*unet.parameters(), *reader.parameters()]
     optimiser = torch.optim.AdamW(weights, rate, weight_decay=1e-3)
     means = [deepcopy(unet).eval(), deepcopy(reader).eval()]
+    averaged = parts | {"unet": means[0], "text_encoder": means[1]}
     chance = torch.Generator().manual_seed(seed + 1)
     recent: list[float] = []
     for step, rows, share in _steps(len(after), batch, seconds, seed=seed):
@@ -93,8 +98,9 @@ def learn_denoiser(
         recent = [*recent[-99:], loss.item()]
         if step % 100 == 0:
             _say("denoiser", step, share, float(np.mean(recent)))
-    unet.load_state_dict(means[0].state_dict())
-    reader.load_state_dict(means[1].state_dict())
+        if step % KEPT == KEPT - 1:
+            keep(averaged)
+    keep(averaged)
 
 
 def pixels(pictures: np.ndarray) -> torch.Tensor:
