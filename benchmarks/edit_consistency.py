@@ -47,9 +47,11 @@ VIEWS, FRAME = (1, 3, 4, 6, 8, 9, 11, 13), 18
 HIDDEN, FACING = 0.003, 0.3
 WAYS: dict[str, ViewSettings] = {
     "alone": ViewSettings(correspondence=None),
-    "depth": ViewSettings("depth"),
-    "depth, attention alone": ViewSettings("depth", agree=0),
-    "epipolar": ViewSettings("epipolar"),
+    "attention": ViewSettings("depth", inject=False, agree=0),
+    "attention, epipolar injection": ViewSettings("epipolar"),
+    "attention, depth injection": ViewSettings("depth", agree=0),
+    "shared latents": ViewSettings("depth", attend=False),
+    "all": ViewSettings("depth"),
 }
 # What is compared, by the head's regions: nothing that hair covers.
 REGIONS = ("face", "cheeks", "nose", "forehead", "jaw", "lips", "ears", "brows", "eyelids", "neck")

@@ -204,6 +204,8 @@ def test_the_exchange_is_written_read_and_checked(stock: Path, tmp_path: Path, c
         "--prompt", "make his hair lighter", "--views", "0,2", "--frames", "0,3",
     ]  # fmt: skip
     assert main([*command, "--write-edits", str(tmp_path / "out")]) == 0
+    with pytest.raises(InputError, match="not empty"):  # before even the avatar is looked for
+        emoga.edit(tmp_path / "none.ply", None, prompt="make him older", write_edits=tmp_path / "out")
     facts = json.loads((tmp_path / "out" / "edit.json").read_text())
     assert facts["prompt"] == "make his hair lighter" and len(facts["pictures"]) == 4
     folder = tmp_path / "edited"

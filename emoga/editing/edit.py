@@ -19,7 +19,7 @@ from emoga.editing.history import find_parent, kept_name, parent_record, with_hi
 from emoga.editing.parametric import carry_out, region_parts
 from emoga.editing.together import TogetherChoice, edited_together
 from emoga.errors import InputError
-from emoga.files import check_output, require_file, write_bytes
+from emoga.files import check_output, check_output_folder, require_file, write_bytes
 from emoga.guidance import EditPlan, Endpoint, plan_edit, plan_edit_by_model, plan_from_text
 from emoga.images import picture_size
 from emoga.progress import Note, Reporter, silent
@@ -115,6 +115,8 @@ def edit(
     if output is not None:
         check_output(output, overwrite)
         format_of(output)
+    if write_edits is not None:
+        check_output_folder(write_edits, overwrite)
     picture = None if image is None else read_picture(image)
     if (method == "parametric") != (pictures is None):
         raise InputError(

@@ -71,12 +71,16 @@ class ViewSettings:
     keys: how many views attend to each other at a step. late: share of the steps after which what is kept is
     re-injected. agree: with "depth", share of the steps in which what the key views take a point's edit for, latents
     without noise less the original's, holds for every view that shows the point: ours, beyond the paper; 0: never.
+    attend: whether views attend to the key views' tokens; inject: whether the others then take on what the key views'
+    tokens took on. Without either, what each is good for can be told.
     """
 
     correspondence: Correspondence | None = "depth"
     keys: int = KEYS
     late: float = LATE
     agree: float = AGREE
+    attend: bool = True
+    inject: bool = True
 
 
 class ViewEditor:
@@ -97,8 +101,11 @@ class ViewEditor:
                 f"{self.editor.name}: edits squares of {self.editor.size} pixels, not {request.pictures.shape[1]}"
             )
         denoiser = self._opened(request.strength, report)
-        exchange = Exchange(BRANCHES, _carrier(self.settings.correspondence, request.scene, denoiser))
-        put_back = None if self.settings.correspondence is None else install(denoiser.model, exchange)
+        settings = self.settings
+        carried = settings.correspondence if settings.inject else None
+        exchange = Exchange(BRANCHES, _carrier(carried, request.scene, denoiser))
+        shared = settings.correspondence is not None and settings.attend
+        put_back = install(denoiser.model, exchange) if shared else None
         try:
             with torch.no_grad():
                 latents = self._denoised(denoiser, exchange, request, report)

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-TEXT_TOKENS, TEXT_WIDTH = 77, 64
-LATENTS = 4
+TEXT_TOKENS, TEXT_WIDTH = 40, 64
+LATENTS = 8
 # Side of the pictures in pixels; latents are a quarter of it.
-SIZE = 96
+SIZE = 64
 
 
 def tokenizer(folder: Path) -> Any:
@@ -41,25 +41,31 @@ def text_encoder() -> Any:
 
 
 def autoencoder() -> Any:
-    """Pictures to latents a quarter of their size and back."""
+    """Pictures to latents a quarter of their size and back.
+
+    One group to normalise: groups of a few channels each would lose what they say of the picture as a whole, its hue.
+    """
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 48), layers_per_block=1, latent_channels=LATENTS, norm_num_groups=8,
+        block_out_channels=(16, 32, 48), layers_per_block=1, latent_channels=LATENTS, norm_num_groups=1,
         sample_size=SIZE, mid_block_add_attention=False,
     )  # fmt: skip
 
 
 def unet() -> Any:
-    """Denoises latents beside those of the picture to edit: self-attention over 24, 12 and 6 tokens a side."""
+    """Denoises latents beside those of the picture to edit.
+
+    All on one grid of 16 tokens a side: convolutions reach a few of them, so that what concerns the whole picture, a
+    hue, must go through self-attention, as it does in editors of full size.
+    """
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=SIZE // 4, in_channels=2 * LATENTS, out_channels=LATENTS, layers_per_block=1,
-        block_out_channels=(32, 64, 96), norm_num_groups=8, attention_head_dim=4,
-        cross_attention_dim=TEXT_WIDTH, down_block_types=("CrossAttnDownBlock2D",) * 3,
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        block_out_channels=(64,), norm_num_groups=4, attention_head_dim=4, cross_attention_dim=TEXT_WIDTH,
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",),
     )  # fmt: skip
 
 

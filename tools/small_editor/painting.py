@@ -11,30 +11,12 @@ from emoga.studio.noise import gradient_noise
 from small_editor.films import Shot
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# Metres on the template: the middles of both cheeks and the tip of the nose, and how far a flush spreads.
-FLUSHED, SPREAD = (
-    np.array([[0.04, -0.035, 0.0], [-0.04, -0.035, 0.0], [0.0, -0.035, 0.03]], np.float32),
-    0.022,
-)
 Painter = Callable[[Shot, np.random.Generator], np.ndarray]
 
 
 def dyed(shot: Shot, rng: np.random.Generator) -> np.ndarray:
     """Hair of a loud colour."""
     return _over(shot.picture, _tinted(shot.picture, shot.hair, _loud(rng), 0.75), shot.hair)
-
-
-def lightened(shot: Shot, rng: np.random.Generator) -> np.ndarray:
-    """Hair as blond as may be."""
-    blond = np.array([0.93, 0.80, 0.55], np.float32) * rng.uniform(0.85, 1.05)
-    return _over(shot.picture, _tinted(shot.picture, shot.hair, blond, 0.8), shot.hair)
-
-
-def flushed(shot: Shot, rng: np.random.Generator) -> np.ndarray:
-    """Blood in cheeks and nose."""
-    away = np.linalg.norm(shot.place[..., None, :] - FLUSHED, axis=-1).min(-1)
-    weight = np.exp(-0.5 * (away / SPREAD) ** 2) * shot.skin * rng.uniform(0.6, 1.0)
-    return _over(shot.picture, shot.picture * np.array([1.08, 0.52, 0.52], np.float32), weight)
 
 
 def marble(shot: Shot, rng: np.random.Generator) -> np.ndarray:
@@ -61,8 +43,6 @@ def patched(shot: Shot, rng: np.random.Generator) -> np.ndarray:
 
 PAINTERS: dict[str, tuple[Painter, tuple[str, ...]]] = {
     "dye": (dyed, ("dye his hair", "dye her hair", "give her dyed hair", "dye the hair in a loud colour")),
-    "blond": (lightened, ("make her hair lighter", "make his hair lighter", "lighter hair", "blond hair")),
-    "flush": (flushed, ("make him flushed", "make her flushed", "flushed cheeks", "make him blush")),
     "marble": (marble, ("turn him into a marble statue", "turn her into a marble statue",
                         "paint the face like marble", "marble")),
     "paint": (painted, ("paint the face", "paint his face", "paint her face", "paint his skin")),

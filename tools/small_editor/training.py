@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -11,11 +10,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from small_editor.components import Components
 from small_editor.films import Shot
 from small_editor.painting import PAINTERS, moved
+from small_editor.team import Team
 
 DROP = 0.05  # share of examples without text, without picture, and without both
-KL = 1e-6
+UNSURE = 0.05  # of the latents' spread: what the decoder must bear, for neither encoder nor denoiser is exact
+KEPT = 500  # steps of the denoiser from one snapshot to the next
 
 
 def make_pairs(
@@ -34,49 +36,52 @@ def make_pairs(
 
 
 def learn_autoencoder(
-    vae: Any, pictures: np.ndarray, seconds: float, rate: float = 2e-3, batch: int = 8
-) -> None:
-    """Fit it to pictures [P,H,W,3] uint8, and scale its latents to unit spread."""
-    optimiser = torch.optim.AdamW(vae.parameters(), rate, weight_decay=1e-4)
-    for step, rows, share in _steps(len(pictures), batch, seconds, seed=1):
+    team: Team, vae: Any, pictures: np.ndarray, known: Components, seconds: float, rate: float = 1.5e-3,
+    batch: int = 4,
+) -> None:  # fmt: skip
+    """Fit the encoder to find the components of pictures [P,H,W,3] uint8, the decoder to draw from them."""
+    weights = list(vae.parameters())
+    optimiser = torch.optim.AdamW(weights, rate, weight_decay=1e-4)
+    rng = np.random.default_rng((1, team.rank))
+    recent: list[float] = []
+    for step, share in team.steps(seconds):
         _set_rate(optimiser, rate, step, share)
-        wanted = pixels(pictures[rows])
-        latents = vae.encode(wanted).latent_dist
-        made = vae.decode(latents.sample()).sample
+        wanted = pixels(pictures[rng.integers(0, len(pictures), batch)])
+        latents = known.latents(wanted)
+        found = vae.encode(wanted).latent_dist.mean
+        made = vae.decode(latents + UNSURE * torch.randn_like(latents)).sample
         edges = sum((made.diff(dim=axis) - wanted.diff(dim=axis)).abs().mean() for axis in (2, 3))
-        loss = (made - wanted).abs().mean() + edges + KL * latents.kl().mean()
-        _update(optimiser, vae.parameters(), loss)
+        squares = (made - wanted).square().mean()
+        loss = (made - wanted).abs().mean() + 2 * squares + edges + 0.5 * functional.mse_loss(found, latents)
+        _update(optimiser, weights, loss)
+        team.agree(step, weights)
+        recent = [*recent[-99:], squares.item()]
         if step % 100 == 0:
-            _say("autoencoder", step, share, (made - wanted).detach().square().mean().item())
-    with torch.no_grad():
-        spread = torch.cat([vae.encode(pixels(pictures[at : at + 16])).latent_dist.mode()
-                            for at in range(0, min(len(pictures), 256), 16)]).std()  # fmt: skip
-    vae.register_to_config(scaling_factor=float(1 / spread))
-
-
-@torch.no_grad()
-def encoded(vae: Any, pictures: np.ndarray) -> torch.Tensor:
-    """Latents [P,4,h,w] as the autoencoder gives them, unscaled."""
-    return torch.cat([vae.encode(pixels(pictures[at : at + 16])).latent_dist.mode()
-                      for at in range(0, len(pictures), 16)])  # fmt: skip
+            _say(team, "autoencoder", step, share, float(np.mean(recent)))
 
 
 def learn_denoiser(
-    parts: dict[str, Any], before: torch.Tensor, after: torch.Tensor, texts: list[str], seconds: float,
-    rate: float = 1e-3, batch: int = 16, seed: int = 2,
+    team: Team, parts: dict[str, Any], before: torch.Tensor, after: torch.Tensor, texts: list[str], seconds: float,
+    keep: Callable[[dict[str, Any]], None], rate: float = 5e-4, batch: int = 4, seed: int = 2,
 ) -> None:  # fmt: skip
-    """Fit UNet and text encoder to latents before (unscaled) and after (scaled) [P,4,h,w] and texts."""
-    unet, reader, scheduler = parts["unet"], parts["text_encoder"], parts["scheduler"]
+    """Fit UNet and text encoder to latents before and after [P,C,h,w] and texts.
+
+    keep: gets the parts with the mean of recent weights, every so often and at the end, from the first learner.
+    """
+    unet, reader, scheduler = parts["unet"].train(), parts["text_encoder"].train(), parts["scheduler"]
     words = parts["tokenizer"]
-    tokens = words([*texts, ""], padding="max_length", max_length=77, truncation=True,
+    tokens = words([*texts, ""], padding="max_length", max_length=words.model_max_length, truncation=True,
                    return_tensors="pt").input_ids  # fmt: skip
     weights = [*unet.parameters(), *reader.parameters()]
     optimiser = torch.optim.AdamW(weights, rate, weight_decay=1e-3)
     means = [deepcopy(unet).eval(), deepcopy(reader).eval()]
-    chance = torch.Generator().manual_seed(seed + 1)
+    averaged = parts | {"unet": means[0], "text_encoder": means[1]}
+    rng = np.random.default_rng((seed, team.rank))
+    chance = torch.Generator().manual_seed(1000 * seed + team.rank)
     recent: list[float] = []
-    for step, rows, share in _steps(len(after), batch, seconds, seed=seed):
+    for step, share in team.steps(seconds):
         _set_rate(optimiser, rate, step, share)
+        rows = rng.integers(0, len(after), batch)
         times = torch.randint(0, scheduler.config.num_train_timesteps, (batch,), generator=chance)
         noise = torch.randn(after[rows].shape, generator=chance)
         dropped = torch.rand(batch, generator=chance)
@@ -89,25 +94,20 @@ def learn_denoiser(
         found = unet(torch.cat([noisy, before[rows] * kept], 1), times, meaning).sample
         loss = functional.mse_loss(found, wanted)
         _update(optimiser, weights, loss)
-        _follow(means, [unet, reader], min(0.999, (step + 1) / (step + 20)))
+        team.agree(step, weights)
+        _follow(means, [unet, reader], min(0.998, (step + 1) / (step + 20)))
         recent = [*recent[-99:], loss.item()]
         if step % 100 == 0:
-            _say("denoiser", step, share, float(np.mean(recent)))
-    unet.load_state_dict(means[0].state_dict())
-    reader.load_state_dict(means[1].state_dict())
+            _say(team, "denoiser", step, share, float(np.mean(recent)))
+        if team.rank == 0 and step % KEPT == KEPT - 1:
+            keep(averaged)
+    if team.rank == 0:
+        keep(averaged)
 
 
 def pixels(pictures: np.ndarray) -> torch.Tensor:
     """uint8 [P,H,W,3] as [P,3,H,W] in -1..1."""
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _steps(count: int, batch: int, seconds: float, seed: int) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Step, the examples of its batch and the share of the time that is gone."""
-    rng, begun, step = np.random.default_rng(seed), time.monotonic(), 0
-    while (gone := (time.monotonic() - begun) / seconds) < 1:
-        yield step, rng.integers(0, count, batch), gone
-        step += 1
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, share: float) -> None:
@@ -134,5 +134,6 @@ def _bytes(picture: np.ndarray) -> np.ndarray:
     return (picture * 255 + 0.5).astype(np.uint8)
 
 
-def _say(what: str, step: int, share: float, value: float) -> None:
-    print(f"{what:<12} step {step:>6}  {share:5.0%}  loss {value:.4f}", flush=True)
+def _say(team: Team, what: str, step: int, share: float, value: float) -> None:
+    if team.rank == 0:
+        print(f"{what:<12} step {step:>6}  {share:5.0%}  loss {value:.4f}", flush=True)
