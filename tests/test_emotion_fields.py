@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from emoga.emotion.learning.fields import emotions_own
-from emoga.emotion.learning.relighting import flushed
 from emoga.emotion.learning.schedule import decay_at, phase_at
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import skin_points, smoothed
 from emoga.errors import InputError
+from emoga.guidance.warp import flushed
 from emoga.head import load_head
 
 COUNT = 1500

@@ -151,6 +151,11 @@ def blood_gain(flush: np.ndarray) -> np.ndarray:
     return FLUSHED ** np.maximum(flush, 0) * PALE ** np.maximum(-flush, 0)
 
 
+def flushed(base: np.ndarray, blood: np.ndarray) -> np.ndarray:
+    """Change [N,3] of colours [N,3], sRGB 0..1, where blood [N] comes to the skin (above 0) or leaves it."""
+    return to_srgb(to_linear(base) * blood_gain(blood)) - np.clip(base, 0, 1)
+
+
 def _check(picture: np.ndarray, fields: WarpFields) -> None:
     height, width = picture.shape[:2]
     sizes = {

@@ -1,11 +1,10 @@
-"""What light does to skin that an emotion or an edit turns, and blood to its colour: what is foretold of its colours."""
+"""What light alone does to skin that an emotion or an edit turns: the part of its colours that physics foretells."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from emoga.guidance.warp import blood_gain, to_linear, to_srgb
 from emoga.optimize.lighting import RIDGE, harmonics
 
 DARKEST, BRIGHTEST = 0.6, 1.6  # ratios of shading that skin shows without casting shadows
@@ -30,11 +29,6 @@ def relit(base: np.ndarray, light: np.ndarray, before: np.ndarray, after: np.nda
     shades = [np.maximum(_harmonics(normals) @ light, SMALLEST) for normals in (before, after)]
     ratio = np.clip(shades[1] / shades[0], DARKEST, BRIGHTEST).mean(0)
     return (base * (ratio - 1)).astype(np.float32)
-
-
-def flushed(base: np.ndarray, blood: np.ndarray) -> np.ndarray:
-    """Change [N,3] of colours [N,3], sRGB 0..1, where blood [N] comes to the skin (above 0) or leaves it."""
-    return to_srgb(to_linear(base) * blood_gain(blood)) - np.clip(base, 0, 1)
 
 
 def _harmonics(normals: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ from emoga.emotion.learning.surface import Surface, posed_normals
 from emoga.emotion.learning.task import Priors, Registered, Task
 from emoga.emotion.learning.texture import Skin
 from emoga.emotion.learning.weighting import fixed_weights
-from emoga.optimize.relighting import flushed, relit, skin_light
+from emoga.guidance.warp import flushed
+from emoga.optimize.relighting import relit, skin_light
 
 
 @dataclass(frozen=True, eq=False)
