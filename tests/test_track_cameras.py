@@ -23,6 +23,7 @@ from emoga.optimize.solving_points import landmark_points
 from emoga.optimize.solving_priors import Priors, PriorWeights
 from emoga.optimize.solving_state import VIEW, State, Views
 from emoga.optimize.solving_views import ViewPrior
+from emoga.tracking import uncalibrated
 from emoga.tracking.common_focal import dollied, search_focal
 
 SIZE, FRAMES = 128, 5
@@ -67,8 +68,9 @@ def take(tmp_path_factory: pytest.TempPathFactory, head: Head, truth: HeadParams
 
 
 def test_cameras_are_recovered_up_to_the_world(
-    take: Path, head: Head, truth: HeadParams, tmp_path: Path
+    take: Path, head: Head, truth: HeadParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(uncalibrated, "ROUNDS_EACH", 3)  # exact landmarks need no more
     found = emoga.track(take, tmp_path / "t.h5", preset="fast", overlay=False)
     assert not found.calibrated and [camera.name for camera in found.cameras] == ["left", "middle", "right"]
     scale, turn, shift = to_found(head, truth, found.params)
