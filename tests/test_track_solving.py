@@ -12,7 +12,7 @@ from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams, load_head
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, project
 from emoga.optimize.solving_points import SurfacePoints, restricted
-from emoga.optimize.solving_priors import Priors, PriorWeights, unit_motion
+from emoga.optimize.solving_priors import Priors, PriorWeights, growth, unit_motion
 from emoga.optimize.solving_state import State
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_warp import smooth_modes
@@ -217,3 +217,12 @@ def test_smooth_modes_move_neighbours_alike(head):
     # On the face each point's offset varies by the spread asked for, or less: only some modes are kept.
     spread = (modes**2).sum(0).sqrt()[head.regions["face"]]
     assert 0.3e-3 < spread.median() < 1.1e-3
+
+
+def test_growth_tells_how_much_larger_a_face_gets(head):
+    face = head.template[head.regions["face"]]
+    larger = 0.02 * (head.template - face.mean(0))
+    sideways = torch.tensor([0.01, 0.0, 0.0], dtype=torch.float64).expand_as(head.template)
+    found = growth(head, torch.stack([larger, sideways]), 0.5, 2)
+    torch.testing.assert_close(found, torch.tensor([0.04, 0.0], dtype=torch.float64))
+    assert not growth(head, torch.stack([larger]), None, 1).any()

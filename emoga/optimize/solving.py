@@ -11,7 +11,7 @@ import torch
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.solving_points import Layout, SurfacePoints
-from emoga.optimize.solving_priors import Priors, PriorWeights
+from emoga.optimize.solving_priors import Priors, PriorWeights, growth
 from emoga.optimize.solving_state import VIEW, State
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import (
@@ -22,6 +22,7 @@ from emoga.optimize.solving_views import (
 )
 
 CHUNK_NUMBERS = 30_000_000  # float64 values in one block of derivatives
+ATTEMPTS = 9  # at a step, each damped eight times as much
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
 
 
@@ -51,7 +52,9 @@ class Problem:
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
     solve_expression frees units and jaw besides the pose of head and neck and the gaze.
     fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
-    which the first stays where it is, on the evidence of the first term.
+    which the first stays where it is, on the evidence of the first term. size_spread: by how much, in log units, the
+    face may be larger than the template's; cameras that are not known cannot tell a large head from a near one, and
+    would do so by what the derivatives leave out (units that grow with the head).
     """
 
     head: Head
@@ -69,11 +72,14 @@ class Problem:
     fixed: torch.Tensor | None = None
     solve_expression: bool = True
     view_prior: ViewPrior | None = None
+    size_spread: float | None = None
     layout: Layout = field(init=False)
+    growth: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.head)
         self._basis = torch.cat([self.head.shape_basis, self.warp_basis]) if self.solve_shape else None
+        self.growth = growth(self.head, self._basis, self.size_spread, self.form)
 
     @property
     def form(self) -> int:
@@ -86,8 +92,10 @@ class Problem:
         return self.form + FOCAL + (0 if self.offset_spread is None else 3 * len(self.offset_spread))
 
     def shared(self, state: State) -> int:
-        """Number of unknowns shared by all frames: those before the views, then seven for each of these."""
-        return self.before_views + (0 if self.view_prior is None else VIEW * len(state.views.viewmats))
+        """Number of unknowns shared by all frames: those before the views, then those of each view."""
+        return self.before_views + (
+            0 if self.view_prior is None else state.views.width * len(state.views.viewmats)
+        )
 
     def identity(self, state: State) -> Identity:
         """The person a state describes."""
@@ -104,9 +112,13 @@ def solve(
     state: State,
     rounds: int,
     tolerance: float = 1e-4,
+    least_damping: float = 1e-6,
     on_round: Callable[[int, float], None] | None = None,
 ) -> tuple[State, SequenceSystem]:
-    """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system."""
+    """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system.
+
+    least_damping: of Levenberg and Marquardt; where unknowns trade against each other, less of it goes farther.
+    """
     damping, identity = 1e-3, problem.identity(state)
     priors = _priors(problem, identity)
     cost = total_cost(problem, priors, identity, state)
@@ -115,14 +127,14 @@ def solve(
         system = build(problem, priors, identity, state)
         held = _held(problem, state, system)
         before = cost
-        for _attempt in range(6):
+        for _attempt in range(ATTEMPTS):
             steps, shared = system.frozen(*held).damped(damping).solve()
             candidate = _stepped(problem, state, steps, shared)
             moved = problem.identity(candidate) if problem.solve_shape else identity
             trial = total_cost(problem, priors, moved, candidate)
             if trial < cost:
                 state, identity, cost = candidate, moved, trial
-                damping = max(damping * 0.2, 1e-6)
+                damping = max(damping * 0.2, least_damping)
                 break
             damping *= 8
         if on_round:
@@ -167,6 +179,9 @@ def total_cost(problem: Problem, priors: Priors, identity: Identity, state: Stat
     total += priors.cost(problem.layout.values(params), _turns_between(params))
     strength = 0.5 / problem.weights.shape**2
     total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
+    total += 0.5 * float(problem.growth @ torch.cat([params.shape, state.warp])) ** 2
+    if problem.offset_spread is not None:
+        total += 0.5 * float((state.offsets / problem.offset_spread[:, None]).square().sum())
     if problem.solve_focal:
         total += 0.5 * float(state.log_focal / problem.focal_spread) ** 2
         total += _distance_cost(problem, params)
@@ -248,6 +263,9 @@ def _add_shared_priors(problem: Problem, state: State, system: SequenceSystem) -
     before = slice(len(values))
     system.corner[before, before] += torch.diag(precision)
     system.shared_gradient[before] += precision * values
+    form = slice(problem.form)
+    system.corner[form, form] += torch.outer(problem.growth, problem.growth)
+    system.shared_gradient[form] += problem.growth * (problem.growth @ values[form])
     if problem.view_prior is not None:
         add_view_prior(system, problem.view_prior, state.views, len(values))
     if problem.solve_focal and problem.distance_prior is not None:
@@ -316,7 +334,7 @@ def _stepped(problem: Problem, state: State, steps: torch.Tensor, shared: torch.
         offsets = offsets + shared[form + FOCAL : problem.before_views].reshape(-1, 3)
     views = state.views
     if problem.view_prior is not None:
-        views = views.moved(shared[problem.before_views :].reshape(-1, VIEW))
+        views = views.moved(shared[problem.before_views :].reshape(-1, views.width))
     return State(params, state.warp + shared[count:form], offsets, state.log_focal + shared[form], views)
 
 

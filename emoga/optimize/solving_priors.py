@@ -144,6 +144,19 @@ def unit_motion(head: Head, identity: Identity) -> torch.Tensor:
     return ((squared * squared).sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().clamp_min(0.05)
 
 
+def growth(head: Head, basis: torch.Tensor | None, spread: float | None, count: int) -> torch.Tensor:
+    """By how much, in log units over `spread`, each of `count` directions [count,V,3] of a rest mesh enlarges the face.
+
+    Zeros without directions or spread.
+    """
+    if basis is None or spread is None:
+        return torch.zeros(count, dtype=torch.float64)
+    face = head.regions["face"]
+    places = head.template[face].double()
+    places = places - places.mean(0)
+    return (basis[:, face].double() * places).sum((1, 2)) / places.square().sum() / spread
+
+
 def _per_degree(degrees: float) -> float:
     """Precision in 1/radian² of a spread in degrees."""
     return (180 / (torch.pi * degrees)) ** 2
