@@ -17,7 +17,7 @@ from emoga.errors import InputError
 from emoga.geometry import similarity_align
 from emoga.head import Head, HeadParams, load_head
 from emoga.images import write_png
-from emoga.optimize.solving import FOCAL, Problem, build, total_cost
+from emoga.optimize.solving import Problem, build, total_cost
 from emoga.optimize.solving_landmarks import LandmarkTerm, project
 from emoga.optimize.solving_points import landmark_points
 from emoga.optimize.solving_priors import Priors, PriorWeights
@@ -102,8 +102,7 @@ def test_the_solver_knows_how_cameras_move_the_cost(head: Head, truth: HeadParam
         view_prior=ViewPrior(Ks[:, 0, 0], 300.0, 0.35, 0.1),
     )  # fmt: skip
     views = Views(viewmats, torch.tensor([0.0, 0.05, -0.05], dtype=torch.float64))
-    generator = torch.Generator().manual_seed(4)
-    offsets = 1e-3 * torch.randn(points.count, 3, generator=generator, dtype=torch.float64)
+    offsets = torch.zeros(points.count, 3, dtype=torch.float64)
     state = State(params, warp[:, 0, 0], offsets, torch.zeros((), dtype=torch.float64), views)
     identity = problem.identity(state)
     priors = Priors(head, identity, problem.weights, problem.gaps, None)
@@ -115,13 +114,6 @@ def test_the_solver_knows_how_cameras_move_the_cost(head: Head, truth: HeadParam
             costs.append(total_cost(problem, priors, identity, replace(state, views=views.moved(step))))
         slope = float(system.shared_gradient[problem.before_views + VIEW * view + unknown])
         assert (costs[0] - costs[1]) / 2e-6 == pytest.approx(slope, rel=1e-4, abs=1e-3)
-    for landmark, axis in ((3, 0), (40, 2)):
-        step, costs = torch.zeros_like(offsets), []
-        for way in (1e-7, -1e-7):
-            step[landmark, axis] = way
-            costs.append(total_cost(problem, priors, identity, replace(state, offsets=offsets + step)))
-        slope = float(system.shared_gradient[problem.form + FOCAL + 3 * landmark + axis])
-        assert (costs[0] - costs[1]) / 2e-7 == pytest.approx(slope, rel=1e-4, abs=1e-2)
     # The curvature is that of squares: no direction goes down, the unused common factor left aside.
     used = torch.arange(len(system.corner)) != problem.form
     assert torch.linalg.eigvalsh(system.corner[used][:, used]).min() > -1e-6

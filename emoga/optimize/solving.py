@@ -173,7 +173,8 @@ def total_cost(problem: Problem, priors: Priors, identity: Identity, state: Stat
     strength = 0.5 / problem.weights.shape**2
     total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
     total += 0.5 * float(problem.growth @ torch.cat([params.shape, state.warp])) ** 2
-    if problem.offset_spread is not None:
+    # Not where views are solved for too: cameras then come out no better, and a little worse turned.
+    if problem.offset_spread is not None and problem.view_prior is None:
         total += 0.5 * float((state.offsets / problem.offset_spread[:, None]).square().sum())
     if problem.solve_focal:
         total += 0.5 * float(state.log_focal / problem.focal_spread) ** 2
