@@ -10,6 +10,7 @@ import torch
 from emoga.camera import look_at, stack_cameras
 from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head, HeadParams, load_head
+from emoga.optimize.solving import FOCAL, Problem, build, total_cost
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, project
 from emoga.optimize.solving_points import SurfacePoints, restricted
 from emoga.optimize.solving_priors import Priors, PriorWeights, growth, unit_motion
@@ -226,3 +227,21 @@ def test_growth_tells_how_much_larger_a_face_gets(head):
     found = growth(head, torch.stack([larger, sideways]), 0.5, 2)
     torch.testing.assert_close(found, torch.tensor([0.04, 0.0], dtype=torch.float64))
     assert not growth(head, torch.stack([larger]), None, 1).any()
+
+
+def test_offsets_cost_what_the_equations_say(head, evidence):
+    term, state, _, _ = evidence
+    warp = torch.zeros(0, len(head.template), 3, dtype=torch.float64)
+    spread = torch.full((len(state.offsets),), 2e-3, dtype=torch.float64)
+    gaps = torch.ones(FRAMES - 1)
+    problem = Problem(head, [term], PriorWeights(), gaps, warp, offset_spread=spread)
+    identity = problem.identity(state)
+    priors = Priors(head, identity, problem.weights, gaps, None)
+    system = build(problem, priors, identity, state)
+    for point, axis in ((0, 0), (9, 2)):
+        step, costs = torch.zeros_like(state.offsets), []
+        for way in (1e-7, -1e-7):
+            step[point, axis] = way
+            costs.append(total_cost(problem, priors, identity, replace(state, offsets=state.offsets + step)))
+        slope = float(system.shared_gradient[problem.form + FOCAL + 3 * point + axis])
+        assert (costs[0] - costs[1]) / 2e-7 == pytest.approx(slope, rel=1e-4, abs=1e-2)

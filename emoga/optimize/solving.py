@@ -22,7 +22,6 @@ from emoga.optimize.solving_views import (
 )
 
 CHUNK_NUMBERS = 30_000_000  # float64 values in one block of derivatives
-ATTEMPTS = 9  # at a step, each damped eight times as much
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
 
 
@@ -53,7 +52,7 @@ class Problem:
     solve_expression frees units and jaw besides the pose of head and neck and the gaze.
     fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
     which the first stays where it is, on the evidence of the first term. size_spread: by how much, in log units, the
-    face may be larger than the template's; cameras that are not known cannot tell a large head from a near one, and
+    face may be larger than the template's; a camera that is not known cannot tell a large head from a near one, and
     would do so by what the derivatives leave out (units that grow with the head).
     """
 
@@ -92,10 +91,8 @@ class Problem:
         return self.form + FOCAL + (0 if self.offset_spread is None else 3 * len(self.offset_spread))
 
     def shared(self, state: State) -> int:
-        """Number of unknowns shared by all frames: those before the views, then those of each view."""
-        return self.before_views + (
-            0 if self.view_prior is None else state.views.width * len(state.views.viewmats)
-        )
+        """Number of unknowns shared by all frames: those before the views, then seven for each of these."""
+        return self.before_views + (0 if self.view_prior is None else VIEW * len(state.views.viewmats))
 
     def identity(self, state: State) -> Identity:
         """The person a state describes."""
@@ -112,13 +109,9 @@ def solve(
     state: State,
     rounds: int,
     tolerance: float = 1e-4,
-    least_damping: float = 1e-6,
     on_round: Callable[[int, float], None] | None = None,
 ) -> tuple[State, SequenceSystem]:
-    """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system.
-
-    least_damping: of Levenberg and Marquardt; where unknowns trade against each other, less of it goes farther.
-    """
+    """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system."""
     damping, identity = 1e-3, problem.identity(state)
     priors = _priors(problem, identity)
     cost = total_cost(problem, priors, identity, state)
@@ -127,14 +120,14 @@ def solve(
         system = build(problem, priors, identity, state)
         held = _held(problem, state, system)
         before = cost
-        for _attempt in range(ATTEMPTS):
+        for _attempt in range(6):
             steps, shared = system.frozen(*held).damped(damping).solve()
             candidate = _stepped(problem, state, steps, shared)
             moved = problem.identity(candidate) if problem.solve_shape else identity
             trial = total_cost(problem, priors, moved, candidate)
             if trial < cost:
                 state, identity, cost = candidate, moved, trial
-                damping = max(damping * 0.2, least_damping)
+                damping = max(damping * 0.2, 1e-6)
                 break
             damping *= 8
         if on_round:
@@ -180,7 +173,8 @@ def total_cost(problem: Problem, priors: Priors, identity: Identity, state: Stat
     strength = 0.5 / problem.weights.shape**2
     total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
     total += 0.5 * float(problem.growth @ torch.cat([params.shape, state.warp])) ** 2
-    if problem.offset_spread is not None:
+    # Not where views are solved for too: cameras then come out no better, and a little worse turned.
+    if problem.offset_spread is not None and problem.view_prior is None:
         total += 0.5 * float((state.offsets / problem.offset_spread[:, None]).square().sum())
     if problem.solve_focal:
         total += 0.5 * float(state.log_focal / problem.focal_spread) ** 2
@@ -334,7 +328,7 @@ def _stepped(problem: Problem, state: State, steps: torch.Tensor, shared: torch.
         offsets = offsets + shared[form + FOCAL : problem.before_views].reshape(-1, 3)
     views = state.views
     if problem.view_prior is not None:
-        views = views.moved(shared[problem.before_views :].reshape(-1, views.width))
+        views = views.moved(shared[problem.before_views :].reshape(-1, VIEW))
     return State(params, state.warp + shared[count:form], offsets, state.log_focal + shared[form], views)
 
 

@@ -73,13 +73,11 @@ class LandmarkTerm:
         derivatives: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         moved = places + state.offsets @ turns.transpose(1, 2)
-        observed = self.observed[:, frames]
         viewmats, Ks = self.viewmats, self.Ks
         if state.views is not None:
             viewmats, Ks = state.views.viewmats, state.views.focused(Ks)
-            observed = observed - state.views.shifts[:, None]
         pixels, slope = project(moved, viewmats, Ks, float(state.log_focal), derivatives)
-        return pixels - observed, slope
+        return pixels - self.observed[:, frames], slope
 
 
 def project(

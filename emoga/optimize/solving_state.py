@@ -9,47 +9,23 @@ import torch
 from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams
 
-VIEW = 7  # unknowns of a camera itself: turn and shift after world-to-camera, logarithm of its focal length
+VIEW = 7  # unknowns of a camera: turn and shift after world-to-camera, logarithm of its focal length
 
 
 @dataclass
 class Views:
-    """C cameras that are solved for: viewmats [C,4,4] and log_focals [C] as factors on each K. float64.
-
-    habits [C,2,M]: how far the detector's idea of a face in each view, along x and y, follows each of M fields [C,L,M],
-    which say by how many pixels it moves the landmarks.
-    """
+    """C cameras that are solved for: viewmats [C,4,4] and log_focals [C] as factors on each K. float64."""
 
     viewmats: torch.Tensor
     log_focals: torch.Tensor
-    habits: torch.Tensor
-    fields: torch.Tensor
-
-    @classmethod
-    def at(cls, viewmats: torch.Tensor, fields: torch.Tensor) -> Views:
-        """Cameras as given, in whose views the detector has no habits yet."""
-        count, modes = len(fields), fields.shape[-1]
-        zero = viewmats.new_zeros
-        return cls(viewmats, zero(count), zero(count, 2, modes), fields)
-
-    @property
-    def width(self) -> int:
-        """Unknowns of each camera: VIEW of its own, then its habits."""
-        return VIEW + self.habits[0].numel()
-
-    @property
-    def shifts(self) -> torch.Tensor:
-        """Pixels [C,L,2] by which the detector's habits move landmarks."""
-        return self.fields @ self.habits.transpose(1, 2)
 
     def moved(self, steps: torch.Tensor) -> Views:
-        """The cameras after steps [C,width]."""
+        """The cameras after steps [C,7]."""
         turn = axis_angle_to_matrix(steps[:, :3])
         viewmats = self.viewmats.clone()
         viewmats[:, :3] = turn @ self.viewmats[:, :3]
         viewmats[:, :3, 3] += steps[:, 3:6]
-        habits = self.habits + steps[:, VIEW:].reshape(self.habits.shape)
-        return Views(viewmats, self.log_focals + steps[:, 6], habits, self.fields)
+        return Views(viewmats, self.log_focals + steps[:, 6])
 
     def focused(self, Ks: torch.Tensor) -> torch.Tensor:
         """Ks [C,3,3] with the focal lengths of these cameras."""

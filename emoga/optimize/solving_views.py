@@ -15,7 +15,7 @@ from emoga.optimize.solving_system import SequenceSystem
 class ViewEvidence:
     """Linearised evidence of C cameras: weights [C,t,L], residuals [C,t,L,2], slopes by point and by camera.
 
-    by_point [C,t,L,2,3]; by_camera [C,t,L,2,width].
+    by_point [C,t,L,2,3]; by_camera [C,t,L,2,7].
     """
 
     weights: torch.Tensor
@@ -25,7 +25,7 @@ class ViewEvidence:
 
 
 def camera_slopes(points: torch.Tensor, views: Views, Ks: torch.Tensor) -> torch.Tensor:
-    """Derivatives [C,t,L,2,width] of the pixels of points [t,L,3] by steps of `Views.moved`."""
+    """Derivatives [C,t,L,2,7] of the pixels of points [t,L,3] by steps of `Views.moved`."""
     turn, shift = views.viewmats[:, None, :3, :3], views.viewmats[:, None, None, :3, 3]
     turned = points @ turn.transpose(-1, -2)
     local = turned + shift
@@ -36,10 +36,7 @@ def camera_slopes(points: torch.Tensor, views: Views, Ks: torch.Tensor) -> torch
     by_local[..., 0, 0], by_local[..., 1, 1] = focal[..., 0] / depth, focal[..., 1] / depth
     by_local[..., 2] = -offset / depth[..., None]
     # A turn by w moves the turned and shifted point p by w x p.
-    fields = views.fields[:, None, :, None].expand(-1, len(points), -1, 1, -1)
-    none = torch.zeros_like(fields)
-    by_habits = torch.cat([torch.cat([fields, none], -1), torch.cat([none, fields], -1)], -2)
-    return torch.cat([by_local @ -skew(local), by_local, offset[..., None], by_habits], -1)
+    return torch.cat([by_local @ -skew(local), by_local, offset[..., None]], -1)
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,9 @@ class ViewPrior:
         return views.log_focals + torch.log(self.focals / self.usual)
 
     def cost(self, views: Views) -> float:
-        """The penalty of their focal lengths, and of habits in standard deviations."""
+        """The penalty of their focal lengths."""
         values = self.values(views)
-        return float(0.5 * values @ self.precision() @ values + 0.5 * views.habits.square().sum())
+        return float(0.5 * values @ self.precision() @ values)
 
 
 def add_views(
@@ -84,12 +81,11 @@ def add_views(
 
     own: P; the S others are the leading shared unknowns.
     """
-    width = evidence.by_camera.shape[-1]
     for c in range(len(evidence.weights)):
-        at = slice(first + width * c, first + width * (c + 1))
+        at = slice(first + VIEW * c, first + VIEW * (c + 1))
         by_camera = evidence.by_camera[c]
         weighted = evidence.weights[c][..., None, None] * by_camera
-        push = evidence.by_point[c].transpose(-1, -2) @ weighted  # [t,L,3,width]
+        push = evidence.by_point[c].transpose(-1, -2) @ weighted  # [t,L,3,7]
         coupling = columns.flatten(1, 2).transpose(1, 2) @ push.flatten(1, 2)
         system.border[frames, :, at] += coupling[:, :own]
         shared = coupling[:, own:].sum(0)
@@ -103,9 +99,8 @@ def add_views_to_offsets(
     system: SequenceSystem, evidence: ViewEvidence, turns: torch.Tensor, offsets: slice, first: int
 ) -> None:
     """Add how cameras and the landmarks' offsets [L,3], turned with the head by [t,3,3], depend on each other."""
-    width = evidence.by_camera.shape[-1]
     for c in range(len(evidence.weights)):
-        at = slice(first + width * c, first + width * (c + 1))
+        at = slice(first + VIEW * c, first + VIEW * (c + 1))
         weighted = evidence.weights[c][..., None, None] * evidence.by_camera[c]
         moved = evidence.by_point[c] @ turns[:, None]
         coupling = (moved.transpose(-1, -2) @ weighted).sum(0).flatten(0, 1)
@@ -114,11 +109,8 @@ def add_views_to_offsets(
 
 
 def add_view_prior(system: SequenceSystem, prior: ViewPrior, views: Views, first: int) -> None:
-    """Add what is expected of the focal lengths and of habits."""
-    at = first + views.width * torch.arange(len(prior.focals))
-    focals, habits = at + VIEW - 1, (at[:, None] + torch.arange(VIEW, views.width)).flatten()
+    """Add what is expected of the focal lengths."""
+    at = first + VIEW * torch.arange(len(prior.focals)) + VIEW - 1
     precision = prior.precision()
-    system.corner[focals[:, None], focals[None, :]] += precision
-    system.shared_gradient[focals] += precision @ prior.values(views)
-    system.corner[habits, habits] += 1
-    system.shared_gradient[habits] += views.habits.flatten()
+    system.corner[at[:, None], at[None, :]] += precision
+    system.shared_gradient[at] += precision @ prior.values(views)

@@ -28,7 +28,7 @@ POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point bes
 # smaller still: errors that last, or that glide over the face, would be taken for geometry.
 SHARED_ERROR, LASTING_ERROR = 0.25, 0.15
 OFFSET_SPREAD = 0.8e-3  # metres of a detector's habit at one point
-SIZE_SPREAD = 0.003  # of the face's size in log units, which without known cameras is the unit of length
+SIZE_SPREAD = 0.003  # of the face's size in log units: of a single unknown camera it is the unit of length
 WARP_LENGTH, WARP_SPREAD = 0.03, 1.5e-3
 # A blink or a shout starts far from where solving begins: at first nothing counts as an outlier.
 TOLERANT, STRICT = 15.0, 4.0
@@ -168,7 +168,7 @@ class Tracker:
             depth_axis=self.depth_axis, solve_shape=shape, solve_focal=focal and not self.fixed_focal,
             camera_origin=origin, distance_prior=(USUAL_DISTANCE, 0.35),
             offset_spread=OFFSET_SPREAD * relative_spread(self.clip.landmarks.scheme) if habits else None,
-            size_spread=None if self.clip.calibrated else SIZE_SPREAD,
+            size_spread=SIZE_SPREAD if focal and not self.fixed_focal else None,
         )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ poses and expressions at once, on landmarks. The head's usual size gives the uni
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +25,6 @@ from emoga.optimize.solving_state import VIEW, State, Views
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import ViewPrior
 from emoga.progress import Reporter, Stage, Step
-from emoga.tracking.common_focal import FARTHEST, search_focal
 from emoga.tracking.inputs import Clip
 from emoga.tracking.stages import (
     STRICT,
@@ -42,10 +40,7 @@ from emoga.tracking.start import guess_camera, pose_from_view
 # cameras of one kind. Landmarks alone tell a focal length to a tenth only, the mean of several better.
 FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
 DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
-PASSES, ROUNDS, ROUNDS_EACH = 2, 10, 12  # whatever the preset: all that comes later rests on the cameras
-# A detector's idea of a face differs from view to view: smooth over the face, the same in all frames of a view.
-HABIT_FIELDS, HABIT_LENGTH, HABIT_SPREAD = 24, 0.035, 0.5e-3
-LEAST_DAMPING = 1e-10
+PASSES, ROUNDS = 3, 10  # whatever the preset: all that comes later rests on the cameras
 FIXED = 1e-4  # spread of what the user has given
 
 
@@ -65,64 +60,22 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
     part = replace(state, params=state.params.select(frames))
     report(Stage("cameras from the head", PASSES * ROUNDS))
     for number in range(PASSES):
-        problem = _problem(tracker, part, frames, usual, first=number == 0)
+        done = number * ROUNDS
+        term = tracker.term(part, frames, TOLERANT if number == 0 else STRICT)
+        problem = tracker.problem(frames, [term], shape=True, focal=False, habits=number > 0)
+        focals = term.Ks[:, 0, 0]
+        difference = ALIKE if number > 0 and _alike(focals) else APART
+        problem.view_prior = ViewPrior(
+            focals, usual, FIXED if fov else FOCAL_SPREAD, FIXED if fov else difference
+        )
+        part.views = Views(term.viewmats, torch.zeros(len(term.Ks), dtype=torch.float64))
         part, system = solve(
-            problem, part, ROUNDS, least_damping=LEAST_DAMPING,
-            on_round=lambda i, cost, done=number * ROUNDS: report(Step(done + i, {"cost": cost})),
+            problem, part, ROUNDS,
+            on_round=lambda i, cost, done=done: report(Step(done + i, {"cost": cost})),
         )  # fmt: skip
         tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
     clip.recovered = _focal_spreads(system, problem, len(cameras))
-    if fov is None and _alike(tracker.seen_cameras()[1][:, 0, 0]):
-        part, spread = _share_focal(tracker, part, frames, usual)
-        tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
-        clip.recovered = [spread] * len(cameras)
     clip.capture.cameras = _upright(tracker.cameras, part)
-
-
-def _problem(tracker: Tracker, part: State, frames: list[int], usual: float, first: bool) -> Problem:
-    """The problem of cameras, shape and motion around `part`, whose views are set to those of the tracker."""
-    term = tracker.term(part, frames, TOLERANT if first else STRICT)
-    problem = tracker.problem(frames, [term], shape=True, focal=False, habits=not first)
-    focals = term.Ks[:, 0, 0]
-    spread, difference = FOCAL_SPREAD, APART if first or not _alike(focals) else ALIKE
-    if tracker.fixed_focal:
-        spread = difference = FIXED
-    problem.view_prior = ViewPrior(focals, usual, spread, difference)
-    views = Views.at(term.viewmats, habit_fields(tracker, part, term.viewmats, term.Ks))
-    part.views = views if part.views is None else replace(views, habits=part.views.habits)
-    return problem
-
-
-def _share_focal(tracker: Tracker, part: State, frames: list[int], usual: float) -> tuple[State, float]:
-    """The state at the focal length that suits cameras of one kind best, and the uncertainty of its logarithm."""
-    problem = _problem(tracker, part, frames, usual, first=False)
-    focals = problem.view_prior.focals
-    tracker.report(Stage("focal length", 2 * FARTHEST))
-    places = itertools.count(1)
-
-    def solve_at(state: State, log_focal: float) -> tuple[State, float]:
-        costs = [0.0]
-        problem.view_prior = ViewPrior(focals, usual * float(np.exp(log_focal)), FIXED, ALIKE)
-        state, _ = solve(
-            problem, state, ROUNDS_EACH, tolerance=1e-5, least_damping=LEAST_DAMPING,
-            on_round=lambda i, cost: costs.append(cost),
-        )  # fmt: skip
-        tracker.report(Step(next(places), {"cost": costs[-1]}))
-        return state, costs[-1] + 0.5 * (log_focal / FOCAL_SPREAD) ** 2
-
-    start = float(torch.log(focals / usual).mean())
-    part, _, spread = search_focal(part, start, solve_at)
-    return part, spread
-
-
-def habit_fields(tracker: Tracker, state: State, viewmats: torch.Tensor, Ks: torch.Tensor) -> torch.Tensor:
-    """Ways [C,L,M] in pixels, per standard deviation, in which a detector may be wrong about the face in each view."""
-    points = tracker.points.on_mesh(tracker.head.template)
-    near = torch.exp(-0.5 * (torch.cdist(points, points) / HABIT_LENGTH) ** 2)
-    values, vectors = torch.linalg.eigh(near)
-    modes = vectors[:, -HABIT_FIELDS:] * values[-HABIT_FIELDS:].clamp_min(0).sqrt()
-    depth = state.params.translation.mean(0) @ viewmats[:, 2, :3].T + viewmats[:, 2, 3]
-    return HABIT_SPREAD * (Ks[:, 0, 0] / depth)[:, None, None] * modes
 
 
 def _alike(focals: torch.Tensor) -> bool:
@@ -137,8 +90,7 @@ def _focal_spreads(system: SequenceSystem, problem: Problem, count: int) -> list
     held[problem.form] = True  # the factor common to all, of which each has its own
     held[first : first + VIEW - 1] = True
     still = system.frozen(torch.zeros_like(system.gradient, dtype=torch.bool), held)
-    width = (len(held) - first) // count
-    at = first + width * torch.arange(count) + VIEW - 1
+    at = first + VIEW * torch.arange(count) + VIEW - 1
     return still.shared_covariance().diagonal()[at].sqrt().tolist()
 
 
