@@ -211,6 +211,20 @@ def test_things_on_the_skull_move_with_it_within_a_millimetre(avatar: Avatar, ta
         assert float((gap(puppet.pose(params, frame)) - gap(rest))[resting].abs().max()) < 1e-3
 
 
+def test_what_fills_the_head_is_no_hair(avatar: Avatar) -> None:
+    subject = make_subject(avatar)
+    hair = part_mask(subject, "hair") > 0.9
+    assert hair.sum() > 50
+    means = avatar.gaussians.means.clone()
+    rows = subject.rows[hair]
+    inwards = torch.from_numpy(-0.04 * subject.normals[hair]).to(means)
+    means[hair] += (subject.bind.rotation[rows].mT @ inwards[..., None])[..., 0] / subject.bind.size[
+        rows, None
+    ]
+    sunk = avatar.with_gaussians(replace(avatar.gaussians, means=means))
+    assert part_mask(make_subject(sunk), "hair")[hair].max() == 0
+
+
 def test_things_do_not_flush_and_what_is_drawn_on_skin_does(avatar: Avatar) -> None:
     moody = colored_avatar(avatar, "happy", "angry", spread=0.3)
     count = len(moody.gaussians)

@@ -76,7 +76,8 @@ def hair_mask(subject: Subject) -> np.ndarray:
     inner = 0.93 - 0.45 * smoothstep(points[:, 2], -45 * MM, -5 * MM) * smoothstep(
         points[:, 1], 105 * MM, 80 * MM
     )
-    reach = np.where(subject.labelled("ears"), 12 * MM, 28 * MM)
+    # Below the scalp and behind the ears what is dark is mostly shade.
+    reach = np.where(subject.labelled("ears"), 20 * MM, np.where(subject.labelled("neck"), 16 * MM, 28 * MM))
     prior = np.where(own, inner, 0.5 * smoothstep(distance, reach, 4 * MM))
     off = ((subject.means - subject.bind.origin.numpy()[subject.rows]) * subject.normals).sum(1)
     prior = np.maximum(
@@ -84,9 +85,11 @@ def hair_mask(subject: Subject) -> np.ndarray:
     )
     prior = np.maximum(prior, 0.15 * near(points, landmarks(subject, SIDEBURNS), 6 * MM, 14 * MM))
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
-    # The shadows inside an ear are as dark as hair, but hair that hangs over it stands off.
+    # What fills the head shows through thin skin, not as hair.
+    prior = prior * smoothstep(off, -25 * MM, -15 * MM)
+    # The shadows inside an ear are as dark as hair.
     own_ear = subject.labelled("ears") & (np.abs(points[:, 0]) > STANDS_OFF)
-    prior = np.where(own_ear, 0.06 * smoothstep(off, 2 * MM, 6 * MM) * prior, prior)
+    prior = np.where(own_ear, 0.06 * prior, prior)
     crown = own & (points[:, 1] > 0.05) & (points[:, 2] < -0.02) & (subject.opacities > OPAQUE)
     hair, skin = _model(subject, crown), _model(subject, subject.labelled("cheeks", "nose", "forehead"))
     if hair is None or skin is None:
