@@ -173,6 +173,19 @@ def test_what_is_kept_ends_as_the_originals_own_latents(models: Path, name: str)
     assert (ended[..., ~inside] - known[..., ~inside]).abs().mean() > 1e-2
 
 
+def test_what_is_left_out_leaves_its_part_out(models: Path) -> None:
+    pictures, views = scene(0.0, 0.3, -0.3, 0.6)
+    request = ViewRequest(pictures, views, "marble", seed=4)
+    alone, nothing, attention, injection = (
+        editor_of(models, "instruct-pix2pix", **settings).edit(request)
+        for settings in (
+            {"correspondence": None}, {"agree": 0, "attend": False}, {"agree": 0, "inject": 0}, {"agree": 0},
+        )
+    )  # fmt: skip
+    assert np.abs(nothing.astype(int) - alone).max() <= 1
+    assert (attention != alone).any() and (injection != attention).any()
+
+
 def disagreement(edited: np.ndarray, pictures: np.ndarray, views: ViewScene, grid: int = 16) -> float:
     """Mean difference of the edits of tokens that show the same."""
     cell = SIDE // grid

@@ -40,6 +40,8 @@ from emoga.progress import Note, Reporter, silent
 # Share of the noise that hides the avatar as learnt so far when a later moment is edited.
 AGAIN = 0.8
 MARGIN = 0.03  # of the height: how far around the head an edit is learnt from
+# Pixels on a side that an avatar learns from at least: in smaller pictures most of its Gaussians are seen by no pixel.
+FINE = 256
 # What plans call the parts that are kept unless they name them.
 MOUTH_NAMES, EYE_NAMES = {"lips", "mouth", "teeth"}, {"eyes", "lashes", "eyelids"}
 
@@ -157,10 +159,17 @@ class _Work:
         )  # fmt: skip
         edited = self.editor.edit(request, report)
         masks = np.stack([_grown(depth > 0) for depth in scene.depth])
+        originals, change = from_uint8(request.pictures), from_uint8(edited) - from_uint8(request.pictures)
+        if self.size < FINE:
+            side = self.size * -(-FINE // self.size)
+            cameras = [camera.resized(side, side) for camera in cameras]
+            originals = self.renderer.draw(pose, cameras).image.numpy()
+            change = _enlarged(change, side, cv2.INTER_CUBIC)
+            masks = _enlarged(masks, side, cv2.INTER_NEAREST)
         # Outside the head an editor has nothing to say.
-        edited = np.where(masks[..., None] > 0, edited, request.pictures)
+        learnt = np.clip(originals + change * masks[..., None], 0, 1).astype(np.float32)
         return EditedPictures(
-            from_uint8(edited), from_uint8(request.pictures), masks, cameras,
+            learnt, originals, masks, cameras,
             np.full(len(cameras), frame), np.array([moments.views[at] for at in chosen]),
         )  # fmt: skip
 
@@ -199,6 +208,11 @@ def _grown(inside: np.ndarray) -> np.ndarray:
     reach = max(1, round(MARGIN * len(inside)))
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(inside.astype(np.float32), brush)
+
+
+def _enlarged(pictures: np.ndarray, side: int, way: int) -> np.ndarray:
+    """float32 [V,S,S] or [V,S,S,3] with `side` pixels on a side."""
+    return np.stack([cv2.resize(np.float32(one), (side, side), interpolation=way) for one in pictures])
 
 
 def _joined(batches: list[EditedPictures]) -> EditedPictures:

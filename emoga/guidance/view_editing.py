@@ -71,8 +71,8 @@ class ViewSettings:
     keys: how many views attend to each other at a step. late: share of the steps after which what is kept is
     re-injected. agree: with "depth", share of the steps in which what the key views take a point's edit for, latents
     without noise less the original's, holds for every view that shows the point: ours, beyond the paper; 0: never.
-    attend: whether views attend to the key views' tokens; inject: whether the others then take on what the key views'
-    tokens took on. Without either, what each is good for can be told.
+    attend: whether views attend to the key views' tokens; inject: share of the steps in which the others also take on
+    what the key views' tokens took on. Without either, what each is good for can be told.
     """
 
     correspondence: Correspondence | None = "depth"
@@ -80,7 +80,7 @@ class ViewSettings:
     late: float = LATE
     agree: float = AGREE
     attend: bool = True
-    inject: bool = True
+    inject: float = 1.0
 
 
 class ViewEditor:
@@ -102,8 +102,7 @@ class ViewEditor:
             )
         denoiser = self._opened(request.strength, report)
         settings = self.settings
-        carried = settings.correspondence if settings.inject else None
-        exchange = Exchange(BRANCHES, _carrier(carried, request.scene, denoiser))
+        exchange = Exchange(BRANCHES, None)
         shared = settings.correspondence is not None and settings.attend
         put_back = install(denoiser.model, exchange) if shared else None
         try:
@@ -156,10 +155,12 @@ class ViewEditor:
         lots = np.random.default_rng(request.seed)
         extra = _step_arguments(scheduler, chance)
         report(Stage("editing views", len(times)))
+        carrier = _carrier(self.settings.correspondence, request.scene, denoiser)
         together = None
         if self.settings.correspondence == "depth":
             together = DepthCarrier(request.scene, originals.device, EVEN)
         for at, time in enumerate(times):
+            exchange.carrier = carrier if at < self.settings.inject * len(times) else None
             found, keys = self._predicted(denoiser, exchange, latents, time, lots)
             if together is not None and at < self.settings.agree * len(times):
                 edits = denoiser.clean(latents, found, time) - originals
