@@ -81,11 +81,13 @@ def test_an_offset_is_what_is_meant_unless_pictures_say_otherwise():
     wanted = np.array([0.4, 0.3, 0.0, 0.7])
     found = solve(wanted, [100.0, 1e-4, 1e-4, 100.0], meant)
     assert np.abs(found[[0, 3]] - wanted[[0, 3]]).max() < 0.03, "what pictures show counts, meant or not"
-    assert 0.2 < found[1] < 0.37, "unseen: what is meant, weaker as what is seen is"
+    assert 0.15 < found[1] < 0.37, "unseen: what is meant, weaker as what is seen is"
     assert abs(found[2]) < 0.01
     unnamed = solve(wanted, [100.0, 1e-4, 1e-4, 100.0], np.zeros(4))
     assert np.abs(unnamed[[0, 3]] - wanted[[0, 3]]).max() < 0.03
     assert abs(unnamed[1]) < 0.01, "unseen, and nothing is meant"
+    still = solve(np.zeros(4), [100.0, 100.0, 100.0, 100.0], meant)
+    assert np.abs(still).max() < 0.02, "pictures that surely show no motion teach none"
 
 
 def test_strengths_that_are_found_leave_an_offset_within_its_bounds():

@@ -17,7 +17,7 @@ def skin_light(base: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np
     basis = np.concatenate([_harmonics(one) for one in normals])
     weight = np.tile(weights, len(normals))[:, None]
     normal = (basis * weight).T @ basis
-    normal += RIDGE * np.trace(normal) / 9 * np.eye(9)
+    normal += (RIDGE * np.trace(normal) / 9 + 1e-9) * np.eye(9)
     ratios = np.tile(base / np.maximum(tone, 1e-3), (len(normals), 1))
     even = np.zeros((9, 3))
     even[0] = 1

@@ -62,7 +62,6 @@ def bounded(
         pair = np.zeros(len(right))
         pair[a], pair[b] = motion[a], -motion[b]
         hessian += np.outer(pair, pair) / ALIKE**2
-    right[count:] += 1 / priors.intensity**2
     z = np.concatenate([start - expressions @ strengths, strengths])
     cost, stiff = np.zeros(len(z)), np.full(len(z), 1 / priors.intensity**2)
     for _ in range(3):

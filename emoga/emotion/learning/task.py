@@ -19,14 +19,14 @@ class Priors:
     """What offsets are expected to be, in millimetres of motion.
 
     spread, sparsity: how far units go where nothing is known of them, and the cost of a millimetre. near: how far
-    they are from what the emotion's words stand for, more often far off than a bell curve says; intensity: by how much
-    the strength of that may differ from one.
+    they are from what the emotion's words stand for, more often far off than a bell curve says; intensity: how strong
+    that may be. Words tell what to look for: edits that show nothing of it teach nothing.
     """
 
     spread: float = 6.0
     sparsity: float = 0.1
     near: float = 1.0
-    intensity: float = 0.3
+    intensity: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
