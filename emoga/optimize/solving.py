@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Problem:
     offsets beyond the shape basis; solve_shape frees shape, warp and, where offset_spread [L] (metres) is
     given, the first term's offsets. solve_focal frees the focal length, with focal_spread its prior's spread
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
-    solve_expression frees units and jaw besides the pose of head and neck and the gaze.
+    solve_expression frees units, but held_units, and jaw besides the pose of head and neck and the gaze.
     fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
     which the first stays where it is, on the evidence of the first term. size_spread: by how much, in log units, the
     face may be larger than the template's; a camera that is not known cannot tell a large head from a near one, and
@@ -70,6 +70,7 @@ class Problem:
     offset_spread: torch.Tensor | None = None
     fixed: torch.Tensor | None = None
     solve_expression: bool = True
+    held_units: Collection[int] = ()
     view_prior: ViewPrior | None = None
     size_spread: float | None = None
     layout: Layout = field(init=False)
@@ -307,6 +308,7 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     units = state.params.expr[:, list(layout.units)]
     slope, (low, high) = system.gradient[:, layout.expr], layout.limits
     held[:, layout.expr] = ((units <= low) & (slope > 0)) | ((units >= high) & (slope < 0))
+    held[:, layout.expr] |= torch.tensor([unit in problem.held_units for unit in layout.units])
     if not problem.solve_expression:
         for columns in (layout.expr, layout.jaw):
             held[:, columns] = True

@@ -30,6 +30,8 @@ DETAIL_SPREAD = 0.02  # how far the same place strays in two pictures
 SHARED_DETAIL = 0.4  # neighbouring points err together: each counts as this share of an independent one
 SAME_SIDE = 15.0  # degrees between views of the head within which it looks alike
 OTHER_SIDES = 1e-3
+SHADED = ("brow", "eye")  # units that move skin whose shade moves as the head turns
+LIPS_REACH = 0.01  # metres
 LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 LID_MOTION = 1e-3  # metres by which a blink moves skin that then looks like nothing it looked like before
 
@@ -57,11 +59,27 @@ class Sights:
         return mean, (total > 0.1 * OTHER_SIDES).to(mean)
 
 
-def spread_points(head: Head, regions: tuple[str, ...], count: int) -> SurfacePoints:
-    """Vertices spread evenly over some regions."""
+def spread_points(
+    head: Head, regions: tuple[str, ...], count: int, among: torch.Tensor | None = None
+) -> SurfacePoints:
+    """Vertices spread evenly over some regions, as far as they are `among` some [V]."""
     allowed = torch.stack([head.regions[name] for name in regions if name in head.regions]).any(0)
+    allowed = allowed if among is None else allowed & among
     chosen = spread_out(head.template.double(), allowed, count)
     return SurfacePoints(head, chosen[:, None], torch.ones(len(chosen), 1))
+
+
+def around_lips(head: Head) -> torch.Tensor:
+    """bool [V]: lips and the skin that moves with them."""
+    lips = head.template[head.regions["lips"]]
+    if len(lips) == 0:
+        return torch.zeros(len(head.template), dtype=torch.bool)
+    return torch.cdist(head.template, lips).amin(1) < LIPS_REACH
+
+
+def by_landmarks_alone(head: Head) -> list[int]:
+    """Units that detail would take shade for: those of brows and lids, and all that have no meaning of their own."""
+    return [i for i, name in enumerate(head.expr_names) if not head.has_units or name.startswith(SHADED)]
 
 
 def align(
@@ -72,17 +90,18 @@ def align(
     passes: int,
     outline: Outline | None = None,
 ) -> State:
-    """Pose and gaze of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
+    """Motion of all frames by landmarks and the detail of some regions, whose mesh should lie where they are.
 
     passes: per level, 0 to leave the state as it is; with each the mean that pictures are aligned to gets
     sharper. outline: what the masks say about skull and ears, which then counts as well.
 
-    Form and expression stay as they are: what landmarks say about them is truer than what detail, which moves with
-    light and along outlines, would make of them.
+    The form stays as it is: what landmarks say about it is truer than what detail, which moves with light and
+    along outlines, would make of it. For the same reason brows and lids stay where landmarks put them, shade
+    passing for their motion, and lips, which show other parts of themselves as they roll and part, say nothing.
     """
     if passes == 0:
         return state
-    points = spread_points(tracker.head, regions, POINTS)
+    points = spread_points(tracker.head, regions, POINTS, ~around_lips(tracker.head))
     tracker.report(Stage(name, len(LEVELS) * passes))
     for number in range(len(LEVELS) * passes):
         state = _aligned(tracker, points, state, LEVELS[number // passes], outline)
@@ -105,7 +124,7 @@ def _aligned(
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
         problem = tracker.problem(frames, terms, shape=False, focal=False)
-        problem.fixed, problem.solve_expression = fixed, False
+        problem.fixed, problem.held_units = fixed, by_landmarks_alone(tracker.head)
         return solve(problem, part, tracker.effort.alignment_rounds)[0]
 
     return training_first(tracker, state, step)
