@@ -18,7 +18,7 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
-from emoga.tracking.alignment import WHOLE, Sights, away_from_lids, spread_points
+from emoga.tracking.alignment import SKIN, WHOLE, Sights, align, around_lips, away_from_lids, spread_points
 from emoga.tracking.inputs import open_clip
 from emoga.tracking.outline import Outline
 from emoga.tracking.silhouettes import visible_regions
@@ -105,6 +105,31 @@ def test_the_outline_says_where_the_skull_is(head, truth, tmp_path):
     right, left, home = push(5), push(-5), push(0)
     assert right < 0 < left
     assert abs(home) < 0.25 * min(left, -right)
+
+
+def test_detail_moves_mouth_and_jaw_but_neither_brows_nor_lids(head, truth, tmp_path):
+    film(tmp_path / "pictures", head, truth)
+    marks = tmp_path / "marks.npz"
+    points = head.landmarks["mediapipe478"].points(head.vertices(truth)).numpy()
+    save_landmarks(marks, CAMERA.project(points)[0], np.ones(FRAMES, bool), SIZE, SIZE, 25.0)
+    clip = open_clip(tmp_path / "pictures", marks, None, None, (), None, None, None, silent)
+    effort = replace(EFFORTS["default"], alignment_rounds=2)
+    tracker = Tracker(clip, head, [CAMERA], effort, PriorWeights(), silent, True)
+    expr = torch.full_like(truth.expr, 0.1)
+    zeros = torch.zeros(len(tracker.warp_basis), dtype=torch.float64)
+    offsets, focal = torch.zeros(478, 3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    before = State(replace(truth, expr=expr), zeros, offsets, focal)
+    moved = align(tracker, before, SKIN, "align", 1).params.expr != expr
+    shaded = torch.tensor([name.startswith(("brow", "eye")) for name in head.expr_names])
+    assert not moved[:, shaded].any()
+    assert moved[:, head.unit("jawOpen")].any() and moved[:, head.unit("mouthSmileLeft")].any()
+
+
+def test_what_lips_show_says_nothing(head):
+    points = spread_points(head, WHOLE, 2000, ~around_lips(head))
+    lips = head.template[head.regions["lips"]]
+    assert torch.cdist(points.on_mesh(head.template).to(lips), lips).min() > 0.009
+    assert len(points.corners) == 2000
 
 
 def test_a_picture_is_no_witness_for_itself():
