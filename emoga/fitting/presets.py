@@ -61,7 +61,7 @@ def for_one_camera(preset: Preset) -> Preset:
         gaussians=max(1, round(ONE_CAMERA_GAUSSIANS * preset.gaussians)),
         sh_degree=min(preset.sh_degree, 1),
         refine_motion=False,
-        turn_every=3,
+        turn_every=1,
     )
 
 
