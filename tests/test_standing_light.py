@@ -1,5 +1,6 @@
 """The light found in pictures of a turning head foretells how skin looks turned further."""
 
+import numpy as np
 import pytest
 import torch
 from painted import make_track, no_light, painted
@@ -9,7 +10,7 @@ from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.turned import TurnedPictures
 from emoga.geometry import vertex_normals
 from emoga.head import HeadParams, load_head
-from emoga.optimize.standing_light import SKIN, find_light
+from emoga.optimize.standing_light import SKIN, Places, find_light, light_of
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
@@ -63,3 +64,10 @@ def test_a_turned_picture_is_lit_as_the_camera_would_have_seen_it(tmp_path):
     known = carried.weight > 0.9
     error = (interpolate(fragments, lit)[0] - carried.target)[known].abs().mean()
     assert known.sum() > 2000 and error < 0.015
+
+
+def test_where_no_skin_was_seen_light_comes_evenly():
+    normals = np.tile([0.0, 0.0, 1.0], (2, 5, 1))
+    found = light_of(Places(np.zeros((2, 5, 3)), normals, np.zeros((2, 5))))
+    sideways = torch.tensor([[1.0, 0.0, 0.0]])
+    assert torch.equal(found.ratio(torch.tensor([[0.0, 0.0, 1.0]]), sideways), torch.ones(1, 3))

@@ -130,6 +130,8 @@ def test_what_lips_show_says_nothing(head):
     lips = head.template[head.regions["lips"]]
     assert torch.cdist(points.on_mesh(head.template).to(lips), lips).min() > 0.009
     assert len(points.corners) == 2000
+    lipless = {name: region for name, region in head.regions.items() if name != "lips"}
+    assert not around_lips(replace(head, regions=lipless)).any()
 
 
 def test_a_picture_is_no_witness_for_itself():

@@ -69,8 +69,13 @@ def find_light(
 
 
 def light_of(places: Places) -> StandingLight:
-    """The light that explains how colours change where a place turns, and how they differ between places."""
+    """The light that explains how colours change where a place turns, and how they differ between places.
+
+    One that comes evenly from everywhere where no picture shows any skin.
+    """
     weights, basis = places.weights, _basis(places.normals)
+    if not weights.any():
+        return StandingLight(np.zeros((basis.shape[-1], 3)))
     own_basis, own_color = _mean(basis, weights), _mean(places.colors, weights)
     each = weights.sum(0) / weights.sum()
     turning = (basis - own_basis).reshape(-1, basis.shape[-1])

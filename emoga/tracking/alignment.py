@@ -71,9 +71,10 @@ def spread_points(
 
 def around_lips(head: Head) -> torch.Tensor:
     """bool [V]: lips and the skin that moves with them."""
-    lips = head.template[head.regions["lips"]]
+    none = torch.zeros(len(head.template), dtype=torch.bool)
+    lips = head.template[head.regions.get("lips", none)]
     if len(lips) == 0:
-        return torch.zeros(len(head.template), dtype=torch.bool)
+        return none
     return torch.cdist(head.template, lips).amin(1) < LIPS_REACH
 
 
