@@ -1,5 +1,7 @@
 """Turned pictures show what a camera would have seen, wherever they claim to know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from emoga.optimize.regions import region_mask
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
+
+LID_MOVED = 0.001  # metres
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,38 @@ def test_heads_are_turned_beyond_what_was_filmed_and_every_picture_has_its_turn(
         frames.append(example.frame)
     assert min(turns) < filmed.min() - 0.1 and max(turns) > filmed.max() + 0.1
     assert len(set(frames)) == len(filmed)
+
+
+def test_lids_close_further_than_they_did_while_filmed_and_carry_their_skin(source):
+    lids = [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    filmed = float(source.motion.base.expr[:, lids].max())
+    drawn = (source.draw(np.random.default_rng(seed), False, None) for seed in range(24))
+    shut = [(example, params) for example, params in drawn if params.expr[0, lids].min() > filmed + 0.1]
+    known, off = 0, 0.0
+    for example, params in shut:
+        closed = source.head.vertices(params)[0]
+        expr = params.expr.clone()
+        expr[:, lids] = filmed
+        moved = (closed - source.head.vertices(replace(params, expr=expr))[0]).norm(dim=-1) > LID_MOVED
+        truth, face = seen(source, closed, example.camera)
+        lid_skin = (
+            moved[source.head.faces].all(1).numpy()[face] & (face >= 0) & (example.weight.numpy() > 0.9)
+        )
+        known += lid_skin.sum()
+        off += np.abs(truth - example.target.numpy())[lid_skin].mean(-1).sum()
+    assert known > 100
+    assert off / known < 0.01
+
+
+def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):
+    base = source.motion.base
+    expr = base.expr.clone()
+    expr[0, [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1.0
+    motion = MotionRefinement(replace(base, expr=expr), {})
+    shut = TurnedPictures(source.head, source.identity, motion, source.pictures)
+    for seed in range(12):
+        example, params = shut.draw(np.random.default_rng(seed), True, None)
+        assert torch.equal(params.expr[0], expr[example.frame])
 
 
 def test_the_same_seed_draws_the_same_picture(source):

@@ -1,8 +1,8 @@
-"""Pictures from sides nobody filmed: what one camera saw, laid on the mesh and turned a little further.
+"""Pictures of what nobody filmed: what one camera saw, laid on the mesh, turned a little further, eyes closed.
 
 With one camera, layers of Gaussians that only together look like skin match every picture, and come apart as soon
-as the head turns further than it did while filmed. A picture carried along by the mesh, which turns in a light that
-stands still, says what to expect there.
+as the head turns further, or its lids close further, than while filmed. A picture carried along by the mesh, which
+turns in a light that stands still, says what to expect there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from emoga.render.mesh import MeshFragments
 
 # Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
 SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
+LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
+BLINKS = 0.3  # share of the pictures whose lids close, where they never closed while filmed
 YAW, PITCH = 12.0, 6.0  # degrees: spread of the turns away from a pose that was filmed
 NEAREST = 6  # training pictures to draw one from: light and highlights are those of a similar pose
 SQUARE = (0.25, 0.55)  # cosines between which what a picture shows of a triangle begins to count in full
@@ -43,6 +45,8 @@ class TurnedPictures:
     pictures: TrainingPictures
     _turns: torch.Tensor = field(init=False)
     _surface: torch.Tensor = field(init=False)
+    _lids: list[int] = field(init=False)
+    _filmed_blink: float = field(init=False)
     _light: StandingLight = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class TurnedPictures:
         self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
         names = [i for i, name in enumerate(self.head.region_names) if name in SURFACE]
         self._surface = torch.isin(self.head.face_regions.long(), torch.tensor(names))
+        self._lids = [self.head.unit(name) for name in LIDS] if self.head.has_units else []
+        self._filmed_blink = float(base.expr[frames][:, self._lids].amin(1).max()) if self._lids else 1.0
         self._light = find_light(self.head, self.identity, base, self.pictures)
 
     @torch.no_grad()
@@ -62,8 +68,18 @@ class TurnedPictures:
         filmed = self.motion.of_frame(frame, learning=False)
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
+        turned = replace(turned, expr=self._with_lids_closed(turned.expr, generator))
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
         return self.carried(example, filmed, turned), turned
+
+    def _with_lids_closed(self, expr: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
+        """The expression [1,E], now and then with lids further closed than in any picture."""
+        further = 1 - self._filmed_blink
+        if generator.random() >= BLINKS * further:
+            return expr
+        closed = expr.clone()
+        closed[:, self._lids] = 1 - further * float(generator.random())
+        return closed
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
