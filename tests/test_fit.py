@@ -8,7 +8,7 @@ import pytest
 import torch
 from painted import FRAMES, SIZE, make_track
 
-from emoga.avatar import Avatar, load_avatar
+from emoga.avatar import Avatar, Gaussians, load_avatar
 from emoga.avatar.posing import make_puppet
 from emoga.camera import look_at
 from emoga.capture import HeldOut
@@ -16,7 +16,7 @@ from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
-from emoga.fitting.clothing import FOOT
+from emoga.fitting.clothing import FOOT, outside_head
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
@@ -293,6 +293,26 @@ def test_undressing_takes_what_hangs_on_the_head_and_leaves_what_soaks_up_the_re
     for kept in (lambda g: g.binding < 0, lambda g: ~foot[g.labels.long()]):
         assert torch.equal(after.means[kept(after)], before.means[kept(before)]) and kept(after).any()
     assert len(session.trainer.splats.states["means"].mean) == len(after)
+
+
+def test_what_shows_beside_the_head_is_clothing_wherever_its_middle_lies(track):
+    session = prepare(track, track.held_out, Preset(1, 9000), "smooth", 0, silent)
+    trainer, params = session.trainer, track.params
+    identity = session.head.identify(params.shape, params.static_offset)
+    gaussians = trainer.splats.gaussians.detach()
+    gaussians = gaussians.select(gaussians.binding >= 0)
+
+    def outside(of: Gaussians) -> torch.Tensor:
+        return outside_head(
+            of, session.head, identity, trainer.rig, params, track, trainer.pictures.pairs[:6]
+        )
+
+    neck = (gaussians.labels == session.head.region_names.index("neck")) & ~outside(gaussians)
+    chosen = torch.nonzero(neck)[::40, 0]
+    wide = replace(gaussians, log_scales=gaussians.log_scales.clone())
+    wide.log_scales[chosen] += 3.0
+    assert len(chosen) > 5
+    assert outside(wide)[chosen].float().mean() > 0.8
 
 
 def beside_mask(track, avatar: Avatar) -> np.ndarray:

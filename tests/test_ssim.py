@@ -57,17 +57,19 @@ def test_loss_weights_choose_pixels() -> None:
     assert dssim_l1_loss(a, b, torch.zeros(2, 40, 30)).item() == 0
     assert dssim_l1_loss(a, b, weights.requires_grad_()).item() == pytest.approx(expected.item(), rel=1e-5)
     assert dssim_l1_loss(a, b, dssim=0).item() == pytest.approx((a - b).abs().mean().item(), rel=1e-5)
+    squared = dssim_l1_loss(a, b, squares=2).item() - dssim_l1_loss(a, b).item()
+    assert squared == pytest.approx(2 * (a - b).square().mean().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("dssim", [0.0, 0.2, 1.0])
-def test_compiled_loss_agrees_with_torch(dssim: float) -> None:
+@pytest.mark.parametrize(("dssim", "squares"), [(0.0, 0.0), (0.2, 0.0), (0.2, 30.0), (1.0, 0.0)])
+def test_compiled_loss_agrees_with_torch(dssim: float, squares: float) -> None:
     a, b = _pair(2, 37, 29)
     b[0, 3:9] = a[0, 3:9]  # where there is no difference |.| has no slope
     weights = torch.rand(2, 37, 29, generator=torch.Generator().manual_seed(8))
     exact = a.double().requires_grad_()
     a.requires_grad_()
-    expected = dssim_l1_loss(exact, b.double(), weights.double(), dssim)
-    actual = dssim_l1_loss(a, b, weights, dssim)
+    expected = dssim_l1_loss(exact, b.double(), weights.double(), dssim, squares)
+    actual = dssim_l1_loss(a, b, weights, dssim, squares)
     assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
     (truth,) = torch.autograd.grad(3 * expected, exact)
     (value,) = torch.autograd.grad(3 * actual, a)

@@ -24,7 +24,7 @@ from emoga.fitting.clothing import outside_head
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
-from emoga.fitting.presets import APPEARANCES, Appearance, Preset, Rates, for_one_camera
+from emoga.fitting.presets import APPEARANCES, Appearance, Preset, Rates, for_one_camera, rates_for
 from emoga.fitting.presets import preset as find_preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
@@ -300,7 +300,7 @@ def prepare(
     sink = start_sink(track, pictures, below, roots, label, count, preset.sh_degree, generator)
     if sink is not None:
         gaussians = _joined(gaussians, sink)
-    rates = Rates()
+    rates = rates_for(len(track.cameras))
     motion = MotionRefinement(track.params, _motion_rates(rates), head.expr_limits)
     bind = _bind(track, head, rig_name)
     network, patches = None, PatchTerm.of(preset, weights, device, seed)

@@ -19,7 +19,8 @@ class Preset:
     coarse: share of the iterations at half resolution; refine_every: iterations between density controls;
     refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
     iterations between checkpoints; refine_motion: correct pose and expression of training frames;
-    turn_every: iterations between pictures turned to where the only camera never was, 0 for none.
+    turn_every: iterations between pictures turned to where the only camera never was, 0 for none. squares: weight
+    of squared errors of colour beside absolute ones.
     appearance: "sh", or "color_mlp" for a network that gives the SH, fitted with patches in one of patch_every
     iterations (0: none).
     """
@@ -33,6 +34,7 @@ class Preset:
     checkpoint_every: int = 500
     refine_motion: bool = True
     turn_every: int = 0
+    squares: float = 0.0
     appearance: Appearance = "sh"
     patch_every: int = 1
 
@@ -47,6 +49,10 @@ PRESETS = {
 # Of what several cameras deserve, one camera gets these shares: with more, the Gaussians only rebuild its pictures
 # from layers of blotches that come apart when the head turns.
 ONE_CAMERA_ITERATIONS, ONE_CAMERA_GAUSSIANS = 0.4, 0.45
+# Of one camera every frame shows hair, glints and folds a little elsewhere: squared errors average what absolute
+# ones would settle one way or the other.
+ONE_CAMERA_SQUARES = 100.0
+ONE_CAMERA_SH_REST = 0.0018
 
 
 def for_one_camera(preset: Preset) -> Preset:
@@ -62,6 +68,7 @@ def for_one_camera(preset: Preset) -> Preset:
         sh_degree=min(preset.sh_degree, 1),
         refine_motion=False,
         turn_every=1,
+        squares=ONE_CAMERA_SQUARES,
     )
 
 
@@ -91,6 +98,11 @@ class Rates:
     color_decay: float = 0.15
     network_decay: float = 0.01
     decay: float = 0.03
+
+
+def rates_for(cameras: int) -> Rates:
+    """The rates for so many cameras: the little that one sees of each direction is learnt faster."""
+    return Rates(sh_rest=ONE_CAMERA_SH_REST) if cameras == 1 else Rates()
 
 
 def decayed(rate: float, final_share: float, progress: float) -> float:

@@ -96,7 +96,7 @@ class Trainer:
 
     def loss(self, rendering: Rendering, example: Example) -> torch.Tensor:
         """What the step makes smaller."""
-        return picture_loss(rendering, example)
+        return picture_loss(rendering, example, self.preset.squares)
 
     def next_example(self, progress: float) -> Example:
         """Pictures in a fresh random order every epoch, each epoch seeded by its number."""
@@ -214,8 +214,8 @@ def _backdrop(generator: np.random.Generator) -> np.ndarray | None:
     return generator.random(3, np.float32) if generator.random() < OTHER_BACKDROPS else None
 
 
-def picture_loss(rendering: Rendering, example: Example) -> torch.Tensor:
-    """0.8 L1 + 0.2 D-SSIM over what counts, and L1 of alpha where the matte may be believed."""
-    loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None])
+def picture_loss(rendering: Rendering, example: Example, squares: float = 0.0) -> torch.Tensor:
+    """0.8 L1 + 0.2 D-SSIM + squares · L2² over what counts, and L1 of alpha where the matte may be believed."""
+    loss = dssim_l1_loss(rendering.image, example.target[None], example.weight[None], squares=squares)
     off = (rendering.alpha[0, ..., 0] - example.alpha).abs() * example.alpha_weight
     return loss + ALPHA_SHARE * off.mean()

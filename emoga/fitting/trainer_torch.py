@@ -95,7 +95,8 @@ class DeviceTrainer(Trainer):
 
         def measured(image: torch.Tensor, alpha: torch.Tensor, *known: torch.Tensor) -> tuple[torch.Tensor]:
             given = dict(zip(KNOWN, known, strict=True))
-            return (picture_loss(Rendering(image, alpha, None, statistics), replace(example, **given)),)
+            rendered = Rendering(image, alpha, None, statistics)
+            return (picture_loss(rendered, replace(example, **given), self.preset.squares),)
 
         graph = self._graph(("loss", *example.alpha.shape), measured, learning=True)
         known = (getattr(example, name) for name in KNOWN)

@@ -240,11 +240,12 @@ def ssim_map_reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 @kernel
-def _weigh_errors(worker, workers, a, b, similarity, weights, dssim, scale, sums, slope):
+def _weigh_errors(worker, workers, a, b, similarity, weights, dssim, squares, scale, sums, slope):
     """sums [B,H] float64 of the weighted errors of each row, and slope [B,H,W3] = dL/d(similarity)."""
     batch, height, width = a.shape
     plain = np.float32(1.0 - dssim)
     share = np.float32(dssim)
+    square = np.float32(squares)
     factor = np.float32(scale)
     for at in range(batch * height * worker // workers, batch * height * (worker + 1) // workers):
         image, y = at // height, at % height
@@ -253,7 +254,8 @@ def _weigh_errors(worker, workers, a, b, similarity, weights, dssim, scale, sums
             weight = weights[image, y, x]
             error = _ZERO
             for k in range(3 * x, 3 * x + 3):
-                error += plain * abs(a[image, y, k] - b[image, y, k])
+                difference = a[image, y, k] - b[image, y, k]
+                error += plain * abs(difference) + square * difference * difference
                 if dssim > 0:
                     error += share * (_ONE - similarity[image, y, k])
                     slope[image, y, k] = -share * factor * weight
@@ -262,15 +264,17 @@ def _weigh_errors(worker, workers, a, b, similarity, weights, dssim, scale, sums
 
 
 @kernel
-def _add_absolute_slope(worker, workers, a, b, weights, factor, grad_a):
-    """Add factor * weight * sign(a - b) to grad_a [B,H,W3]."""
+def _add_plain_slopes(worker, workers, a, b, weights, absolute, squared, grad_a):
+    """Add weight * (absolute * sign(a - b) + 2 * squared * (a - b)) to grad_a [B,H,W3]."""
     batch, height, width = a.shape
     for at in range(batch * height * worker // workers, batch * height * (worker + 1) // workers):
         image, y = at // height, at % height
         for x in range(width // 3):
-            step = np.float32(factor) * weights[image, y, x]
+            step = np.float32(absolute) * weights[image, y, x]
+            incline = np.float32(2 * squared) * weights[image, y, x]
             for k in range(3 * x, 3 * x + 3):
                 difference = a[image, y, k] - b[image, y, k]
+                grad_a[image, y, k] += incline * difference
                 if difference > 0:
                     grad_a[image, y, k] += step
                 elif difference < 0:
@@ -281,7 +285,7 @@ class _DssimL1Loss(torch.autograd.Function):
     """The loss and, already in the forward, its gradient by `rendered`: nothing is computed twice."""
 
     @staticmethod
-    def forward(ctx, rendered, target, weights, dssim):
+    def forward(ctx, rendered, target, weights, dssim, squares):
         a, b, pixels = _rows(rendered), _rows(target), weights.detach().contiguous().numpy()
         scale = 1 / (3 * max(float(weights.sum(dtype=torch.float64)), 1e-8))
         used = a.shape if dssim > 0 else (0, 0, 0)
@@ -291,13 +295,13 @@ class _DssimL1Loss(torch.autograd.Function):
         sums = np.empty(a.shape[:2])
         if dssim > 0:
             run_parallel(_ssim_forward, np.zeros(1, np.int64), a, b, similarity, slopes, keep)
-        run_parallel(_weigh_errors, a, b, similarity, pixels, dssim, scale, sums, slope)
+        run_parallel(_weigh_errors, a, b, similarity, pixels, dssim, squares, scale, sums, slope)
         if keep:
             grad = torch.zeros(rendered.shape)
             if dssim > 0:
                 gradient = (a, b, slopes, 0, slope, _rows(grad))
                 run_parallel(_ssim_backward, np.zeros(1, np.int64), *gradient)
-            run_parallel(_add_absolute_slope, a, b, pixels, (1 - dssim) * scale, _rows(grad))
+            run_parallel(_add_plain_slopes, a, b, pixels, (1 - dssim) * scale, squares * scale, _rows(grad))
             ctx.save_for_backward(grad)
         return torch.tensor(sums.sum() * scale, dtype=torch.float32)
 
@@ -305,7 +309,7 @@ class _DssimL1Loss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         (by_rendered,) = ctx.saved_tensors
-        return by_rendered * grad, None, None, None
+        return by_rendered * grad, None, None, None, None
 
 
 def dssim_l1_loss(
@@ -313,10 +317,11 @@ def dssim_l1_loss(
     target: torch.Tensor,
     weights: torch.Tensor | None = None,
     dssim: float = 0.2,
+    squares: float = 0.0,
 ) -> torch.Tensor:
-    """(1 - dssim) · mean |rendered - target| + dssim · mean (1 - SSIM), a scalar.
+    """(1 - dssim) · mean |e| + dssim · mean (1 - SSIM) + squares · mean e², a scalar; e = rendered - target.
 
-    rendered, target [B,H,W,3]; weights [B,H,W] >= 0 make both means weighted ones (all zero: loss 0).
+    rendered, target [B,H,W,3]; weights [B,H,W] >= 0 make all means weighted ones (all zero: loss 0).
     On CPU in float32, with a target and weights that need no gradient, it runs as one compiled pass.
     """
     if rendered.shape != target.shape or rendered.ndim != 4 or rendered.shape[-1] != 3:
@@ -327,8 +332,10 @@ def dssim_l1_loss(
     tensors = (rendered, target, weights)
     on_cpu = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     if on_cpu and not (target.requires_grad or weights.requires_grad):
-        return _DssimL1Loss.apply(rendered, target, weights.expand(rendered.shape[:3]), float(dssim))
-    error = (1 - dssim) * (rendered - target).abs()
+        weights = weights.expand(rendered.shape[:3])
+        return _DssimL1Loss.apply(rendered, target, weights, float(dssim), float(squares))
+    difference = rendered - target
+    error = (1 - dssim) * difference.abs() + squares * difference.square()
     if dssim > 0:
         error = error + dssim * (1 - ssim_map(rendered, target))
     return (error.mean(-1) * weights).sum() / weights.sum().clamp(min=1e-8)
