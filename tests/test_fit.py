@@ -8,7 +8,7 @@ import pytest
 import torch
 from painted import FRAMES, SIZE, make_track
 
-from emoga.avatar import Avatar, Gaussians, load_avatar
+from emoga.avatar import Avatar, load_avatar
 from emoga.avatar.posing import make_puppet
 from emoga.camera import look_at
 from emoga.capture import HeldOut
@@ -16,7 +16,7 @@ from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
-from emoga.fitting.clothing import FOOT, outside_head
+from emoga.fitting.clothing import FOOT, bare_share, skin_beneath
 from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
@@ -283,36 +283,44 @@ def test_clothing_stays_out_of_the_avatar_unless_asked_for(track):
     assert (beside_mask(track, dressed) > 2).sum() > 50
 
 
-def test_undressing_takes_what_hangs_on_the_head_and_leaves_what_soaks_up_the_rest(track):
+def test_undressing_takes_what_hangs_on_the_head_and_what_soaks_up_the_rest(track):
     session = prepare(track, track.held_out, Preset(1, 9000), "smooth", 0, silent)
     before = session.trainer.splats.gaussians.detach()
     session.undress()
     after = session.trainer.splats.gaussians.detach()
     foot = torch.tensor([name in FOOT for name in session.head.region_names] + [True])
-    assert len(after) < len(before)
-    for kept in (lambda g: g.binding < 0, lambda g: ~foot[g.labels.long()]):
-        assert torch.equal(after.means[kept(after)], before.means[kept(before)]) and kept(after).any()
+    assert (before.binding < 0).any() and (after.binding >= 0).all()
+    assert foot[after.labels.long()].sum() < foot[before.labels[before.binding >= 0].long()].sum()
+    kept = (before.binding >= 0) & ~foot[before.labels.long()]
+    assert torch.equal(after.means[~foot[after.labels.long()]], before.means[kept])
     assert len(session.trainer.splats.states["means"].mean) == len(after)
+    assert session.trainer.next_example(0.9).head_only
 
 
-def test_what_shows_beside_the_head_is_clothing_wherever_its_middle_lies(track):
+def test_blending_weights_tell_what_shows_beside_the_head(track):
     session = prepare(track, track.held_out, Preset(1, 9000), "smooth", 0, silent)
-    trainer, params = session.trainer, track.params
-    identity = session.head.identify(params.shape, params.static_offset)
+    trainer = session.trainer
+    identity = session.head.identify(track.params.shape, track.params.static_offset)
     gaussians = trainer.splats.gaussians.detach()
     gaussians = gaussians.select(gaussians.binding >= 0)
+    of = identity, trainer.rig, track.params, track, trainer.pictures.pairs[:6]
+    share, shown = bare_share(gaussians, *of)
+    region = [(gaussians.labels == session.head.region_names.index(name)) & (shown > 1) for name in FOOT]
+    assert share[region[0]].mean() > 0.75 > 0.4 > share[region[1]].mean()
+    assert float(share.min()) >= 0 and float(share.max()) <= 1 + 1e-5
 
-    def outside(of: Gaussians) -> torch.Tensor:
-        return outside_head(
-            of, session.head, identity, trainer.rig, params, track, trainer.pictures.pairs[:6]
-        )
 
-    neck = (gaussians.labels == session.head.region_names.index("neck")) & ~outside(gaussians)
-    chosen = torch.nonzero(neck)[::40, 0]
-    wide = replace(gaussians, log_scales=gaussians.log_scales.clone())
-    wide.log_scales[chosen] += 3.0
-    assert len(chosen) > 5
-    assert outside(wide)[chosen].float().mean() > 0.8
+def test_what_clothing_covered_gets_the_colour_of_the_skin_around_it(track):
+    session = prepare(track, track.held_out, Preset(1, 9000), "smooth", 0, silent)
+    gaussians = session.trainer.splats.gaussians.detach()
+    neck = torch.nonzero(gaussians.labels == session.head.region_names.index("neck"))[:, 0]
+    share, shown = torch.ones(len(gaussians)), torch.full((len(gaussians),), 5.0)
+    share[neck[::3]], shown[neck[::6]] = 0.2, 0.0  # of these, every other one nobody saw
+    gaussians.sh[neck, 0] = torch.tensor([0.3, 0.2, 0.1])
+    gaussians.sh[neck[::3], 0] = 9.0
+    covered, colors = skin_beneath(gaussians, session.head, gaussians.means, share, shown)
+    assert torch.equal(torch.nonzero(covered)[:, 0], neck[3::6])
+    torch.testing.assert_close(colors, torch.tensor([0.3, 0.2, 0.1]).expand(len(colors), 3))
 
 
 def beside_mask(track, avatar: Avatar) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which Gaussians at the foot of the neck turned into clothing, and do not belong to the head."""
+"""Clothing at the foot of the neck: which Gaussians turned into it, and what colour the skin beneath has."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from emoga.head import Head, HeadParams, Identity
 from emoga.render import gaussian_contributions
 
 FOOT = ("neck", "shoulders", "boundary")
-LEAST_SHARE = 0.5  # of what a Gaussian shows that must lie in the head masks
-LEAST_SHOWN = 0.1  # pixels, in all, below which nobody saw it
-MARGIN = 0.004  # of the picture's height around the mask: tracks and masks err by as much
+LEAST_SHARE = 0.5  # of its sightings within the pictures that must lie in the head mask
+MARGIN = 0.012  # of the picture's height around the mask: what stands at the edge reaches into it
+BARE, COVERED = 0.9, 0.5  # of what a Gaussian shows: skin from the one on, clothing up to the other
+LEAST_SHOWN = 1.0  # pixels, in all pictures together, below which nobody knows
+NEIGHBOURS = 8
 
 
 @torch.no_grad()
@@ -30,35 +32,71 @@ def outside_head(
     track: Track,
     pairs: list[tuple[int, int]],
 ) -> torch.Tensor:
-    """bool [N]: Gaussians of neck and shoulders that in the pictures (view, frame) show mostly beside the head mask.
+    """bool [N]: Gaussians of neck and shoulders that the pictures (view, frame) show beside the head mask.
 
-    Shoulders that no picture shows count as outside as well. Without head masks nothing does.
+    Shoulders that no picture holds count as outside as well. Without head masks nothing does.
     """
     labels = gaussians.labels.long()
     foot = torch.isin(labels, torch.tensor([head.region_names.index(name) for name in FOOT]))
     if track.head_masks is None:
         return torch.zeros_like(foot)
+    held, inside = np.zeros((2, len(gaussians)))
+    for view, frame in pairs:
+        camera = track.cameras[view]
+        _, frames = pose_frames(identity, rig, params, frame)
+        pixels, _ = camera.project(to_world(gaussians, frames).means.double().numpy())
+        column, line = np.floor(pixels).astype(int).T
+        rows = np.flatnonzero((column >= 0) & (column < camera.width) & (line >= 0) & (line < camera.height))
+        held[rows] += 1
+        reach = round(MARGIN * camera.height)
+        brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        inside[rows] += cv2.dilate(track.head_masks[view, frame], brush)[line[rows], column[rows]] > 127
+    seen = torch.from_numpy(held > 0)
+    outside = torch.from_numpy(inside < LEAST_SHARE * held)
+    return foot & torch.where(seen, outside, labels != head.region_names.index("neck"))
+
+
+@torch.no_grad()
+def bare_share(
+    gaussians: Gaussians,
+    identity: Identity,
+    rig: Rig,
+    params: HeadParams,
+    track: Track,
+    pairs: list[tuple[int, int]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Share [N] of what each Gaussian shows in the pictures (view, frame) that lies in the head masks, and how many
+    pixels [N] it shows, by blending weights.
+    """
     shown, inside = torch.zeros(2, len(gaussians))
     for view, frame in pairs:
         camera = track.cameras[view]
         world = to_world(gaussians, pose_frames(identity, rig, params, frame)[1])
+        mask = track.head_masks[view, frame].astype(np.float32) / 255
+        planes = torch.from_numpy(np.stack([np.ones_like(mask), mask], -1)[None])
         both = gaussian_contributions(
             world.means, world.quats, world.scales, world.opacities, *stack_cameras([camera]), camera.width,
-            camera.height, weights=_ones_and(_widened(track.head_masks[view, frame])),
+            camera.height, weights=planes,
         )[0]  # fmt: skip
         shown += both[:, 0]
         inside += both[:, 1]
-    outside = inside < LEAST_SHARE * shown
-    return foot & torch.where(shown > LEAST_SHOWN, outside, labels != head.region_names.index("neck"))
+    return inside / shown.clamp_min(1e-6), shown
 
 
-def _widened(mask: np.ndarray) -> np.ndarray:
-    """A mask uint8 [H,W] with a margin, as 0..1."""
-    reach = round(MARGIN * len(mask))
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(mask, brush).astype(np.float32) / 255
+@torch.no_grad()
+def skin_beneath(
+    gaussians: Gaussians, head: Head, places: torch.Tensor, share: torch.Tensor, shown: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which Gaussians of the neck and below show clothing, bool [N], and the colour of the skin nearest to each of
+    those [K,3], as SH of degree 0.
 
-
-def _ones_and(mask: np.ndarray) -> torch.Tensor:
-    """[1,H,W,2]: one everywhere, and the mask [H,W]."""
-    return torch.from_numpy(np.stack([np.ones_like(mask), mask], -1)[None])
+    places [N,3]: where they are; share, shown [N]: see `bare_share`.
+    """
+    labels, seen = gaussians.labels.long(), shown > LEAST_SHOWN
+    foot = torch.isin(labels, torch.tensor([head.region_names.index(name) for name in FOOT]))
+    skin = torch.nonzero((labels == head.region_names.index("neck")) & seen & (share > BARE))[:, 0]
+    covered = foot & seen & (share < COVERED)
+    if len(skin) < NEIGHBOURS:
+        return torch.zeros_like(covered), gaussians.sh[:0, 0]
+    nearest = torch.cdist(places[covered], places[skin]).topk(NEIGHBOURS, largest=False).indices
+    return covered, gaussians.sh[skin[nearest], 0].mean(1)

@@ -14,13 +14,13 @@ import emoga
 from emoga.avatar import Avatar, Gaussians, save_avatar
 from emoga.avatar.files import format_of
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.rig import bind_pose, rig_of
+from emoga.avatar.rig import bind_pose, rig_of, to_world
 from emoga.capture import HeldOut, Track, load_track, parse_hold_out
 from emoga.errors import InputError
 from emoga.files import check_output
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
-from emoga.fitting.clothing import outside_head
+from emoga.fitting.clothing import bare_share, outside_head, skin_beneath
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
@@ -32,7 +32,7 @@ from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams, Identity, load_head
 from emoga.kernels import torch_on_one_thread
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
@@ -214,20 +214,46 @@ class FitSession:
         )
 
     def undress(self) -> None:
-        """Drop clothing that hangs on the head; what soaks up the rest stays."""
-        splats = self.trainer.splats
-        clothing = self._clothing(splats.gaussians.detach().to("cpu"))
-        self.trainer.splats = splats.select((~clothing).to(splats.slope.device))
+        """Drop clothing, that which soaks up the rest of the pictures too; what it covered of the neck is skin."""
+        trainer = self.trainer
+        gaussians = trainer.splats.gaussians.detach().to("cpu")
+        kept = (gaussians.binding >= 0) & ~self._clothing(gaussians)
+        trainer.splats = trainer.splats.select(kept.to(trainer.splats.slope.device))
+        if self.track.head_masks is not None and trainer.network is None:
+            self._bare_the_neck()
+
+    def _bare_the_neck(self) -> None:
+        """Give what shows clothing the colour of the skin around it."""
+        trainer, gaussians = self.trainer, self.trainer.splats.gaussians
+        still, params = gaussians.detach().to("cpu"), trainer.motion.refined().to("cpu")
+        share, shown = bare_share(still, self._identity(), trainer.rig, params, self.track, self._sightings())
+        places = to_world(still, _bind(self.track, self.head, self.rig)).means
+        covered, colors = skin_beneath(still, self.head, places, share, shown)
+        rows = torch.nonzero(covered)[:, 0].to(gaussians.sh.device)
+        with torch.no_grad():
+            gaussians.sh[rows] = 0
+            gaussians.sh[rows, 0] = colors.to(gaussians.sh.device)
+
+    def _sightings(self) -> list[tuple[int, int]]:
+        return evenly(self.trainer.pictures.pairs, SIGHTINGS)
+
+    def _identity(self) -> Identity:
+        params = self.trainer.motion.refined().to("cpu")
+        return self.head.identify(params.shape, params.static_offset)
 
     def _clothing(self, gaussians: Gaussians) -> torch.Tensor:
         """bool [N]: Gaussians bound to the head that turned into clothing."""
         trainer, params = self.trainer, self.trainer.motion.refined().to("cpu")
-        pairs = evenly(trainer.pictures.pairs, SIGHTINGS)
-        identity = self.head.identify(params.shape, params.static_offset)
         outside = torch.zeros(len(gaussians), dtype=torch.bool)
         bound = gaussians.binding >= 0
         outside[bound] = outside_head(
-            gaussians.select(bound), self.head, identity, trainer.rig, params, self.track, pairs
+            gaussians.select(bound),
+            self.head,
+            self._identity(),
+            trainer.rig,
+            params,
+            self.track,
+            self._sightings(),
         )
         return outside
 

@@ -104,7 +104,7 @@ class Trainer:
         epoch, position = divmod(self.iteration, len(pairs))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
-        head_only = self._has_sink() and self.iteration % SINK_EVERY != 0
+        head_only = not self._has_sink() or self.iteration % SINK_EVERY != 0
         backdrop = _backdrop(np.random.default_rng([self.seed, self.iteration, 1]))
         return self.pictures.example(*pairs[order[position]], self._coarse(progress), head_only, backdrop)
 

@@ -15,6 +15,7 @@ import torch
 
 from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
+from emoga.fitting.blinks import Blinks
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
@@ -26,8 +27,6 @@ from emoga.render.mesh import MeshFragments
 
 # Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
 SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
-LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
-BLINKS = 0.3  # share of the pictures whose lids close, where they never closed while filmed
 YAW, PITCH = 12.0, 6.0  # degrees: spread of the turns away from a pose that was filmed
 NEAREST = 6  # training pictures to draw one from: light and highlights are those of a similar pose
 SQUARE = (0.25, 0.55)  # cosines between which what a picture shows of a triangle begins to count in full
@@ -45,17 +44,16 @@ class TurnedPictures:
     pictures: TrainingPictures
     _turns: torch.Tensor = field(init=False)
     _surface: torch.Tensor = field(init=False)
-    _lids: list[int] = field(init=False)
-    _filmed_blink: float = field(init=False)
+    _skin: np.ndarray = field(init=False)
+    _blinks: Blinks = field(init=False)
     _light: StandingLight = field(init=False)
 
     def __post_init__(self) -> None:
         base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
         self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
-        names = [i for i, name in enumerate(self.head.region_names) if name in SURFACE]
-        self._surface = torch.isin(self.head.face_regions.long(), torch.tensor(names))
-        self._lids = [self.head.unit(name) for name in LIDS] if self.head.has_units else []
-        self._filmed_blink = float(base.expr[frames][:, self._lids].amin(1).max()) if self._lids else 1.0
+        self._surface = _faces_of(self.head, SURFACE)
+        self._skin = _faces_of(self.head, (*SURFACE, "eyelids")).numpy()
+        self._blinks = Blinks.of(self.head, base, frames)
         self._light = find_light(self.head, self.identity, base, self.pictures)
 
     @torch.no_grad()
@@ -68,18 +66,11 @@ class TurnedPictures:
         filmed = self.motion.of_frame(frame, learning=False)
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
-        turned = replace(turned, expr=self._with_lids_closed(turned.expr, generator))
+        closed = self._blinks.closed(turned.expr, generator)
+        if closed is not None:
+            turned = replace(turned, expr=closed)
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
-        return self.carried(example, filmed, turned), turned
-
-    def _with_lids_closed(self, expr: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
-        """The expression [1,E], now and then with lids further closed than in any picture."""
-        further = 1 - self._filmed_blink
-        if generator.random() >= BLINKS * further:
-            return expr
-        closed = expr.clone()
-        closed[:, self._lids] = 1 - further * float(generator.random())
-        return closed
+        return self.carried(example, filmed, turned, blinking=closed is not None), turned
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
@@ -91,11 +82,15 @@ class TurnedPictures:
         nearest = torch.argsort(nearness, descending=True, stable=True)[:NEAREST]
         return int(nearest[generator.integers(len(nearest))]), target
 
-    def carried(self, example: Example, filmed: HeadParams, turned: HeadParams) -> Example:
-        """The example as the mesh carries it from the pose filmed to the turned one."""
-        camera = example.camera
+    def carried(
+        self, example: Example, filmed: HeadParams, turned: HeadParams, blinking: bool = False
+    ) -> Example:
+        """The example as the mesh carries it from the pose filmed to the turned one, and there it may be blinking."""
+        camera, faces = example.camera, self.head.faces
         before, after = (self._vertices(params) for params in (filmed, turned))
-        there = _fragments(self.head, after, camera)
+        if blinking:
+            faces = self._blinks.without_lashes(faces)
+        there = _fragments(faces, after, camera)
         places = torch.from_numpy(camera.project(before.double().numpy())[0]).float()
         # Pixel (0, 0) of OpenCV lies where ours has (0.5, 0.5).
         here = interpolate(there, places)[0].numpy() - np.float32(0.5)
@@ -105,28 +100,39 @@ class TurnedPictures:
         sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
         sure = cv2.remap(_without_edge(sure.astype(np.float32)), here, None, cv2.INTER_LINEAR)
         face = there.face_index[0].numpy()
-        worth = np.where(face >= 0, self._worth(before, camera)[np.maximum(face, 0)], np.float32(0))
-        weight = torch.from_numpy(_without_edge(worth * sure))
-        target = torch.from_numpy(picture)
+        worth = np.where(face >= 0, self._worth(faces, before, camera)[np.maximum(face, 0)], np.float32(0))
+        weight = _without_edge(worth * sure)
+        if blinking:
+            shown = _fragments(self.head.faces, before, camera).face_index[0]
+            lashes = self._blinks.darkest(shown, example.target.numpy())
+            picture, lids = self._blinks.draw_lashes(picture, lashes, after, camera)
+            weight = np.maximum(weight, lids * ((face >= 0) & self._skin[np.maximum(face, 0)]))
+        target, weight = torch.from_numpy(picture), torch.from_numpy(weight)
         full = torch.ones_like(weight)
         return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight)
 
     def _vertices(self, params: HeadParams) -> torch.Tensor:
         return self.identity.pose(*(getattr(params, name) for name in MOTION))[0]
 
-    def _worth(self, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
+    def _worth(self, faces: torch.Tensor, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
         """How far to trust what the picture of a head with these vertices [V,3] shows of each triangle [F]."""
         shown = torch.zeros(len(self.head.faces), dtype=torch.bool)
-        index = _fragments(self.head, vertices, camera).face_index
+        index = _fragments(faces, vertices, camera).face_index
         shown[index[index >= 0]] = True
         cosine = torch.from_numpy(facing_cosines(self.head, vertices, camera)).float()
         square = ((cosine - SQUARE[0]) / (SQUARE[1] - SQUARE[0])).clamp(0, 1)
         return (square * shown * self._surface).numpy()
 
 
-def _fragments(head: Head, vertices: torch.Tensor, camera: Camera) -> MeshFragments:
+def _faces_of(head: Head, regions: tuple[str, ...]) -> torch.Tensor:
+    """bool [F]: triangles of the regions named."""
+    names = [i for i, name in enumerate(head.region_names) if name in regions]
+    return torch.isin(head.face_regions.long(), torch.tensor(names))
+
+
+def _fragments(faces: torch.Tensor, vertices: torch.Tensor, camera: Camera) -> MeshFragments:
     viewmats, Ks = stack_cameras([camera])
-    return rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
+    return rasterize_mesh(vertices, faces, viewmats, Ks, camera.width, camera.height)
 
 
 def _without_edge(weight: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from emoga.progress import Reporter, tracked
 CLOTHING_WEIGHT = 0.3
 UNCERTAIN_WEIGHT = np.float32(0.2)  # of the alpha where the matte is at an edge: else halos pass for skin
 BYTE = np.float32(1 / 255)
+_HEM = np.ones((7, 7), np.uint8)  # pixels around clothing into which its soft edge reaches
 # Bytes as floats, and of a matte what shines through: looked up, so that no compiler fuses their roundings.
 _LEVELS = np.arange(256, dtype=np.uint8) * BYTE
 _THROUGH = 1 - _LEVELS
@@ -66,7 +67,8 @@ class TrainingPictures:
         mask, weight = track.masks[view, frame], full
         clothing = np.zeros_like(full)
         if track.head_masks is not None:
-            clothing = np.where((mask > 127) & (track.head_masks[view, frame] < 128), full, 0)
+            beside = track.head_masks[view, frame] < 128
+            clothing = cv2.dilate(np.where((mask > 127) & beside, full, 0), _HEM) * beside
         if not self.flat[view]:
             weight[(mask >= CERTAIN_EMPTY) & (mask <= CERTAIN_FULL)] = 0
         target = on_backdrop(picture, mask, self.backdrops[view], bool(self.flat[view]))
