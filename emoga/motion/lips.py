@@ -18,7 +18,7 @@ TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
 # Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
 SHUT, OPEN = 0.0005, 0.002
 SPEECH_SECONDS = 0.4
-CLOSING_STEPS = 6
+CLOSING_STEPS = 10
 PARTING_UNITS = (
     "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
 )  # fmt: skip
