@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
+from emoga.fitting.hidden import HiddenParts
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
@@ -57,7 +58,12 @@ class Trainer:
     network: ColorNetwork | None = None
     patches: PatchTerm | None = None
     iteration: int = 0
+    hidden: HiddenParts | None = None
     _tether_of: tuple[Splats, Tether] | None = None
+
+    def __post_init__(self) -> None:
+        if self.hidden is None:
+            self.hidden = HiddenParts(self.head, self.identity, self.motion.base, self.pictures.cameras)
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
@@ -80,7 +86,8 @@ class Trainer:
         if self.patches is not None and self.patches.due(self.iteration):
             loss = loss + self.patches.loss(rendering, example, self.iteration)
         loss.backward()
-        self.splats.observe(rendering.statistics.means2d_grad[0], rendering.statistics.visible[0])
+        shown = rendering.statistics.visible[0] & ~self._disguised(example)
+        self.splats.observe(rendering.statistics.means2d_grad[0], shown)
         self._update(rendering, progress)
         if learning:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
@@ -105,8 +112,10 @@ class Trainer:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
         head_only = self._has_sink() and self.iteration % SINK_EVERY != 0
-        backdrop = _backdrop(np.random.default_rng([self.seed, self.iteration, 1]))
-        return self.pictures.example(*pairs[order[position]], self._coarse(progress), head_only, backdrop)
+        generator, pair = np.random.default_rng([self.seed, self.iteration, 1]), pairs[order[position]]
+        example = self.pictures.example(*pair, self._coarse(progress), head_only, _backdrop(generator))
+        disguise = torch.from_numpy(generator.random(3, np.float32)).to(example.backdrop.device)
+        return replace(example, hidden=self.hidden.of(*pair), disguise=disguise)
 
     def _coarse(self, progress: float) -> bool:
         return progress < self.preset.coarse
@@ -152,11 +161,16 @@ class Trainer:
         opacities = carried.opacities
         if example.head_only:
             opacities = opacities * (~self._sink).float()
+        colors = torch.where(self._disguised(example)[:, None], example.disguise, carried.colors)
         viewmats, Ks = stack_cameras([camera])
         return rasterize(
-            carried.means, carried.quats, carried.scales, opacities, carried.colors[None],
+            carried.means, carried.quats, carried.scales, opacities, colors[None],
             viewmats, Ks, camera.width, camera.height, background=example.backdrop,
         )  # fmt: skip
+
+    def _disguised(self, example: Example) -> torch.Tensor:
+        """bool [N]: Gaussians of what is hidden in a picture."""
+        return example.hidden[self.splats.bindings.rows]
 
     def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
         rates = self.rates

@@ -25,7 +25,7 @@ from emoga.optimize.training_pictures import Example
 from emoga.render import Rendering, rasterize
 
 KNOWN = ("target", "weight", "alpha", "alpha_weight")  # of an Example, what the loss compares with
-SHOWN = (*KNOWN, "backdrop")
+SHOWN = (*KNOWN, "backdrop", "hidden", "disguise")
 
 
 @dataclass
@@ -67,6 +67,7 @@ class DeviceTrainer(Trainer):
         leaves = (getattr(colored, name) for name in PARAMETERS)
         posed = (getattr(frames, item.name) for item in fields(TriangleFrames))
         means, quats, scales, opacities, colors = self._carrier(frames)(position, *leaves, *posed)
+        colors = torch.where(self._disguised(example)[:, None], example.disguise, colors)
         if example.head_only:
             opacities = opacities * ~self._sink
         return rasterize(
@@ -151,6 +152,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "network": None if trainer.network is None else trainer.network.to(device),
         "motion": MotionRefinement(params.to(device), trainer.motion.rates, trainer.motion.limits),
         "pictures": DevicePictures(trainer.pictures, device),
+        "hidden": replace(trainer.hidden, device=device, _hidden={}),
         "_tether_of": None,
     }
     return DeviceTrainer(**given, maker=FrameMaker.of(trainer.rig, device))

@@ -15,6 +15,7 @@ import torch
 
 from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
+from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
@@ -63,7 +64,8 @@ class TurnedPictures:
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
-        return self.carried(example, filmed, turned), turned
+        disguise = torch.from_numpy(generator.random(3, np.float32))
+        return replace(self.carried(example, filmed, turned), disguise=disguise), turned
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
@@ -93,7 +95,8 @@ class TurnedPictures:
         weight = torch.from_numpy(_without_edge(worth * sure))
         target = torch.from_numpy(picture)
         full = torch.ones_like(weight)
-        return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight)
+        hidden = hidden_frames(self.head, after, there, camera)
+        return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight, hidden=hidden)
 
     def _vertices(self, params: HeadParams) -> torch.Tensor:
         return self.identity.pose(*(getattr(params, name) for name in MOTION))[0]
