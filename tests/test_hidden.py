@@ -7,7 +7,9 @@ from painted import FRAMES, make_track
 
 from emoga.capture import HeldOut
 from emoga.fitting.fit import prepare
+from emoga.fitting.hidden import BEHIND
 from emoga.fitting.presets import Preset
+from emoga.fitting.rehearsal import Rehearsal
 from emoga.fitting.trainer import Trainer
 from emoga.progress import silent
 
@@ -58,3 +60,26 @@ def test_what_is_hidden_wears_another_colour_in_every_picture(trainer):
     for trainer.iteration in range(4):
         colors.append(trainer.next_example(0.5).disguise.numpy())
     assert np.ptp(colors, 0).min() > 0.1
+
+
+def test_skin_learns_to_hide_in_expressions_nobody_filmed_and_nothing_else_changes(trainer):
+    filmed = trainer.next_example(0.5)
+    rehearsed, params = Rehearsal(trainer.hidden).draw(filmed.view, filmed.frame, np.random.default_rng(1))
+    assert (params.expr - trainer.motion.base.expr[filmed.frame]).abs().max() > 0.1
+    assert rehearsed.weight.sum() > 500
+    before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
+
+    def shows() -> float:
+        with torch.no_grad():
+            image = trainer.render(rehearsed, trainer.pose(params)).image[0, ..., 0]
+        return float((image * rehearsed.weight).sum())
+
+    at_first = shows()
+    for trainer.iteration in range(12):
+        trainer._rehearse(filmed, 0.5)
+    after = trainer.splats.gaussians.detach()
+    behind = labelled(trainer, *BEHIND)
+    assert shows() < 0.8 * at_first
+    assert torch.equal(after.sh, before.sh)
+    assert torch.equal(after.logit_opacities[behind], before.logit_opacities[behind])
+    assert not torch.equal(after.logit_opacities, before.logit_opacities)

@@ -7,6 +7,7 @@ it, would be taught its colours, which do not move with the face, and show as sp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -36,6 +37,11 @@ class HiddenParts:
     device: torch.device | str = "cpu"
     _hidden: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
+    @cached_property
+    def behind(self) -> torch.Tensor:
+        """bool [F + bones]: all that lies behind lips and lids."""
+        return torch.from_numpy(np.append(behind_skin(self.head), np.zeros(len(BONES), bool))).to(self.device)
+
     def of(self, view: int, frame: int) -> torch.Tensor:
         """See `hidden_frames`; worked out once for every picture."""
         if (view, frame) not in self._hidden:
@@ -60,8 +66,7 @@ def hidden_frames(
     Neighbours of what shows count as shown, and so does what is no deeper than what shows a pixel away: neither mesh
     nor pixels are exact, and triangles may be smaller than these.
     """
-    labels = [i for i, name in enumerate(head.region_names) if name in BEHIND]
-    behind = np.flatnonzero(np.isin(head.face_regions.numpy(), labels))
+    behind = np.flatnonzero(behind_skin(head))
     faces, face_index = head.faces.numpy(), fragments.face_index[0].numpy()
     seen = np.intersect1d(face_index, behind)
     corners = np.zeros(len(vertices), bool)
@@ -75,3 +80,9 @@ def hidden_frames(
     hidden = np.zeros(len(faces) + len(BONES), bool)
     hidden[behind] = ~corners[faces[behind]].any(1) & ~(within & (depth < deepest[row, column] + SLACK))
     return torch.from_numpy(hidden)
+
+
+def behind_skin(head: Head) -> np.ndarray:
+    """bool [F]: triangles of what lies behind lips and lids."""
+    labels = [i for i, name in enumerate(head.region_names) if name in BEHIND]
+    return np.isin(head.face_regions.numpy(), labels)

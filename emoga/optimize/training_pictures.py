@@ -27,7 +27,7 @@ class Example:
     """One picture to fit: target [H,W,3] over backdrop [3], alpha [H,W], and weights [H,W] of both losses.
 
     head_only: clothing does not count here, and what soaks it up must not be drawn. hidden [F + bones]: frames whose
-    Gaussians wear the colour disguise [3], for nothing of them can be seen here.
+    Gaussians wear the colour disguise [3], for nothing of them can be seen here. bare: all others are black.
     """
 
     view: int
@@ -41,6 +41,7 @@ class Example:
     head_only: bool = False
     hidden: torch.Tensor | None = None
     disguise: torch.Tensor | None = None
+    bare: bool = False
 
 
 class TrainingPictures:
