@@ -9,6 +9,7 @@ import torch
 
 from emoga.head import HeadParams, load_head
 from emoga.motion.expressing import express, mix, own_performance
+from emoga.motion.lips import bring_together
 
 FPS = 25.0
 STEPS = torch.linspace(0, 1, 21)
@@ -189,3 +190,21 @@ def test_clamping_the_sum_instead_would_turn_corners_round(head, identity):
     points = head.landmarks["mediapipe478"].select(torch.tensor([61, 291]))
     summed = points.points(identity.pose((base + STEPS[:, None] * offset).clamp(0, 1)))
     assert backtracking(summed).max() > 1e-3
+
+
+@pytest.mark.parametrize("shut", [0.01, 0.3, 0.9, 1.0])
+def test_lips_come_as_near_as_asked_and_no_nearer(head, performance, shut):
+    lips, jaw = performance.lips, performance.jaw
+    before = performance.expr.clamp(0, 1)
+    wide = (before + head.emotion("surprised")).clamp(0, 1)
+    limit = lips.gap(before, jaw)
+    closed = bring_together(lips, wide, jaw, limit, torch.full_like(limit, shut))
+    wanted = torch.lerp(lips.gap(wide, jaw), limit, shut)
+    reached = wanted > lips.gap(with_jaw_shut(head, wide), jaw)
+    assert reached.sum() > 10
+    assert (lips.gap(closed, jaw) - wanted)[reached].abs().max() < 1e-4
+
+
+def with_jaw_shut(head, expr):
+    """The same faces as near to shut as the jaw can bring them."""
+    return expr.index_fill(1, torch.tensor([head.unit("jawOpen")]), 0)

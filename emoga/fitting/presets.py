@@ -19,8 +19,9 @@ class Preset:
     coarse: share of the iterations at half resolution; refine_every: iterations between density controls;
     refine_until: share of the iterations after which the number of Gaussians stays; checkpoint_every:
     iterations between checkpoints; refine_motion: correct pose and expression of training frames;
-    turn_every: iterations between pictures turned to where the only camera never was, 0 for none. squares: weight
-    of squared errors of colour beside absolute ones.
+    turn_every: iterations between pictures turned to where the only camera never was, 0 for none; rehearse_every:
+    iterations between faces under emotions nobody filmed, in which skin learns to hide what lies behind it, 0 for none.
+    squares: weight of squared errors of colour beside absolute ones.
     appearance: "sh", or "color_mlp" for a network that gives the SH, fitted with patches in one of patch_every
     iterations (0: none).
     """
@@ -35,14 +36,15 @@ class Preset:
     refine_motion: bool = True
     turn_every: int = 0
     squares: float = 0.0
+    rehearse_every: int = 0
     appearance: Appearance = "sh"
     patch_every: int = 1
 
 
 PRESETS = {
-    "fast": Preset(iterations=2000, gaussians=40_000, refine_every=100),
-    "default": Preset(iterations=8000, gaussians=90_000),
-    "best": Preset(iterations=24_000, gaussians=160_000, sh_degree=2, refine_every=300),
+    "fast": Preset(iterations=2000, gaussians=40_000, refine_every=100, rehearse_every=4),
+    "default": Preset(iterations=8000, gaussians=90_000, rehearse_every=4),
+    "best": Preset(iterations=24_000, gaussians=160_000, sh_degree=2, refine_every=300, rehearse_every=4),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
+from emoga.fitting.hidden import HiddenParts
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.rehearsal import Rehearsal
 from emoga.fitting.sink import ROOT
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity
@@ -57,7 +59,12 @@ class Trainer:
     network: ColorNetwork | None = None
     patches: PatchTerm | None = None
     iteration: int = 0
+    hidden: HiddenParts | None = None
     _tether_of: tuple[Splats, Tether] | None = None
+
+    def __post_init__(self) -> None:
+        if self.hidden is None:
+            self.hidden = HiddenParts(self.head, self.identity, self.motion.base, self.pictures.cameras)
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
@@ -80,12 +87,15 @@ class Trainer:
         if self.patches is not None and self.patches.due(self.iteration):
             loss = loss + self.patches.loss(rendering, example, self.iteration)
         loss.backward()
-        self.splats.observe(rendering.statistics.means2d_grad[0], rendering.statistics.visible[0])
+        shown = rendering.statistics.visible[0] & ~self._disguised(example)
+        self.splats.observe(rendering.statistics.means2d_grad[0], shown)
         self._update(rendering, progress)
         if learning:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
         if self.turned is not None and self.iteration % self.preset.turn_every == 0:
             self._learn_turned(progress)
+        if self.preset.rehearse_every and self.iteration % self.preset.rehearse_every == 0:
+            self._rehearse(example, progress)
         self.iteration += 1
         self._control(progress)
         return loss.detach()
@@ -105,8 +115,10 @@ class Trainer:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(pairs))
         # What is dropped in the end must not be needed: most steps go without the sink and its clothing.
         head_only = not self._has_sink() or self.iteration % SINK_EVERY != 0
-        backdrop = _backdrop(np.random.default_rng([self.seed, self.iteration, 1]))
-        return self.pictures.example(*pairs[order[position]], self._coarse(progress), head_only, backdrop)
+        generator, pair = np.random.default_rng([self.seed, self.iteration, 1]), pairs[order[position]]
+        example = self.pictures.example(*pair, self._coarse(progress), head_only, _backdrop(generator))
+        disguise = torch.from_numpy(generator.random(3, np.float32)).to(example.backdrop.device)
+        return replace(example, hidden=self.hidden.of(*pair), disguise=disguise)
 
     def _coarse(self, progress: float) -> bool:
         return progress < self.preset.coarse
@@ -114,10 +126,27 @@ class Trainer:
     def _learn_turned(self, progress: float) -> None:
         """One update from a picture turned to where the camera never was."""
         generator = np.random.default_rng([self.seed, self.iteration, 2])
-        example, params = self.draw_turned(generator, progress)
+        example, params = self.sent(*self.draw_turned(generator, progress))
         rendering = self.render(example, self.pose(params))
         self.loss(rendering, example).backward()
         self._update(rendering, progress)
+
+    def _rehearse(self, filmed: Example, progress: float) -> None:
+        """One update of the skin from an expression that nobody filmed."""
+        generator = np.random.default_rng([self.seed, self.iteration, 3])
+        drawn = Rehearsal(self.hidden).draw(filmed.view, filmed.frame, generator)
+        if drawn is None:
+            return
+        example, params = self.sent(*drawn)
+        rendering = self.render(example, self.pose(params))
+        (rendering.image[0] * example.weight[..., None]).mean().backward()
+        self.splats.gaussians.sh.grad = None  # nothing here has a colour to learn
+        behind = self.hidden.behind[self.splats.bindings.rows]
+        self._move(rendering.statistics.visible[0] & ~behind, self._shape_rates(progress))
+
+    def sent(self, example: Example, params: HeadParams) -> tuple[Example, HeadParams]:
+        """What was drawn on the host, where the trainer works."""
+        return example, params
 
     def draw_turned(self, generator: np.random.Generator, progress: float) -> tuple[Example, HeadParams]:
         """A turned picture and the head's parameters in it."""
@@ -125,11 +154,14 @@ class Trainer:
 
     def _update(self, rendering: Rendering, progress: float) -> None:
         """Move the visible Gaussians by the gradients at hand and the pull of their tethers."""
-        visible = rendering.statistics.visible[0]
-        add_tether(self.splats.gaussians, visible, self._tether())
-        self.splats.update(self._gaussian_rates(progress), visible)
+        self._move(rendering.statistics.visible[0], self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)
+
+    def _move(self, rows: torch.Tensor, rates: dict[str, float | torch.Tensor]) -> None:
+        """One step of the Gaussians in rows [N]."""
+        add_tether(self.splats.gaussians, rows, self._tether())
+        self.splats.update(rates, rows)
 
     def _has_sink(self) -> bool:
         return bool(self._sink.any())
@@ -152,18 +184,32 @@ class Trainer:
         opacities = carried.opacities
         if example.head_only:
             opacities = opacities * (~self._sink).float()
+        colors = self._shown(carried.colors, example)
         viewmats, Ks = stack_cameras([camera])
         return rasterize(
-            carried.means, carried.quats, carried.scales, opacities, carried.colors[None],
+            carried.means, carried.quats, carried.scales, opacities, colors[None],
             viewmats, Ks, camera.width, camera.height, background=example.backdrop,
         )  # fmt: skip
 
+    def _shown(self, colors: torch.Tensor, example: Example) -> torch.Tensor:
+        """colors [N,3] as a picture has them: hidden parts disguised."""
+        colors = torch.zeros_like(colors) if example.bare else colors
+        return torch.where(self._disguised(example)[:, None], example.disguise, colors)
+
+    def _disguised(self, example: Example) -> torch.Tensor:
+        """bool [N]: Gaussians of what is hidden in a picture."""
+        return example.hidden[self.splats.bindings.rows]
+
     def _gaussian_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
-        rates = self.rates
-        geometry, color = decayed(1.0, rates.decay, progress), decayed(1.0, rates.color_decay, progress)
         return {
-            **self._color_rates(color),
-            "means": rates.means * geometry,
+            **self._color_rates(decayed(1.0, self.rates.color_decay, progress)),
+            **self._shape_rates(progress),
+        }
+
+    def _shape_rates(self, progress: float) -> dict[str, float | torch.Tensor]:
+        rates = self.rates
+        return {
+            "means": rates.means * decayed(1.0, rates.decay, progress),
             "quats": rates.quats,
             "log_scales": rates.log_scales * decayed(1.0, 0.3, progress),
             "logit_opacities": rates.logit_opacities * decayed(1.0, 0.3, progress),

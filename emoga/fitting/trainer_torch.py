@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
-import numpy as np
 import torch
 
 from emoga.avatar.frames import TriangleFrames
@@ -25,7 +24,7 @@ from emoga.optimize.training_pictures import Example
 from emoga.render import Rendering, rasterize
 
 KNOWN = ("target", "weight", "alpha", "alpha_weight")  # of an Example, what the loss compares with
-SHOWN = (*KNOWN, "backdrop")
+SHOWN = (*KNOWN, "backdrop", "hidden", "disguise")
 
 
 @dataclass
@@ -67,6 +66,7 @@ class DeviceTrainer(Trainer):
         leaves = (getattr(colored, name) for name in PARAMETERS)
         posed = (getattr(frames, item.name) for item in fields(TriangleFrames))
         means, quats, scales, opacities, colors = self._carrier(frames)(position, *leaves, *posed)
+        colors = self._shown(colors, example)
         if example.head_only:
             opacities = opacities * ~self._sink
         return rasterize(
@@ -117,13 +117,11 @@ class DeviceTrainer(Trainer):
             self._cameras[key] = (*stack_cameras([example.camera], device), position[None, None])
         return self._cameras[key]
 
-    def draw_turned(self, generator: np.random.Generator, progress: float) -> tuple[Example, HeadParams]:
-        """See `Trainer.draw_turned`; drawn on the host, from its own pictures."""
-        example, params = super().draw_turned(generator, progress)
+    def sent(self, example: Example, params: HeadParams) -> tuple[Example, HeadParams]:
+        """See `Trainer.sent`."""
         device = self.pictures.device
-        return replace(example, **{name: getattr(example, name).to(device) for name in SHOWN}), params.to(
-            device
-        )
+        example = replace(example, **{name: getattr(example, name).to(device) for name in SHOWN})
+        return example, params.to(device)
 
     def _has_sink(self) -> bool:
         if self._sink_of is None or self._sink_of[0] is not self.splats:
@@ -152,6 +150,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "network": None if trainer.network is None else trainer.network.to(device),
         "motion": MotionRefinement(params.to(device), trainer.motion.rates, trainer.motion.limits),
         "pictures": DevicePictures(trainer.pictures, device),
+        "hidden": replace(trainer.hidden, device=device, _hidden={}),
         "_tether_of": None,
     }
     return DeviceTrainer(**given, maker=FrameMaker.of(trainer.rig, device))

@@ -16,6 +16,7 @@ import torch
 from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
 from emoga.fitting.blinks import Blinks
+from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
@@ -70,7 +71,9 @@ class TurnedPictures:
         if closed is not None:
             turned = replace(turned, expr=closed)
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
-        return self.carried(example, filmed, turned, blinking=closed is not None), turned
+        disguise = torch.from_numpy(generator.random(3, np.float32))
+        carried = self.carried(example, filmed, turned, blinking=closed is not None)
+        return replace(carried, disguise=disguise), turned
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
@@ -109,7 +112,8 @@ class TurnedPictures:
             weight = np.maximum(weight, lids * ((face >= 0) & self._skin[np.maximum(face, 0)]))
         target, weight = torch.from_numpy(picture), torch.from_numpy(weight)
         full = torch.ones_like(weight)
-        return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight)
+        hidden = hidden_frames(self.head, after, there, camera)
+        return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight, hidden=hidden)
 
     def _vertices(self, params: HeadParams) -> torch.Tensor:
         return self.identity.pose(*(getattr(params, name) for name in MOTION))[0]

@@ -18,6 +18,7 @@ TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
 # Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
 SHUT, OPEN = 0.0005, 0.002
 SPEECH_SECONDS = 0.4
+CLOSING_STEPS = 10
 PARTING_UNITS = (
     "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
 )  # fmt: skip
@@ -118,16 +119,20 @@ def _closing_scale(
         return lips.gap(trial, jaw)
 
     low, high = expr.new_zeros(len(expr)), expr.new_ones(len(expr))
-    gap_low, gap_high = gap_at(low), lips.gap(expr, jaw)
-    too_open = gap_high > wanted + 1e-5
-    # The gap is nearly linear in the scale: a few secant steps kept inside the bracket are plenty.
-    for _ in range(3):
-        share = ((wanted - gap_low) / (gap_high - gap_low).clamp_min(1e-9)).clamp(0, 1)
+    below, above = gap_at(low) - wanted, lips.gap(expr, jaw) - wanted
+    too_open, was_above = above > 1e-5, None
+    # Secant steps kept inside the bracket. The gap bends: an end that stays for a second time counts half, or the
+    # lower one would stay at zero and a wide open mouth be shut for the sake of a tenth of a millimetre.
+    for _ in range(CLOSING_STEPS):
+        share = (below / (below - above).clamp_max(-1e-9)).clamp(0, 1)
         middle = low + share * (high - low)
-        gap = gap_at(middle)
-        above = gap > wanted
-        high, gap_high = torch.where(above, middle, high), torch.where(above, gap, gap_high)
-        low, gap_low = torch.where(above, low, middle), torch.where(above, gap_low, gap)
+        miss = gap_at(middle) - wanted
+        is_above = miss > 0
+        again = torch.zeros_like(is_above) if was_above is None else is_above == was_above
+        kept = torch.where(again, 0.5, 1.0)
+        below, above = torch.where(is_above, below * kept, miss), torch.where(is_above, miss, above * kept)
+        low, high = torch.where(is_above, low, middle), torch.where(is_above, middle, high)
+        was_above = is_above
     return torch.where(too_open, low, torch.ones_like(low))
 
 

@@ -27,7 +27,8 @@ _THROUGH = 1 - _LEVELS
 class Example:
     """One picture to fit: target [H,W,3] over backdrop [3], alpha [H,W], and weights [H,W] of both losses.
 
-    head_only: clothing does not count here, and what soaks it up must not be drawn.
+    head_only: clothing does not count here, and what soaks it up must not be drawn. hidden [F + bones]: frames whose
+    Gaussians wear the colour disguise [3], for nothing of them can be seen here. bare: all others are black.
     """
 
     view: int
@@ -39,6 +40,9 @@ class Example:
     alpha: torch.Tensor
     alpha_weight: torch.Tensor
     head_only: bool = False
+    hidden: torch.Tensor | None = None
+    disguise: torch.Tensor | None = None
+    bare: bool = False
 
 
 class TrainingPictures:

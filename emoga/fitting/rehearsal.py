@@ -1,0 +1,59 @@
+"""Expressions nobody filmed are rehearsed: there, too, skin must hide what lies behind it.
+
+No picture says what such a face looks like, but the mesh says where its skin is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from emoga.avatar.posing import MOTION
+from emoga.camera import stack_cameras
+from emoga.fitting.hidden import HiddenParts, behind_skin, hidden_frames
+from emoga.head import HeadParams
+from emoga.optimize.training_pictures import Example
+from emoga.render import rasterize_mesh
+
+LARGEST = 256  # pixels on a side
+EDGE = 2  # pixels around mouth and eyes, where it is not for the mesh to say
+
+
+@dataclass
+class Rehearsal:
+    """Draws faces of `parts` under the head's emotions."""
+
+    parts: HiddenParts
+
+    @torch.no_grad()
+    def draw(
+        self, view: int, frame: int, generator: np.random.Generator
+    ) -> tuple[Example, HeadParams] | None:
+        """A frame under an emotion: what is hidden drawn white on black, to be black. None without emotions."""
+        parts, head = self.parts, self.parts.head
+        if not head.presets:
+            return None
+        name = sorted(head.presets)[generator.integers(len(head.presets))]
+        params = parts.params.select([frame])
+        expr = params.expr + head.emotion(name, float(generator.random())).to(params.expr)
+        params = replace(params, expr=expr.clamp(*head.expr_limits))
+        camera = parts.cameras[view]
+        shrink = min(1.0, LARGEST / max(camera.width, camera.height))
+        camera = camera.resized(round(shrink * camera.width), round(shrink * camera.height))
+        vertices = parts.identity.pose(*(getattr(params, part) for part in MOTION))[0]
+        fragments = rasterize_mesh(
+            vertices, head.faces, *stack_cameras([camera]), camera.width, camera.height
+        )
+        face = fragments.face_index[0].numpy()
+        inside = (face < 0) | behind_skin(head)[np.maximum(face, 0)]
+        brush = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
+        skin = torch.from_numpy(1 - cv2.dilate(inside.astype(np.float32), brush))
+        hidden = hidden_frames(head, vertices, fragments, camera)
+        black = torch.zeros(3)
+        return Example(
+            view, frame, camera, black.expand(*skin.shape, 3), black, skin, skin, skin,
+            head_only=True, hidden=hidden, disguise=torch.ones(3), bare=True,
+        ), params  # fmt: skip

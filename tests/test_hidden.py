@@ -1,0 +1,85 @@
+"""What lies behind lips and lids learns its colours only from pictures that show it."""
+
+import numpy as np
+import pytest
+import torch
+from painted import FRAMES, make_track
+
+from emoga.capture import HeldOut
+from emoga.fitting.fit import prepare
+from emoga.fitting.hidden import BEHIND
+from emoga.fitting.presets import Preset
+from emoga.fitting.rehearsal import Rehearsal
+from emoga.fitting.trainer import Trainer
+from emoga.progress import silent
+
+CLOSED, OPEN = 0, FRAMES - 1
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory) -> Trainer:
+    track = make_track(tmp_path_factory.mktemp("painted"))
+    return prepare(track, HeldOut(), Preset(iterations=100, gaussians=9000), "smooth", 0, silent).trainer
+
+
+def taught(trainer: Trainer, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """bool [N]: Gaussians hidden in a picture of the frame, and those that it teaches colours."""
+    trainer.iteration = next(i for i in range(1000) if at(trainer, i) == frame)
+    example = trainer.next_example(0.5)
+    trainer.loss(
+        trainer.render(example, trainer.pose(trainer.motion.of_frame(frame, False))), example
+    ).backward()
+    sh = trainer.splats.gaussians.sh
+    heard, sh.grad = (sh.grad != 0).any(1).any(1), None
+    return example.hidden[trainer.splats.bindings.rows], heard
+
+
+def at(trainer: Trainer, iteration: int) -> int:
+    """The frame that an iteration looks at."""
+    trainer.iteration = iteration
+    return trainer.next_example(0.5).frame
+
+
+def labelled(trainer: Trainer, *names: str) -> torch.Tensor:
+    labels = torch.tensor([trainer.head.region_names.index(name) for name in names])
+    return torch.isin(trainer.splats.gaussians.labels.long(), labels)
+
+
+def test_a_closed_mouth_teaches_nothing_inside_and_an_open_one_what_it_shows(trainer):
+    inside, skin = labelled(trainer, "teeth", "tongue"), labelled(trainer, "lips", "cheeks", "nose")
+    hidden, heard = taught(trainer, CLOSED)
+    assert hidden[inside].all() and not heard[inside].any()
+    assert not hidden[skin].any() and heard[skin].float().mean() > 0.3
+    assert hidden[labelled(trainer, "irises")].float().mean() < 0.4, "of open eyes, what lids cover"
+    hidden, heard = taught(trainer, OPEN)
+    assert heard[inside].sum() > 20 and not (heard & hidden).any()
+
+
+def test_what_is_hidden_wears_another_colour_in_every_picture(trainer):
+    colors = []
+    for trainer.iteration in range(4):
+        colors.append(trainer.next_example(0.5).disguise.numpy())
+    assert np.ptp(colors, 0).min() > 0.1
+
+
+def test_skin_learns_to_hide_in_expressions_nobody_filmed_and_nothing_else_changes(trainer):
+    filmed = trainer.next_example(0.5)
+    rehearsed, params = Rehearsal(trainer.hidden).draw(filmed.view, filmed.frame, np.random.default_rng(1))
+    assert (params.expr - trainer.motion.base.expr[filmed.frame]).abs().max() > 0.1
+    assert rehearsed.weight.sum() > 500
+    before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
+
+    def shows() -> float:
+        with torch.no_grad():
+            image = trainer.render(rehearsed, trainer.pose(params)).image[0, ..., 0]
+        return float((image * rehearsed.weight).sum())
+
+    at_first = shows()
+    for trainer.iteration in range(12):
+        trainer._rehearse(filmed, 0.5)
+    after = trainer.splats.gaussians.detach()
+    behind = labelled(trainer, *BEHIND)
+    assert shows() < 0.8 * at_first
+    assert torch.equal(after.sh, before.sh)
+    assert torch.equal(after.logit_opacities[behind], before.logit_opacities[behind])
+    assert not torch.equal(after.logit_opacities, before.logit_opacities)
