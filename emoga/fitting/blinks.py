@@ -15,6 +15,7 @@ LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 SHARE = 0.3  # of the pictures, whose lids close, where they never closed while filmed
 DARKEST = 0.05  # share of what lashes cover in an open eye that is lashes and the shade beneath
 BESIDE = 0.004  # metres to both sides of the line they draw, within which lids say what they look like closed
+DENSITY = 0.6  # of the line: nobody knows how full the lashes are, nor exactly where lids meet
 WORTH = 0.5  # of a pixel there, beside one whose skin was filmed
 
 
@@ -72,5 +73,5 @@ class Blinks:
             width = max(1, round(2 * BESIDE * camera.K[0, 0] / depth.mean()))
             cv2.polylines(line, [corners], False, 255, 1, cv2.LINE_AA, 4)
             cv2.polylines(around, [corners], False, 255, width, cv2.LINE_8, 4)
-        share = line[..., None] / np.float32(255)
+        share = line[..., None] * np.float32(DENSITY / 255)
         return picture + share * (color - picture), np.where(around > 0, np.float32(WORTH), np.float32(0))
