@@ -16,6 +16,11 @@ STANDS_OFF = 67 * MM
 SIDEBURNS = (127, 234, 93, 356, 454, 323)
 # Chances of being hair between which a Gaussian takes part: all the doubtful skin of a forehead would show a tint.
 CERTAIN = (0.15, 0.6)
+# Metres under the surface between which a Gaussian counts as the head's filling, and how many times as far as the
+# scalp bare skin has to be before that filling is hair's alone.
+BURIED = (-9 * MM, -13 * MM)
+BESIDE = (2.2, 1.4)
+BARE = ("forehead", "face", "cheeks", "ears", "neck", "jaw")
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
     "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "teeth": ("teeth",), "ears": ("ears",),
@@ -85,8 +90,10 @@ def hair_mask(subject: Subject) -> np.ndarray:
     )
     prior = np.maximum(prior, 0.15 * near(points, landmarks(subject, SIDEBURNS), 6 * MM, 14 * MM))
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
-    # What fills the head shows through thin skin, not as hair.
+    # What fills the head shows through thin skin, not as hair; more so where bare skin is hardly farther than hair.
     prior = prior * smoothstep(off, -25 * MM, -15 * MM)
+    beside = smoothstep(_to_bare_skin(subject) / np.maximum(distance, 1e-6), *BESIDE)
+    prior = prior * (1 - beside * smoothstep(off, *BURIED))
     # The shadows inside an ear are as dark as hair.
     own_ear = subject.labelled("ears") & (np.abs(points[:, 0]) > STANDS_OFF)
     prior = np.where(own_ear, 0.06 * prior, prior)
@@ -98,6 +105,14 @@ def hair_mask(subject: Subject) -> np.ndarray:
     odds = prior / np.maximum(1 - prior, 1e-6) * np.exp(0.9 * likelihood)
     sure = smoothstep(odds / (1 + odds), *CERTAIN)
     return np.where(prior > 0.02, sure, 0.0)
+
+
+def _to_bare_skin(subject: Subject) -> np.ndarray:
+    """[N] metres from the regions of the template on which no hair of the scalp grows."""
+    regions = subject.head.regions
+    bare = np.any([regions[name].numpy() for name in BARE if name in regions], axis=0)
+    places = template_vertices(subject.head)[bare & ~regions["scalp"].numpy()]
+    return cKDTree(places).query(subject.points)[0]
 
 
 def brow_mask(subject: Subject) -> np.ndarray:
