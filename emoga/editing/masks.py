@@ -21,9 +21,11 @@ CERTAIN = (0.15, 0.6)
 BURIED = (-9 * MM, -13 * MM)
 BESIDE = (2.2, 1.4)
 BARE = ("forehead", "face", "cheeks", "ears", "neck", "jaw")
+# Saturation in shares of skin's between which a Gaussian of the teeth is one.
+PALER = (0.9, 0.6)
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
-    "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "teeth": ("teeth",), "ears": ("ears",),
+    "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "ears": ("ears",),
     "neck": ("neck",), "nose": ("nose",), "forehead": ("forehead",), "jaw": ("jaw",), "chin": ("jaw",),
     "lashes": ("lashes",),
 }  # fmt: skip
@@ -40,6 +42,7 @@ def part_mask(subject: Subject, part: str, side: str = "") -> np.ndarray:
     makers = {
         "skin": skin_mask, "face": skin_mask, "hair": hair_mask, "brows": brow_mask, "person": head_mask,
         "cheeks": _cheeks, "cheekbones": _cheeks, "temples": _temples, "lips": lip_mask, "mouth": lip_mask,
+        "teeth": _teeth,
     }  # fmt: skip
     weight = makers[part](subject) if part in makers else _by_label(subject, *PARTS[part])
     return weight * side_mask(subject.points, side)
@@ -138,6 +141,17 @@ def skin_mask(subject: Subject) -> np.ndarray:
     outside = ~(subject.labelled(*INSIDE) | clothes(subject))
     rest = (1 - hair_mask(subject)) * (1 - brow_mask(subject)) * (1 - lip_mask(subject))
     return outside * rest
+
+
+def _teeth(subject: Subject) -> np.ndarray:
+    """What is paler than skin of the Gaussians of teeth: the rest went behind the cheeks, and shows through them."""
+    own = _by_label(subject, "teeth")
+    pale = smoothstep(_saturation(subject.base) / max(float(_saturation(subject.skin)), 1e-3), *PALER)
+    return own * pale if (own * pale > 0.5).any() else own
+
+
+def _saturation(colours: np.ndarray) -> np.ndarray:
+    return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1e-3)
 
 
 def _by_label(subject: Subject, *names: str) -> np.ndarray:
