@@ -124,6 +124,11 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
          ["change eyes: blue colour (left)", "change eyes: green colour (right)"]),
         ("bigger left and smaller right ear", ["change ears: more size (left)", "change ears: less size (right)"]),
         ("I'm sick of his hat, remove it", ["remove hat"]),
+        ("she doesn't need glasses", ["remove glasses"]),
+        ("more wrinkles at the mouth, none on the forehead", ["add wrinkles at mouth", "remove wrinkles at forehead"]),
+        ("two silver studs, one in each ear", ["add stud: silver (both)"]),
+        ("a brown-eyed blonde", ["change eyes: brown colour", "change hair: blond colour"]),
+        ("smooth out the wrinkles", ["remove wrinkles"]),
         ("he wears earrings, take them off", ["remove earring (both)"]),
         ("the stubble has to go", ["remove stubble"]),
         ("swap her glasses for a blue headband", ["remove glasses", "add headband: blue"]),
@@ -173,7 +178,7 @@ def test_words_that_are_right_are_not_corrected(word: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
-     "not older", "neither older nor heavier", "turn him into a bear",
+     "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
      "turn his head to the left", "rm -rf /", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:

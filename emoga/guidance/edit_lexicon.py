@@ -24,6 +24,8 @@ PHRASES: dict[str, str] = {
     "dark circles": "dark_circles", "bags under": "dark_circles", "eye bags": "dark_circles",
     "under-eye circles": "dark_circles",
     "sick of": "remove", "tired of": "remove", "fed up with": "remove", "bored of": "remove", "bored with": "remove",
+    "don't want": "remove",
+    "do not want": "remove", "doesn't want": "remove", "doesn't need": "remove", "does not need": "remove",
     "don't like": "remove", "do not like": "remove", "doesn't like": "remove", "can't stand": "remove",
     "should go": "remove", "must go": "remove", "has to go": "remove", "have to go": "remove", "needs to go": "remove",
     "take it off": "remove it", "take them off": "remove them", "take that off": "remove it",
@@ -212,7 +214,7 @@ MOVE = _words("move shift relocate transfer slide swap switch")
 KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact")
 # What goes so that something else may come.
 REPLACE = _words("replace")
-NEGATION = _words("not don't dont never isn't")
+NEGATION = _words("not don't dont never isn't aren't doesn't didn't wasn't weren't can't won't shouldn't")
 # What a thing named before is called.
 PRONOUNS = _words("it them that those these")
 UP_DOWN = {"up": "up", "upwards": "up", "higher": "up", "down": "down", "downwards": "down", "lower": "down"}
@@ -257,7 +259,7 @@ FILLERS = _words(
     "figurine rendering version same years year rest everything else exactly alone does do did will "
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
-    "heterochromia pls plz thanks thank kindly ones i'm he's she's "
+    "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
     "statue sculpture bust bands band pattern shape shaped design picture image through got needs need"
 )  # fmt: skip
 

@@ -31,6 +31,7 @@ from emoga.guidance.edit_words import Describing, resolve
 
 # Figures that mean strength 1, and the age below which somebody is young.
 YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
 
 
@@ -92,6 +93,9 @@ class _Reader:
             or self._takes_off(clause)
             or self._continues(clause)
         ):
+            return
+        if "ones" in clause.present and not (clause.nouns or self.pending or self.before):
+            self.refused.append(clause.text)
             return
         if clause.denies and not clause.unknown:
             self.denied.append(clause.text)
@@ -157,12 +161,21 @@ class _Reader:
         if not before:
             return False
         if clause.bare and clause.regions and not clause.things:
+            parts = [name for _, name in clause.regions]
+            if before[-1].target in HOME and "none" in clause.words:
+                self.operations.append(
+                    Operation("remove", before[-1].target, side=clause.side, position=tuple(parts))
+                )
+                return True
+            if set(parts) <= HOME.get(before[-1].target, set()):
+                # "one in each ear": where it goes anyhow.
+                self._replace_last(replace(before[-1], side=clause.side or before[-1].side))
+                return True
             if before[-1].target in HOME and before[-1].position:
                 places = sorted({*before[-1].position, *(name for _, name in clause.regions)})
                 self._replace_last(replace(before[-1], position=tuple(places)))
                 return True
             if self.adjectives and before[-1].action == "change":
-                parts = [name for _, name in clause.regions]
                 found = [
                     step
                     for part in parts
@@ -185,7 +198,8 @@ class _Reader:
         self.before = [step]
 
     def _read_things(self, clause: Clause) -> list[Operation]:
-        taken_away = clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
+        smoothed = any(word.axis == "smoothness" and word.sign > 0 for word in clause.adjectives)
+        taken_away = smoothed or clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
         # "the mole on the other cheek" is there already.
         elsewhere = clause.present & MOVE or clause.side == "other"
         action = "move" if elsewhere else "remove" if taken_away else "add"
@@ -230,6 +244,8 @@ class _Reader:
             if target is not None and (not target[1] or target[1] in HOME):
                 continue
             part = target[1] if target else self._unnamed(clause, adjective)
+            # A blonde with brown eyes is one by her hair.
+            part = "hair" if adjective.hair and not adjective.axis and part not in HAIRY else part
             part = (
                 "temples" if part == "hair" and ("temples" in (name for _, name in clause.regions)) else part
             )
