@@ -118,7 +118,7 @@ def carry_out(
     if paints:
         outcome.avatar = _painted(outcome, paints, limits, report)
     things = [(step, amount) for stage, step, amount in rest if stage == THINGS_STAGE]
-    for step, amount in tracked(things, "things", report):
+    for step, amount in tracked(things, "things", report) if things else ():
         _handle(outcome, step, amount, picture, limits)
     outcome.done = [step.words() for step in known if replace(step, strength=1.0) not in outcome.missed]
     return outcome

@@ -274,6 +274,7 @@ HINTS: list[tuple[set[str], str]] = [
         _words("background room beach sky scene lighting light sunset environment lamp backdrop"),
         "there is only a head: emoga reenact --background sets what is behind it",
     ),
+    ({"into"}, "a head stays a head; it can be of marble, bronze, clay, stone, wood, jade or a metal, or a cartoon"),
     (_words("turn rotate nod tilt pose looking gaze camera zoom"), "poses come from a motion: emoga reenact"),
     (_words("taller shirt dress suit body shoulders shoulder arms hands legs wings tail jacket tie clothes"),
      "an avatar ends at the neck"),
