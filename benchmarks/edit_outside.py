@@ -5,8 +5,8 @@
 
 A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it, and edited by `parametric`. Outside is
 what `emoga eval-edit` calls so, over held-out views and frames: beyond the head's regions that a prompt names and the
-things it puts on. Hair goes by no region of the mesh: there, inside is where the same performer's film with lighter hair
-differs.
+things it puts on. Hair goes by no region of the mesh: there, inside is where the same performer's film with lighter
+hair differs.
 """
 
 from __future__ import annotations
