@@ -238,6 +238,22 @@ def test_under_a_hairline_the_filling_is_skins_and_under_the_crown_hairs(avatar:
     assert np.median(under[rim]) < 0.1 and np.median(under[crown]) > 0.9
 
 
+def test_what_shows_through_cheeks_is_skin_and_no_teeth(avatar: Avatar) -> None:
+    subject = make_subject(avatar)
+    teeth = np.flatnonzero(subject.labelled("teeth"))
+    lips = load_head("open").template[load_head("open").regions["lips"]].numpy()
+    far = cKDTree(lips).query(subject.points[teeth])[0] > 0.012
+    assert far.sum() > 5 and (~far).sum() > 5
+    sh = avatar.gaussians.sh.clone()
+    cheeks = torch.from_numpy(subject.labelled("cheeks"))
+    # Half of them went behind the cheeks when the avatar was fitted, and took their colour.
+    sh[teeth[far]] = sh[cheeks].median(0).values
+    fitted = make_subject(avatar.with_gaussians(replace(avatar.gaussians, sh=sh)))
+    skin, tooth = part_mask(fitted, "skin")[teeth], part_mask(fitted, "teeth")[teeth]
+    assert skin[far].min() > 0.9 and tooth[far].max() < 0.1
+    assert skin[~far].max() < 0.1 and tooth[~far].min() > 0.9
+
+
 def test_things_do_not_flush_and_what_is_drawn_on_skin_does(avatar: Avatar) -> None:
     moody = colored_avatar(avatar, "happy", "angry", spread=0.3)
     count = len(moody.gaussians)

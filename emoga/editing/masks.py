@@ -23,6 +23,8 @@ BESIDE = (2.2, 1.4)
 BARE = ("forehead", "face", "cheeks", "ears", "neck", "jaw")
 # Saturation in shares of skin's between which a Gaussian of the teeth is one.
 PALER = (0.9, 0.6)
+# Metres from the lips and spreads of skin's colour from which, and up to which, what is labelled mouth is skin.
+FROM_LIPS, LIKE_SKIN = 8 * MM, 3.0
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
     "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "ears": ("ears",),
@@ -138,7 +140,7 @@ def lip_mask(subject: Subject) -> np.ndarray:
 
 def skin_mask(subject: Subject) -> np.ndarray:
     """Skin of head and neck, without hair, brows, lips and eyes."""
-    outside = ~(subject.labelled(*INSIDE) | clothes(subject))
+    outside = ~(subject.labelled(*INSIDE) | clothes(subject)) | _behind_cheeks(subject)
     rest = (1 - hair_mask(subject)) * (1 - brow_mask(subject)) * (1 - lip_mask(subject))
     return outside * rest
 
@@ -152,6 +154,15 @@ def _teeth(subject: Subject) -> np.ndarray:
 
 def _saturation(colours: np.ndarray) -> np.ndarray:
     return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1e-3)
+
+
+def _behind_cheeks(subject: Subject) -> np.ndarray:
+    """[N] bool: Gaussians of the mouth that look like skin and lie far from its opening: they show through cheeks."""
+    far = cKDTree(_lip_places(subject)).query(subject.points)[0] > FROM_LIPS
+    alike = (_difference(subject) < LIKE_SKIN) & (
+        _saturation(subject.base) > PALER[0] * _saturation(subject.skin)
+    )
+    return subject.labelled("mouth_interior", "teeth") & far & alike
 
 
 def _by_label(subject: Subject, *names: str) -> np.ndarray:
