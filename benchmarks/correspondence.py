@@ -6,7 +6,9 @@
 A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it. Of every token centre of a view a ray
 finds what the performer's scene, hair and lashes included, shows there; a second ray tells whether another camera
 sees that point, and where. `depth` lifts the centre by the avatar's rendered depth; `epipolar` takes the token on the
-epipolar line that looks most alike, by colours alone: an editor's own features are not asked.
+epipolar line that looks most alike, by colours alone: an editor's own features are not asked. `true depth` is `depth`
+with the scene's own depth under every pixel in place of the avatar's: what no fit can beat, since hair is of strands
+that two rays of one token meet or miss.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from harness import write_report
 
 from emoga.camera import Camera
 from emoga.editing.correspondence import rendered_scene
-from emoga.guidance.correspondence import Matches, epipolar_matches, token_centres
+from emoga.guidance.correspondence import Matches, ViewScene, epipolar_matches, token_centres
 from emoga.optimize.picture import AvatarRenderer
 from emoga.studio import make_performer, plan_capture
 from emoga.studio.filming import bust_motion
@@ -47,6 +49,8 @@ HIDES, STRICTLY = 0.010, 0.003
 # Names of what a ray meets that is no head: the last shape of a scene, and nothing.
 SHIRT, NOTHING = "shirt", ""
 NOT_HEAD = (SHIRT, NOTHING)
+# Metres beyond which there is nothing.
+FAR = 100.0
 
 
 class TrueScene:
@@ -79,6 +83,12 @@ class TrueScene:
             away = np.linalg.norm(point - camera.position) - np.linalg.norm(hit - camera.position)
             found.append(np.nan if name == SHIRT else away)
         return np.array(found)
+
+    def depth(self, camera: Camera) -> np.ndarray:
+        """[S,S]: metres along the axis of a camera to what every pixel's centre shows, 0 for nothing."""
+        points, _ = self.hits(camera, token_centres(camera.width))
+        z = points @ camera.w2c[2, :3] + camera.w2c[2, 3]
+        return np.where(z < FAR, z, 0.0).reshape(camera.height, camera.width)
 
     def _hit(self, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, str]:
         mi = mitsuba()
@@ -157,14 +167,19 @@ def rows_of(
         true.pose(frame)
         pose = renderer.pose(track.params, frame, frame + 1)[0]
         pictures, scene = rendered_scene(renderer, pose, cameras)
+        perfect = ViewScene(np.stack([true.depth(camera) for camera in cameras]), cameras)
         heads = np.stack([track.head_masks[view, frame] for view in VIEWS])
         for grid in grids:
             features = looks(pictures, grid)
             for (source, target), truth in truths(true, cameras, heads, grid).items():
-                gathered.setdefault(("depth", grid), []).append((scene.matches(source, target, grid), *truth))
                 pair = (features[source], features[target])
-                along = epipolar_matches(scene, source, target, grid, pair)
-                gathered.setdefault(("epipolar", grid), []).append((along, *truth))
+                found = {
+                    "depth": scene.matches(source, target, grid),
+                    "true depth": perfect.matches(source, target, grid),
+                    "epipolar": epipolar_matches(scene, source, target, grid, pair),
+                }
+                for way, matches in found.items():
+                    gathered.setdefault((way, grid), []).append((matches, *truth))
     for (way, grid), parts in gathered.items():
         matches, *truth = zip(*parts, strict=True)
         row = {"case": f"{way} {grid}", "way": way, "grid": grid}
@@ -196,7 +211,7 @@ def main() -> None:
             "within_one": min(row["within_one"] for row in rows if row["way"] == way),
             "occlusion_right": min(row["occlusion_right"] for row in rows if row["way"] == way),
         }
-        for way in ("depth", "epipolar")
+        for way in ("depth", "true depth", "epipolar")
     }
     write_report(rows, torch.get_num_threads(), options.json, summary=summary, size=options.size,
                  performer=options.performer, frames=list(frames), views=list(VIEWS))  # fmt: skip

@@ -211,18 +211,47 @@ def test_things_on_the_skull_move_with_it_within_a_millimetre(avatar: Avatar, ta
         assert float((gap(puppet.pose(params, frame)) - gap(rest))[resting].abs().max()) < 1e-3
 
 
+def sunk(avatar: Avatar, chosen: np.ndarray, depth: float) -> Avatar:
+    """Some Gaussians pushed under the surface by metres."""
+    subject = make_subject(avatar)
+    means, rows = avatar.gaussians.means.clone(), subject.rows[chosen]
+    inwards = torch.from_numpy(-depth * subject.normals[chosen]).to(means)
+    local = (subject.bind.rotation[rows].mT @ inwards[..., None])[..., 0] / subject.bind.size[rows, None]
+    means[chosen] += local
+    return avatar.with_gaussians(replace(avatar.gaussians, means=means))
+
+
 def test_what_fills_the_head_is_no_hair(avatar: Avatar) -> None:
+    hair = part_mask(make_subject(avatar), "hair") > 0.9
+    assert hair.sum() > 50
+    assert part_mask(make_subject(sunk(avatar, hair, 0.04)), "hair")[hair].max() == 0
+
+
+def test_under_a_hairline_the_filling_is_skins_and_under_the_crown_hairs(avatar: Avatar) -> None:
     subject = make_subject(avatar)
     hair = part_mask(subject, "hair") > 0.9
-    assert hair.sum() > 50
-    means = avatar.gaussians.means.clone()
-    rows = subject.rows[hair]
-    inwards = torch.from_numpy(-0.04 * subject.normals[hair]).to(means)
-    means[hair] += (subject.bind.rotation[rows].mT @ inwards[..., None])[..., 0] / subject.bind.size[
-        rows, None
-    ]
-    sunk = avatar.with_gaussians(replace(avatar.gaussians, means=means))
-    assert part_mask(make_subject(sunk), "hair")[hair].max() == 0
+    forehead = load_head("open").template[load_head("open").regions["forehead"]].numpy()
+    far = cKDTree(forehead).query(subject.points)[0]
+    rim, crown = hair & (far < 0.012), hair & (far > 0.09) & (subject.points[:, 1] > 0.06)
+    assert rim.sum() > 5 and crown.sum() > 5
+    under = part_mask(make_subject(sunk(avatar, hair, 0.014)), "hair")
+    assert np.median(under[rim]) < 0.1 and np.median(under[crown]) > 0.9
+
+
+def test_what_shows_through_cheeks_is_skin_and_no_teeth(avatar: Avatar) -> None:
+    subject = make_subject(avatar)
+    teeth = np.flatnonzero(subject.labelled("teeth"))
+    lips = load_head("open").template[load_head("open").regions["lips"]].numpy()
+    far = cKDTree(lips).query(subject.points[teeth])[0] > 0.012
+    assert far.sum() > 5 and (~far).sum() > 5
+    sh = avatar.gaussians.sh.clone()
+    cheeks = torch.from_numpy(subject.labelled("cheeks"))
+    # Half of them went behind the cheeks when the avatar was fitted, and took their colour.
+    sh[teeth[far]] = sh[cheeks].median(0).values
+    fitted = make_subject(avatar.with_gaussians(replace(avatar.gaussians, sh=sh)))
+    skin, tooth = part_mask(fitted, "skin")[teeth], part_mask(fitted, "teeth")[teeth]
+    assert skin[far].min() > 0.9 and tooth[far].max() < 0.1
+    assert skin[~far].max() < 0.1 and tooth[~far].min() > 0.9
 
 
 def test_things_do_not_flush_and_what_is_drawn_on_skin_does(avatar: Avatar) -> None:

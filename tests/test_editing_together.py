@@ -17,6 +17,8 @@ import emoga
 from emoga.avatar import Avatar, load_avatar, save_avatar
 from emoga.editing import TogetherChoice
 from emoga.editing.moments import RING, moments_of_avatar, posed_vertices, square_views
+from emoga.editing.places import fine_steps
+from emoga.guidance import plan_edit
 from emoga.head import load_head
 from emoga.optimize.picture import AvatarRenderer
 from emoga_cli.main import main
@@ -84,6 +86,40 @@ def test_a_diffusion_editor_makes_an_avatar_that_says_how(avatar: Avatar, tiny: 
     assert changed[face].float().mean() > 0.997
 
 
+def test_operations_act_where_the_head_shows_their_parts(avatar: Avatar) -> None:
+    renderer = AvatarRenderer(avatar)
+    head = renderer.puppet.head
+    moments = moments_of_avatar(avatar, head, 64)
+    frame = moments.frames[0]
+    cameras, vertices = (
+        square_views(renderer, moments, frame, 64),
+        posed_vertices(renderer, moments.motion, frame),
+    )
+    plan = plan_edit("older, redder lips, his left eye green, and move the earring to the right ear")
+    lips, eye, earring = fine_steps(plan, head, vertices, cameras)
+    assert [step.operation.target for step in (lips, eye, earring)] == ["lips", "eyes", "earring"]
+
+    def middle(mask: np.ndarray) -> np.ndarray:
+        return np.argwhere(mask > 0).mean(0)[::-1]
+
+    front = 6 - 1 - 1
+    for step, name, side in ((lips, "lips", 0), (eye, "eyelids", 1), (earring, "ears", 1)):
+        points = vertices[head.regions[name] & ((side == 0) | (head.template[:, 0] > 0))].double().numpy()
+        place, _ = cameras[front].project(points.mean(0)[None])
+        assert np.linalg.norm(middle(step.where[front]) - place[0]) < 4, name
+    assert middle(earring.onto[front])[0] < middle(earring.where[front])[0] - 10
+
+
+def test_a_second_stage_runs_through_to_an_avatar(avatar: Avatar, tiny: Path, tmp_path: Path) -> None:
+    choice = TogetherChoice(str(tiny), views="0,3", frames="0", keys=1, fine=True, options=QUICK)
+    made, found = emoga.edit(
+        avatar, tmp_path / "red.ply", prompt="redder lips", method="dynamicavatars", pictures=choice
+    )
+    plain = TogetherChoice(str(tiny), views="0,3", frames="0", keys=1, options=QUICK)
+    before, _ = emoga.edit(avatar, prompt="redder lips", method="dynamicavatars", pictures=plain)
+    assert found.method == "dynamicavatars" and not torch.equal(made.gaussians.sh, before.gaussians.sh)
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     code = main([str(argument) for argument in arguments])
     lines = capsys.readouterr().err.strip().splitlines()
@@ -109,6 +145,8 @@ def test_wrong_folders_and_missing_packages_end_in_one_line(
     assert code == 2 and "--guidance much" in line
     code, line = refused(capsys, *edit, "images:nowhere")
     assert code == 2 and "--track" in line
+    code, line = refused(capsys, *edit, "images:nowhere", "--fine")
+    assert code == 2 and "--fine" in line
     folder = model_folder(tmp_path / "weights")
     monkeypatch.setattr("emoga.guidance.loading.PACKAGES", ("surely_not_installed",))
     code, line = refused(capsys, *edit, f"ultraedit:{folder}")

@@ -22,6 +22,7 @@ from emoga.guidance.edit_plan import (
 )
 from emoga.guidance.planning import hint_for, plan_edit
 from emoga.guidance.planning_model import plan_edit_by_model, plan_schema
+from emoga.guidance.rewording import spelt
 
 PROMPTS = expected_prompts()
 
@@ -112,9 +113,73 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
 
 
 @pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("fuller, redder lips", ["change lips: more fullness", "change lips: red colour"]),
+        ("give him thicker and darker brows", ["change brows: more thickness", "change brows: less lightness"]),
+        ("add a thin, golden earring", ["add earring: gold thin"]),
+        ("his ears are too big and his lips too thin", ["change ears: less size", "change lips: more fullness"]),
+        ("one blue and one green eye", ["change eyes: blue colour (left)", "change eyes: green colour (right)"]),
+        ("his left eye blue, the other one green",
+         ["change eyes: blue colour (left)", "change eyes: green colour (right)"]),
+        ("bigger left and smaller right ear", ["change ears: more size (left)", "change ears: less size (right)"]),
+        ("I'm sick of his hat, remove it", ["remove hat"]),
+        ("she doesn't need glasses", ["remove glasses"]),
+        ("more wrinkles at the mouth, none on the forehead", ["add wrinkles at mouth", "remove wrinkles at forehead"]),
+        ("two silver studs, one in each ear", ["add stud: silver (both)"]),
+        ("a brown-eyed blonde", ["change eyes: brown colour", "change hair: blond colour"]),
+        ("smooth out the wrinkles", ["remove wrinkles"]),
+        ("he wears earrings, take them off", ["remove earring (both)"]),
+        ("the stubble has to go", ["remove stubble"]),
+        ("swap her glasses for a blue headband", ["remove glasses", "add headband: blue"]),
+        ("a fedora instead of the headband", ["add hat: fedora", "remove headband"]),
+        ("replace his brown eyes with green ones", ["change eyes: green colour"]),
+        ("instead of brown, her eyes should be grey", ["change eyes: grey colour"]),
+        ("neither glasses nor wrinkles", ["remove glasses", "remove wrinkles"]),
+        ("older, but not heavier", ["change person: more age"]),
+        ("grene eyes, a litle bigger, and no freckels",
+         ["change eyes: green colour", "change eyes: more size, strength 0.4", "remove freckles"]),
+        ("make the viewer's left ear bigger", ["change ears: more size (right)"]),
+        ("the right ear should stick out more than the left one", ["change ears: more prominence (right)"]),
+        ("hair: blond; lips: fuller", ["change hair: blond colour", "change lips: more fullness"]),
+        ("draw a little heart on her right cheek", ["add tattoo: heart small (right) at cheeks"]),
+        ("put the mole on the other cheek", ["move mole (other) at cheeks"]),
+        ("clown make-up", ["change skin: white colour", "change nose: bright red colour",
+                           "add lipstick: bright red", "add eyeshadow: blue"]),
+    ],
+)  # fmt: skip
+def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> None:
+    plan = plan_edit(text)
+    assert [step.words() for step in plan.operations] == lines
+    assert not plan.refused and not plan.keep
+
+
+@pytest.mark.parametrize(
+    ("text", "keep"),
+    [
+        ("thinner nose, but not her lips", "lips"),
+        ("thinner nose, no change to the ears", "ears"),
+        ("thinner nose, hair stays black", "hair"),
+        ("nothing should change except the nose, make it thinner", ""),
+        ("make the nose thinner without touching the mouth", "mouth"),
+    ],
+)
+def test_what_shall_stay_is_kept(text: str, keep: str) -> None:
+    plan = plan_edit(text)
+    assert plan.operations == (Operation("change", "nose", "width", "less"),)
+    assert plan.keep == ((keep,) if keep else ()) and not plan.refused
+
+
+@pytest.mark.parametrize("word", ["bear", "wings", "scarf", "crown", "hood", "brad", "finger", "chain"])
+def test_words_that_are_right_are_not_corrected(word: str) -> None:
+    assert spelt(word) == word
+
+
+@pytest.mark.parametrize(
     "text",
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
-     "not older", "turn his head to the left", "rm -rf /", "longer ears, please bark", "plus vieux"],
+     "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
+     "turn his head to the left", "rm -rf /", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
     plan = plan_edit(text)

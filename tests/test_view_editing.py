@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from emoga.camera import Camera, look_at
 from emoga.errors import InputError
-from emoga.guidance import EditRequest, PictureName, open_editor
+from emoga.guidance import EditRequest, Operation, PictureName, open_editor
 from emoga.guidance.correspondence import ViewScene, epipolar_lines, epipolar_matches, token_centres
+from emoga.guidance.fine_stage import FineStep, filled, instruction, laid_out, refined
 from emoga.guidance.view_editing import ViewEditor, ViewRequest, ViewSettings
 from emoga.progress import silent
 
@@ -96,6 +98,60 @@ def test_along_the_line_the_most_similar_token_wins() -> None:
     assert np.median(error) < 1
 
 
+def boxes(*places: tuple[int, int]) -> torch.Tensor:
+    """bool [V,8,8]: a box of 2 x 2 latents in each view."""
+    masks = torch.zeros(len(places), 8, 8, dtype=torch.bool)
+    for view, (row, column) in enumerate(places):
+        masks[view, row : row + 2, column : column + 2] = True
+    return masks
+
+
+def test_a_hole_is_filled_from_around_it() -> None:
+    latents = torch.arange(8.0).expand(2, 3, 8, 8).clone()
+    holes = boxes((2, 3), (6, 6))
+    spoilt = torch.where(holes[:, None], 99.0, latents)
+    made = filled(spoilt, holes)
+    torch.testing.assert_close(
+        made[~holes[:, None].expand_as(made)], latents[~holes[:, None].expand_as(made)]
+    )
+    assert float(made.max()) <= 7
+    torch.testing.assert_close(made[0, 0, 2:4, 3:5].mean(), torch.tensor(3.5))
+    nowhere = torch.ones(2, 8, 8, dtype=torch.bool)
+    assert torch.equal(filled(spoilt, nowhere), spoilt)
+
+
+def test_what_moves_lies_elsewhere_and_leaves_no_trace() -> None:
+    latents = torch.zeros(2, 4, 8, 8)
+    old, new = boxes((2, 1), (3, 5)), boxes((2, 5), (0, 0))
+    thing = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(1))
+    latents[0, :, 2:4, 1:3] = thing
+    latents[1, :, 3:5, 5:7] = thing
+    made = laid_out(latents, old, new)
+    assert torch.equal(made[0, :, 2:4, 5:7], thing) and torch.equal(made[1, :, 0:2, 0:2], thing)
+    assert float(made[old[:, None].expand_as(made)].abs().max()) == 0
+    gone = laid_out(latents, old, None)
+    assert float(gone.abs().max()) == 0
+    with pytest.raises(InputError, match="place to move to"):
+        FineStep(Operation("move", "earring"), np.zeros((2, 64, 64)))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (
+            Operation("add", "earring", material="gold", side="left", style=("thin",)),
+            "add a thin gold earring",
+        ),
+        (Operation("add", "scar", side="right", position=("cheeks",)), "add a scar on the right cheeks"),
+        (Operation("change", "lips", "colour", colour="red"), "make the lips red"),
+        (Operation("change", "nose", "size", "less"), "make the nose less size"),
+        (Operation("remove", "age_spots"), "remove the age spots"),
+    ],
+)
+def test_an_operation_is_told_an_editor_in_words(step: Operation, words: str) -> None:
+    assert instruction(step) == words
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("diffusers", reason="diffusers is not here: no views were edited together")
@@ -146,8 +202,6 @@ def test_key_views_make_the_others_agree_with_them(models: Path, name: str, corr
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_kept_ends_as_the_originals_own_latents(models: Path, name: str) -> None:
-    import torch
-
     pictures, views = scene(0.0, 0.4)
     keep = np.zeros(pictures.shape[:3])
     keep[:, 16:40, 16:48] = 1
@@ -226,3 +280,25 @@ def test_pipelines_of_other_kinds_are_named(models: Path, tmp_path: Path) -> Non
     folder = tiny_models.save_flux_kontext(tmp_path / "flux")
     with pytest.raises(InputError, match="a FluxKontextPipeline cannot edit several views together"):
         ViewEditor(open_editor(f"flux-kontext:{folder}", size=SIDE, device="cpu"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("action", ["add", "change", "remove", "move"])
+def test_a_second_stage_changes_its_place_alone(models: Path, name: str, action: str) -> None:
+    pictures, views = scene(0.0, 0.3, -0.3)
+    where, onto = np.zeros((2, *pictures.shape[:3]), np.float32)
+    where[:, 24:40, 16:32], onto[:, 24:40, 40:56] = 1, 1
+    step = FineStep(Operation(action, "lips", "colour"), where, onto if action == "move" else None)
+    made = refined(editor_of(models, name), pictures, views, step, seed=3)
+    changed = (made != pictures).any(-1)
+    assert changed[where > 0].mean() > 0.5 and not changed[step.place == 0].any()
+    assert (action == "move") == bool(changed[onto > 0].any())
+    np.testing.assert_array_equal(refined(editor_of(models, name), pictures, views, step, seed=3), made)
+
+
+def test_a_second_stage_that_acts_nowhere_changes_nothing(models: Path) -> None:
+    pictures, views = scene(0.0, 0.3)
+    step = FineStep(Operation("change", "lips", "colour"), np.zeros(pictures.shape[:3]))
+    assert refined(editor_of(models, "ultraedit"), pictures, views, step) is pictures
+    with pytest.raises(InputError, match="place of a second stage"):
+        refined(editor_of(models, "ultraedit"), pictures, views, FineStep(step.operation, np.ones((1, 8, 8))))

@@ -230,7 +230,9 @@ def _learnt(
     source: Path | None, seed: int, found: EditReport, report: Reporter,
 ) -> Avatar:  # fmt: skip
     if isinstance(pictures, TogetherChoice):
-        result, facts = edited_together(avatar, plan, plan.text, pictures, strength, seed, report)
+        result, facts = edited_together(
+            avatar, plan, plan.text, pictures, strength, seed, report, found.method
+        )
         found.held_out = {name: value for name, value in facts.items() if name.startswith("held_out")}
     else:
         result, facts = edited_by_pictures(

@@ -16,9 +16,18 @@ STANDS_OFF = 67 * MM
 SIDEBURNS = (127, 234, 93, 356, 454, 323)
 # Chances of being hair between which a Gaussian takes part: all the doubtful skin of a forehead would show a tint.
 CERTAIN = (0.15, 0.6)
+# Metres under the surface between which a Gaussian counts as the head's filling, and how many times as far as the
+# scalp bare skin has to be before that filling is hair's alone.
+BURIED = (-9 * MM, -13 * MM)
+BESIDE = (2.2, 1.4)
+BARE = ("forehead", "face", "cheeks", "ears", "neck", "jaw")
+# Saturation in shares of skin's between which a Gaussian of the teeth is one.
+PALER = (0.9, 0.6)
+# Metres from the lips and spreads of skin's colour from which, and up to which, what is labelled mouth is skin.
+FROM_LIPS, LIKE_SKIN = 8 * MM, 3.0
 # What a mask is of, for each name that plans use.
 PARTS: dict[str, tuple[str, ...]] = {
-    "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "teeth": ("teeth",), "ears": ("ears",),
+    "eyes": ("irises",), "lips": ("lips",), "mouth": ("lips",), "ears": ("ears",),
     "neck": ("neck",), "nose": ("nose",), "forehead": ("forehead",), "jaw": ("jaw",), "chin": ("jaw",),
     "lashes": ("lashes",),
 }  # fmt: skip
@@ -35,6 +44,7 @@ def part_mask(subject: Subject, part: str, side: str = "") -> np.ndarray:
     makers = {
         "skin": skin_mask, "face": skin_mask, "hair": hair_mask, "brows": brow_mask, "person": head_mask,
         "cheeks": _cheeks, "cheekbones": _cheeks, "temples": _temples, "lips": lip_mask, "mouth": lip_mask,
+        "teeth": _teeth,
     }  # fmt: skip
     weight = makers[part](subject) if part in makers else _by_label(subject, *PARTS[part])
     return weight * side_mask(subject.points, side)
@@ -85,8 +95,10 @@ def hair_mask(subject: Subject) -> np.ndarray:
     )
     prior = np.maximum(prior, 0.15 * near(points, landmarks(subject, SIDEBURNS), 6 * MM, 14 * MM))
     prior = prior * ~subject.labelled(*INSIDE, *CLOTHES, "lips", "eyelids", "nose")
-    # What fills the head shows through thin skin, not as hair.
+    # What fills the head shows through thin skin, not as hair; more so where bare skin is hardly farther than hair.
     prior = prior * smoothstep(off, -25 * MM, -15 * MM)
+    beside = smoothstep(_to_bare_skin(subject) / np.maximum(distance, 1e-6), *BESIDE)
+    prior = prior * (1 - beside * smoothstep(off, *BURIED))
     # The shadows inside an ear are as dark as hair.
     own_ear = subject.labelled("ears") & (np.abs(points[:, 0]) > STANDS_OFF)
     prior = np.where(own_ear, 0.06 * prior, prior)
@@ -98,6 +110,14 @@ def hair_mask(subject: Subject) -> np.ndarray:
     odds = prior / np.maximum(1 - prior, 1e-6) * np.exp(0.9 * likelihood)
     sure = smoothstep(odds / (1 + odds), *CERTAIN)
     return np.where(prior > 0.02, sure, 0.0)
+
+
+def _to_bare_skin(subject: Subject) -> np.ndarray:
+    """[N] metres from the regions of the template on which no hair of the scalp grows."""
+    regions = subject.head.regions
+    bare = np.any([regions[name].numpy() for name in BARE if name in regions], axis=0)
+    places = template_vertices(subject.head)[bare & ~regions["scalp"].numpy()]
+    return cKDTree(places).query(subject.points)[0]
 
 
 def brow_mask(subject: Subject) -> np.ndarray:
@@ -120,9 +140,29 @@ def lip_mask(subject: Subject) -> np.ndarray:
 
 def skin_mask(subject: Subject) -> np.ndarray:
     """Skin of head and neck, without hair, brows, lips and eyes."""
-    outside = ~(subject.labelled(*INSIDE) | clothes(subject))
+    outside = ~(subject.labelled(*INSIDE) | clothes(subject)) | _behind_cheeks(subject)
     rest = (1 - hair_mask(subject)) * (1 - brow_mask(subject)) * (1 - lip_mask(subject))
     return outside * rest
+
+
+def _teeth(subject: Subject) -> np.ndarray:
+    """What is paler than skin of the Gaussians of teeth: the rest went behind the cheeks, and shows through them."""
+    own = _by_label(subject, "teeth")
+    pale = smoothstep(_saturation(subject.base) / max(float(_saturation(subject.skin)), 1e-3), *PALER)
+    return own * pale if (own * pale > 0.5).any() else own
+
+
+def _saturation(colours: np.ndarray) -> np.ndarray:
+    return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1e-3)
+
+
+def _behind_cheeks(subject: Subject) -> np.ndarray:
+    """[N] bool: Gaussians of the mouth that look like skin and lie far from its opening: they show through cheeks."""
+    far = cKDTree(_lip_places(subject)).query(subject.points)[0] > FROM_LIPS
+    alike = (_difference(subject) < LIKE_SKIN) & (
+        _saturation(subject.base) > PALER[0] * _saturation(subject.skin)
+    )
+    return subject.labelled("mouth_interior", "teeth") & far & alike
 
 
 def _by_label(subject: Subject, *names: str) -> np.ndarray:

@@ -32,6 +32,8 @@ TAN = np.array([0.80, 0.64, 0.52])
 FLUSH = np.array([1.06, 0.60, 0.64])
 STUBBLE = np.array([0.60, 0.60, 0.66])
 SHADOW = np.array([0.74, 0.68, 0.76])
+# Times as bright as its name says that a lipstick may get for the light the lips are in.
+MOST_LIGHT = 3.0
 # Iris and pupil on the template's eyeball, metres.
 IRIS, PUPIL = 6.0 * MM, 2.0 * MM
 
@@ -136,8 +138,8 @@ def _in_its_light(colour: np.ndarray, own: np.ndarray) -> np.ndarray:
 def _lips(subject: Subject, base: np.ndarray, colour: np.ndarray, amount: float) -> Paint:
     weight = part_mask(subject, "lips")
     own = subject.typical(weight)
-    # Half way to the colour's own brightness: lips in the shade stay in the shade.
-    colour = colour * (float(own.max()) / max(float(colour.max()), 1e-3)) ** 0.75
+    # Half way to the colour's own brightness: lips in the shade stay in the shade. Black stays black.
+    colour = colour * min((float(own.max()) / max(float(colour.max()), 1e-3)) ** 0.75, MOST_LIGHT)
     painted = tinted(base, colour, own, 0.8)
     # Dark lips keep some of their darkness under a thin layer.
     share = min(amount, 1.0)

@@ -73,15 +73,16 @@ class Limits:
         """[V] in 0..1, or None: vertices that must stay."""
         kept = np.zeros(len(head.template))
         for part in self.keep:
-            kept = np.maximum(kept, vertex_mask(head, _mesh(part), KEEP_FADE))
+            kept = np.maximum(kept, vertex_mask(head, regions_of(part), KEEP_FADE))
         if self.region:
             kept = np.maximum(
-                kept, 1 - np.max([vertex_mask(head, _mesh(p), KEEP_FADE) for p in self.region], 0)
+                kept, 1 - np.max([vertex_mask(head, regions_of(p), KEEP_FADE) for p in self.region], 0)
             )
         return kept if kept.any() else None
 
 
-def _mesh(part: str) -> tuple[str, ...]:
+def regions_of(part: str) -> tuple[str, ...]:
+    """The regions of the head's mesh that hold a part."""
     return MESH_PARTS.get(part, (part,))
 
 
@@ -117,7 +118,7 @@ def carry_out(
     if paints:
         outcome.avatar = _painted(outcome, paints, limits, report)
     things = [(step, amount) for stage, step, amount in rest if stage == THINGS_STAGE]
-    for step, amount in tracked(things, "things", report):
+    for step, amount in tracked(things, "things", report) if things else ():
         _handle(outcome, step, amount, picture, limits)
     outcome.done = [step.words() for step in known if replace(step, strength=1.0) not in outcome.missed]
     return outcome

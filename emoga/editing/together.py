@@ -1,8 +1,9 @@
-"""edit3dgs: views of one moment edited so that they agree, the avatar learnt from them, the next moment drawn by it.
+"""Views of one moment edited so that they agree, the avatar learnt from them, the next moment drawn by it.
 
 Edit3DGS 3.3 and 3.4. The pictures an editor is shown are always those of the avatar before the edit. From the second
 moment on it does not begin from noise alone but from the avatar as learnt so far, so that what it chose once, a hue, a
-pattern, stays chosen; what all moments agree on is then learnt from the start.
+pattern, stays chosen; what all moments agree on is then learnt from the start. With a second stage (DynamicAvatars 4.3)
+every operation of the plan is done once more, in the latents of the place where it acts.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from emoga.editing.moments import (
     square_views,
 )
 from emoga.editing.pictures import chosen_pairs
-from emoga.editing.refitting import RefitOptions, refit
+from emoga.editing.places import fine_steps
+from emoga.editing.refitting import RefitMethod, RefitOptions, refit
 from emoga.errors import InputError
 from emoga.guidance import SUBJECT_SEED, EditPlan, open_editor
+from emoga.guidance.correspondence import ViewScene
 from emoga.guidance.diffusion import DiffusionEditor
+from emoga.guidance.fine_stage import refined
 from emoga.guidance.view_editing import Correspondence, ViewEditor, ViewRequest, ViewSettings
 from emoga.images import from_uint8, to_uint8
 from emoga.optimize.picture import AvatarRenderer
@@ -53,7 +57,7 @@ class TogetherChoice:
     editor: a diffusion editor; options: its own. track: None draws the avatar's own motion from a ring of views.
     views, frames: numbers in the track, or of the ring and the motion, None for a spread. correspondence: None edits
     every view by itself; keep: whether eyes and mouth are re-injected; keys: views that attend to each other at a
-    step.
+    step; fine: whether a second stage follows.
     """
 
     editor: str = "instruct-pix2pix"
@@ -64,6 +68,7 @@ class TogetherChoice:
     correspondence: Correspondence | None = "depth"
     keep: bool = True
     keys: int = 4
+    fine: bool = False
     believe: str = "plan"
     seed: int = SUBJECT_SEED
     options: dict[str, Any] = field(default_factory=dict)
@@ -71,9 +76,11 @@ class TogetherChoice:
 
 def edited_together(
     avatar: Avatar, plan: EditPlan, prompt: str, choice: TogetherChoice, strength: float = 1.0, seed: int = 0,
-    report: Reporter = silent,
+    report: Reporter = silent, method: RefitMethod = "edit3dgs",
 ) -> tuple[Avatar, dict[str, Any]]:  # fmt: skip
     """The avatar learnt from views edited together, moment by moment, and figures of it for a report.
+
+    method: how it learns from them.
 
     Raises InputError for an editor that cannot edit views together or edits that change nothing, MissingComponent for
     one that is not here.
@@ -86,7 +93,7 @@ def edited_together(
     views = ViewEditor(editor, ViewSettings(choice.correspondence, choice.keys))
     work = _Work(avatar, plan, prompt, choice, views, min(strength, 1.0))
     moments = work.moments()
-    options = RefitOptions("edit3dgs", plan if choice.believe == "plan" else None, seed=seed)
+    options = RefitOptions(method, plan if choice.believe == "plan" else None, seed=seed)
     brief = replace(options, geometry=False, iterations=0)
     learnt, batches = avatar, []
     for number, frame in enumerate(moments.frames):
@@ -157,7 +164,7 @@ class _Work:
             to_uint8(pictures), scene, self.prompt, keep=self._kept(moments, frame, cameras),
             seed=self.choice.seed, start=start, start_noise=AGAIN, strength=self.strength,
         )  # fmt: skip
-        edited = self.editor.edit(request, report)
+        edited = self._refined(self.editor.edit(request, report), moments, frame, cameras, scene, report)
         masks = np.stack([_grown(depth > 0) for depth in scene.depth])
         originals, change = from_uint8(request.pictures), from_uint8(edited) - from_uint8(request.pictures)
         if self.size < FINE:
@@ -172,6 +179,24 @@ class _Work:
             learnt, originals, masks, cameras,
             np.full(len(cameras), frame), np.array([moments.views[at] for at in chosen]),
         )  # fmt: skip
+
+    def _refined(
+        self,
+        edited: np.ndarray,
+        moments: Moments,
+        frame: int,
+        cameras: list,
+        scene: ViewScene,
+        report: Reporter,
+    ) -> np.ndarray:
+        """Edited views after the second stage, if one is wanted."""
+        if not self.choice.fine:
+            return edited
+        vertices = posed_vertices(self.renderer, moments.motion, frame)
+        for step in fine_steps(self.plan, self.renderer.puppet.head, vertices, cameras):
+            report(Note(f"second stage: {step.operation.words()}"))
+            edited = refined(self.editor, edited, scene, step, self.choice.seed, self.strength, report)
+        return edited
 
     def held_out(self, moments: Moments, result: Avatar, report: Reporter) -> dict[str, Any]:
         """How near the edited avatar is to edits it has not seen: of one moment, and of one view in it."""

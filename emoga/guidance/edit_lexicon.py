@@ -11,6 +11,9 @@ def _words(text: str) -> set[str]:
     return set(text.split())
 
 
+# Make-up that has a name.
+CLOWN = "whiteface, bright red nose, bright red lipstick, blue eyeshadow"
+GOTH = "pale skin, black lipstick, black eyeliner, black eyeshadow"
 # Phrases that are read as one word, longest first.
 PHRASES: dict[str, str] = {
     "five o'clock shadow": "stubble", "5 o'clock shadow": "stubble", "three day beard": "stubble",
@@ -20,6 +23,19 @@ PHRASES: dict[str, str] = {
     "smile lines": "wrinkles cheeks", "frown lines": "wrinkles forehead", "worry lines": "wrinkles forehead",
     "dark circles": "dark_circles", "bags under": "dark_circles", "eye bags": "dark_circles",
     "under-eye circles": "dark_circles",
+    "sick of": "remove", "tired of": "remove", "fed up with": "remove", "bored of": "remove", "bored with": "remove",
+    "don't want": "remove",
+    "do not want": "remove", "doesn't want": "remove", "doesn't need": "remove", "does not need": "remove",
+    "don't like": "remove", "do not like": "remove", "doesn't like": "remove", "can't stand": "remove",
+    "should go": "remove", "must go": "remove", "has to go": "remove", "have to go": "remove", "needs to go": "remove",
+    "take it off": "remove it", "take them off": "remove them", "take that off": "remove it",
+    "viewer's left": "right", "viewer's right": "left", "camera left": "right", "camera right": "left",
+    "image left": "right", "image right": "left", "picture's left": "right", "picture's right": "left",
+    "clown makeup": CLOWN, "clown make up": CLOWN, "clown face": CLOWN, "clown's makeup": CLOWN,
+    "clown's make up": CLOWN, "clown's face": CLOWN, "makeup of a clown": CLOWN, "make up of a clown": CLOWN,
+    "a clown": CLOWN, "clown": CLOWN, "clown nose": "bright red nose", "clown's nose": "bright red nose",
+    "goth makeup": GOTH, "goth make up": GOTH, "gothic makeup": GOTH, "gothic make up": GOTH,
+    "sunbathing": "tanned", "sunbathed": "tanned", "a day in the sun": "tanned",
     "tired": "dark_circles", "exhausted": "dark_circles", "sleepy": "dark_circles", "sleep deprived": "dark_circles",
     "grandmother": "old woman", "grandma": "old woman", "granny": "old woman", "grandfather": "old man",
     "grandpa": "old man",
@@ -44,9 +60,16 @@ PHRASES: dict[str, str] = {
     "stand out": "protruding", "stands out": "protruding",
     "take off": "remove", "takes off": "remove", "took off": "remove", "get rid of": "remove", "take away": "remove",
     "don't touch": "keep", "do not touch": "keep", "don't change": "keep", "do not change": "keep",
-    "don't alter": "keep", "do not alter": "keep", "without changing": "keep", "without touching": "keep",
-    "without altering": "keep", "not the": "keep", "as it is": "keep", "as they are": "keep", "as is": "keep",
-    "the same": "keep", "hands off": "keep", "other than": "keep", "apart from": "keep",
+    "don't alter": "keep", "do not alter": "keep", "without changing": "except", "without touching": "except",
+    "without altering": "except", "never mind": "keep", "not the": "keep", "as it is": "keep",
+    "as they are": "keep", "as is": "keep",
+    "the same": "keep", "hands off": "keep", "other than": "except", "apart from": "except", "aside from": "except",
+    "excluding": "except", "not her": "keep", "not his": "keep", "not their": "keep", "not its": "keep",
+    "no change to": "keep", "no changes to": "keep", "without any change to": "except", "nothing about": "keep",
+    "shouldn't change": "keep", "should not change": "keep", "must not change": "keep", "mustn't change": "keep",
+    "should stay": "keep", "must stay": "keep", "stays": "keep", "stay as": "keep as", "remain as": "keep as",
+    "a tiny bit": "slightly",
+    "a little bit": "slightly", "a wee bit": "slightly",
     "a lot": "much", "lots of": "much", "a touch": "slightly", "a tad": "slightly", "a hint of": "slightly",
     "a shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
     "red head": "redhead", "red haired": "redhead", "cartoon character": "cartoon", "rose gold": "rose_gold",
@@ -66,7 +89,7 @@ AXES: dict[str, tuple[str, str]] = {
     "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
                   "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
     "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
-    "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter"),
+    "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter saggy sagging droopy"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
     "prominence": ("prominent protruding strong stronger pronounced defined projecting jutting",
                    "weak weaker receding"),
@@ -137,6 +160,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "lips": {
         "fullness": "fullness", "thickness": "fullness", "size": "fullness", "volume": "fullness", "colour": "colour",
         "lightness": "lightness", "width": "width", "shine": "shine", "roundness": "fullness",
+        "pallor": "lightness",
     },
     "mouth": {"width": "width", "size": "width", "height": "height"},
     "teeth": {"lightness": "lightness", "colour": "colour", "size": "size"},
@@ -169,6 +193,7 @@ STRENGTHS: dict[str, float] = {
     "very": 1.3, "strongly": 1.4, "heavily": 1.5, "significantly": 1.4, "considerably": 1.4, "noticeably": 1.2,
     "much": 1.5, "far": 1.5, "lot": 1.5, "many": 1.5, "dramatically": 1.7, "drastically": 1.7, "extremely": 2.0,
     "totally": 1.6, "completely": 1.6, "way": 1.5, "super": 1.5, "intensely": 1.6, "massively": 1.8,
+    "terribly": 1.5, "awfully": 1.5, "badly": 1.4,
 }  # fmt: skip
 MAX_STRENGTH = 2.0
 NUMBERS = {
@@ -180,17 +205,25 @@ LESS = _words(
     "lose loses losing lost less fewer reduce reduced decrease decreased diminish soften fade weaken"
 )
 MORE = _words("gain gains gained more increase increased enhance emphasise emphasize intensify boost")
-REMOVE = _words("remove removed without no erase delete lose shave wash clean hide undo")
+REMOVE = _words(
+    "remove removed without no erase delete lose shave wash clean hide undo neither eliminate ditch gone vanish "
+    "vanishes disappear disappears discard hate hates dislike dislikes"
+)
 ADD = _words("add put give wear wears wearing place draw apply get insert")
 MOVE = _words("move shift relocate transfer slide swap switch")
-KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched")
-NEGATION = _words("not don't dont never isn't")
+KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact")
+# What goes so that something else may come.
+REPLACE = _words("replace")
+NEGATION = _words("not don't dont never isn't aren't doesn't didn't wasn't weren't can't won't shouldn't")
+# What a thing named before is called.
+PRONOUNS = _words("it them that those these")
 UP_DOWN = {"up": "up", "upwards": "up", "higher": "up", "down": "down", "downwards": "down", "lower": "down"}
 LEFT, RIGHT, BOTH = {"left"}, {"right"}, {"both", "each", "pair", "either"}
 # Adjectives that are whole operations.
 IMPLIED = {
     "shave": ("remove", "stubble"),
     "shaved": ("remove", "stubble"), "shaven": ("remove", "stubble"), "beardless": ("remove", "stubble"),
+    "whiteface": ("change", "skin", "colour", "", "white"),
     "bald": ("remove", "hair"), "balding": ("remove", "hair"), "hairless": ("remove", "hair"),
 }  # fmt: skip
 # Persons, for "an old woman": said of somebody else than "her" they change how feminine a face is.
@@ -225,6 +258,8 @@ FILLERS = _words(
     "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
     "figurine rendering version same years year rest everything else exactly alone does do did will "
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
+    "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
+    "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
     "statue sculpture bust bands band pattern shape shaped design picture image through got needs need"
 )  # fmt: skip
 
@@ -239,6 +274,7 @@ HINTS: list[tuple[set[str], str]] = [
         _words("background room beach sky scene lighting light sunset environment lamp backdrop"),
         "there is only a head: emoga reenact --background sets what is behind it",
     ),
+    ({"into"}, "a head stays a head; it can be of marble, bronze, clay, stone, wood, jade or a metal, or a cartoon"),
     (_words("turn rotate nod tilt pose looking gaze camera zoom"), "poses come from a motion: emoga reenact"),
     (_words("taller shirt dress suit body shoulders shoulder arms hands legs wings tail jacket tie clothes"),
      "an avatar ends at the neck"),

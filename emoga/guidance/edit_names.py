@@ -75,6 +75,8 @@ FORMS = {
     "ring": ("nose_ring", "earring"), "rings": ("nose_ring", "earring"), "hoop": ("nose_ring", "earring"),
     "hoops": ("nose_ring", "earring"), "piercing": ("nose_stud", "stud"), "piercings": ("nose_stud", "stud"),
 }  # fmt: skip
+# Shapes that are drawn on skin.
+INKED = {"star", "stars", "heart", "hearts", "cross", "crucifix", "moon", "crescent", "teardrop"}
 # Words that say a thing and how it looks.
 THING_STYLES = {
     "beanie": "beanie", "beanies": "beanie", "cap": "cap", "caps": "cap", "bowler": "bowler", "tophat": "top",

@@ -35,6 +35,7 @@ from emoga.guidance.edit_names import (
     FIGURES,
     HAIR_ONLY,
     HEAD_MATERIALS,
+    INKED,
     MATERIALS,
     REGIONS,
     SHADES,
@@ -80,12 +81,17 @@ class Describing:
     material: str = ""
     style: str = ""
     hair: bool = False
-    implied: tuple[str, str] | None = None
+    implied: tuple[str, ...] | None = None
 
 
 def noun(word: str) -> str:
     """The part or thing that a word names, or nothing."""
     return THINGS.get(word) or REGIONS.get(word) or ""
+
+
+def is_named(word: str) -> bool:
+    """Whether a word is a noun of some kind, shapes that are drawn on skin among them."""
+    return bool(noun(word)) or word in INKED
 
 
 def is_known(word: str) -> bool:
@@ -114,7 +120,7 @@ def describing(words: list[str]) -> list[Describing]:
         ):
             continue
         # "a little thinner" says how much, "a little nose" how large.
-        if word in STRENGTHS and follows and not noun(follows):
+        if word in STRENGTHS and follows and not is_named(follows):
             continue
         if _is_spare_colour(before, word, follows):
             continue
@@ -143,6 +149,8 @@ def _is_spare_colour(before: str, word: str, follows: str) -> bool:
 
 def _describing(at: int, word: str, before: str) -> Describing | None:
     axis, sign, strength = ADJECTIVES.get(word, ("", 1, 1.0))
+    # What is too large shall be smaller.
+    sign = -sign if before == "too" else sign
     colour = word if word.startswith("#") else COLOUR_WORDS.get(word, "")
     if colour and not colour.startswith("#") and before in SHADES:
         colour = SHADE_NAMES[SHADES[before]] + colour
@@ -170,14 +178,18 @@ def resolve(adjective: Describing, part: str, side: str, less: bool) -> Operatio
     if adjective.material and part in ("", "person", "face", "skin"):
         return _made_of(adjective, part)
     if adjective.colour and part not in ("", "person"):
-        return _coloured(adjective, part, side)
+        return _coloured(adjective, part, side, less)
     return _moved(adjective, part, side, less)
 
 
-def _coloured(adjective: Describing, part: str, side: str) -> Operation | None:
+def _coloured(adjective: Describing, part: str, side: str, less: bool) -> Operation | None:
     name = adjective.colour
     if part in ("face", "skin", "cheeks", "nose", "ears") and name == "red":
-        return Operation("change", "skin" if part == "face" else part, "flush", "more", side=side)
+        return Operation(
+            "change", "skin" if part == "face" else part, "flush", "less" if less else "more", side=side
+        )
+    if less:
+        return None
     if part in ("face", "skin") and name in ("black", "brown", "dark brown", "white"):
         return Operation("change", "skin", "lightness", "more" if name == "white" else "less")
     if part == "hair" and name == "gold":

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from emoga.errors import InputError
-from emoga.guidance.edit_clauses import WORD, Clause, clauses
+from emoga.guidance.edit_clauses import OF_THEMSELVES, WORD, Clause, clauses
 from emoga.guidance.edit_lexicon import (
     HERS,
     HINTS,
@@ -17,10 +17,11 @@ from emoga.guidance.edit_lexicon import (
     LESS,
     MAX_STRENGTH,
     MOVE,
-    NEGATION,
     NUMBERS,
     PERSONS,
+    PRONOUNS,
     REMOVE,
+    REPLACE,
     RIGHT,
     UP_DOWN,
 )
@@ -30,9 +31,8 @@ from emoga.guidance.edit_words import Describing, resolve
 
 # Figures that mean strength 1, and the age below which somebody is young.
 YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
-# Adjectives that need no noun and do not look for one in the clause before.
-OF_THEMSELVES = {"age", "weight", "femininity", "masculinity", "muscle", "tan", "pallor", "flush"}
 
 
 def plan_edit(text: str) -> EditPlan:
@@ -64,6 +64,7 @@ class _Reader:
         self.keep: list[str] = []
         self.refused: list[str] = []
         self.strange: list[str] = []
+        self.denied: list[str] = []
         self.mode = ""
         self.pending: list[str] = []
         self.before: list[Operation] = []
@@ -72,6 +73,8 @@ class _Reader:
 
     def plan(self) -> EditPlan:
         self.refused += self.pending
+        if not self.operations:
+            self.refused += self.denied
         if not (self.operations or self.refused or self.keep):
             self.refused.append(self.text)
         return EditPlan(
@@ -84,11 +87,22 @@ class _Reader:
 
     def read(self, words: list[str]) -> None:
         clause = Clause(words)
-        if self._keeps(clause) or self._continues(clause):
+        if (
+            self._keeps(clause)
+            or self._replaces(clause)
+            or self._takes_off(clause)
+            or self._continues(clause)
+        ):
+            return
+        if "ones" in clause.present and not (clause.nouns or self.pending or self.before):
+            self.refused.append(clause.text)
+            return
+        if clause.denies and not clause.unknown:
+            self.denied.append(clause.text)
             return
         if (
             clause.strange_verb
-            or clause.present & NEGATION
+            or clause.denies
             or (clause.present & IMPOSSIBLE and clause.regions and not clause.things)
         ):
             self.refused.append(clause.text)
@@ -118,18 +132,50 @@ class _Reader:
         self.pending, self.mode, self.before = [], "keep", []
         return True
 
+    def _replaces(self, clause: Clause) -> bool:
+        """A thing that goes so that another may come; a part of the head waits for what it shall be like."""
+        if not clause.present & REPLACE or not clause.nouns:
+            return False
+        self.operations += [
+            Operation("remove", name, side=clause.side, style=_own_style(clause.words[at]))
+            for at, name in clause.things
+        ]
+        if not clause.things:
+            self.pending += [name for _, name in clause.regions]
+        self.mode, self.before = "", []
+        return True
+
+    def _takes_off(self, clause: Clause) -> bool:
+        """ "he has a hat | remove it"."""
+        bare = not clause.nouns and not clause.adjectives and not clause.unknown
+        if not (bare and clause.present & REMOVE and clause.present & PRONOUNS and self.before):
+            return False
+        thing = self.before[-1]
+        if thing.target in HOME and thing.action in ("add", "remove"):
+            self._replace_last(replace(thing, action="remove"))
+        return True
+
     def _continues(self, clause: Clause) -> bool:
         """A clause that only goes on about the one before: "... on her nose | and cheeks", "| in black"."""
         before = self.before
         if not before:
             return False
         if clause.bare and clause.regions and not clause.things:
+            parts = [name for _, name in clause.regions]
+            if before[-1].target in HOME and "none" in clause.words:
+                self.operations.append(
+                    Operation("remove", before[-1].target, side=clause.side, position=tuple(parts))
+                )
+                return True
+            if set(parts) <= HOME.get(before[-1].target, set()):
+                # "one in each ear": where it goes anyhow.
+                self._replace_last(replace(before[-1], side=clause.side or before[-1].side))
+                return True
             if before[-1].target in HOME and before[-1].position:
                 places = sorted({*before[-1].position, *(name for _, name in clause.regions)})
                 self._replace_last(replace(before[-1], position=tuple(places)))
                 return True
             if self.adjectives and before[-1].action == "change":
-                parts = [name for _, name in clause.regions]
                 found = [
                     step
                     for part in parts
@@ -138,7 +184,8 @@ class _Reader:
                 ]
                 self.operations += found
                 return bool(found)
-        plain = clause.adjectives and not clause.nouns and not clause.unknown
+        told_again = clause.present & PRONOUNS and [name for _, name in clause.things] == [before[-1].target]
+        plain = clause.adjectives and (not clause.nouns or told_again) and not clause.unknown
         if plain and before[-1].target in HOME and before[-1].action == "add":
             looks = [word for word in clause.adjectives if word.colour or word.material or word.style]
             if len(looks) == len(clause.adjectives) and not any(word.hair for word in looks):
@@ -151,8 +198,11 @@ class _Reader:
         self.before = [step]
 
     def _read_things(self, clause: Clause) -> list[Operation]:
-        taken_away = clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
-        action = "move" if clause.present & MOVE else "remove" if taken_away else "add"
+        smoothed = any(word.axis == "smoothness" and word.sign > 0 for word in clause.adjectives)
+        taken_away = smoothed or clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
+        # "the mole on the other cheek" is there already.
+        elsewhere = clause.present & MOVE or clause.side == "other"
+        action = "move" if elsewhere else "remove" if taken_away else "add"
         own = {at for at, _ in clause.nouns}
         described = {adjective.at: clause.noun_of(adjective) for adjective in clause.adjectives}
         of_regions = {
@@ -171,7 +221,7 @@ class _Reader:
             side = "both"
         if name not in PAIRED and clause.present & {"pair"} and not clause.present & (LEFT | RIGHT):
             side = ""
-        style = (THING_STYLES[word],) if word in THING_STYLES else ()
+        style = _own_style(word)
         up_down = (
             next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "") if action == "move" else ""
         )
@@ -194,6 +244,8 @@ class _Reader:
             if target is not None and (not target[1] or target[1] in HOME):
                 continue
             part = target[1] if target else self._unnamed(clause, adjective)
+            # A blonde with brown eyes is one by her hair.
+            part = "hair" if adjective.hair and not adjective.axis and part not in HAIRY else part
             part = (
                 "temples" if part == "hair" and ("temples" in (name for _, name in clause.regions)) else part
             )
@@ -224,7 +276,10 @@ class _Reader:
 
     def _apply(self, clause: Clause, adjective: Describing, part: str) -> list[Operation]:
         less = bool(LESS & set(clause.words[: adjective.at + 2]))
-        step = resolve(adjective, part, clause.side, less)
+        side = clause.side
+        if side == "other":
+            side = next((OPPOSITE[step.side] for step in self.before[-1:] if step.side in OPPOSITE), side)
+        step = resolve(adjective, part, side, less)
         if step is None:
             return []
         strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength * _measured(clause, step), 3))
@@ -260,6 +315,11 @@ class _Reader:
                 if part in ("brows", "mouth", "forehead", "cheekbones")
             ]
         return []
+
+
+def _own_style(word: str) -> tuple[str, ...]:
+    """The style that the word for a thing says by itself: a fedora is a hat."""
+    return (THING_STYLES[word],) if word in THING_STYLES else ()
 
 
 def _measured(clause: Clause, step: Operation) -> float:

@@ -8,6 +8,7 @@ must survive the edit, eyes and mouth, takes the latents of the original picture
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,11 +121,17 @@ class ViewEditor:
             raise InputError(f"{self.editor.name}: made no usable pictures; try dtype float32")
         return to_uint8(made)
 
-    def round_trip(self, pictures: np.ndarray, report: Reporter = silent) -> np.ndarray:
-        """Pictures uint8 [V,S,S,3] through the autoencoder alone: what no edit at all would return."""
+    def rewritten(
+        self, pictures: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor], report: Reporter = silent
+    ) -> np.ndarray:
+        """Pictures uint8 [V,S,S,3] whose latents [V,C,h,w] were changed, without any denoising."""
         denoiser = self._opened(1.0, report)
         with torch.no_grad():
-            return to_uint8(denoiser.decode(denoiser.encode(pictures)))
+            return to_uint8(denoiser.decode(change(denoiser.encode(pictures))))
+
+    def round_trip(self, pictures: np.ndarray, report: Reporter = silent) -> np.ndarray:
+        """Pictures uint8 [V,S,S,3] through the autoencoder alone: what no edit at all would return."""
+        return self.rewritten(pictures, lambda latents: latents, report)
 
     def _opened(self, strength: float, report: Reporter) -> Denoiser:
         pipeline = self.editor.pipeline(report)

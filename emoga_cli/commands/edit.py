@@ -83,6 +83,13 @@ def register(app: typer.Typer) -> None:
                 help="edit3dgs: keep eyes and mouth as they were, unless the prompt names them.",
             ),
         ] = True,
+        fine: Annotated[
+            bool,
+            typer.Option(
+                "--fine/--no-fine",
+                help="Second stage: each operation again, in the latents of where it acts, all views together.",
+            ),
+        ] = False,
         guidance: Annotated[
             str | None,
             typer.Option("--guidance", help="Of a diffusion editor, by text and picture: 7.5,1.5."),
@@ -162,13 +169,17 @@ def register(app: typer.Typer) -> None:
         pictures = None
         if method != "parametric":
             options = _editor_options(guidance, steps)
-            together = method == "edit3dgs" and write_edits is None and not editor.startswith(FOLDERS)
+            together = (
+                (method == "edit3dgs" or fine) and write_edits is None and not editor.startswith(FOLDERS)
+            )
+            if fine and not together:
+                raise InputError("--fine works in the latents of a diffusion editor; name one with --editor")
             if together:
                 from emoga.editing import TogetherChoice
 
                 pictures = TogetherChoice(
                     editor, track, media, views, frames, None if correspondence == "none" else correspondence,
-                    keep_expression, believe=believe, seed=session.seed, options=options,
+                    keep_expression, fine=fine, believe=believe, seed=session.seed, options=options,
                 )  # fmt: skip
             elif track is not None:
                 from emoga.editing import PictureChoice
@@ -176,6 +187,8 @@ def register(app: typer.Typer) -> None:
                 pictures = PictureChoice(
                     track, editor, media, source, views, frames, believe, options=options
                 )
+        elif fine:
+            raise InputError("--method parametric takes no --fine: it works by formulas")
         elif track is not None:
             raise InputError("--method parametric takes no --track: it works by formulas")
         _, found = emoga.edit(
