@@ -85,11 +85,10 @@ class FaceDetector:
                     yield found
 
     def _detailed(self, picture: np.ndarray, sighting: Sighting) -> Sighting:
-        """The sighting with eyes and mouth looked at from near."""
+        """The sighting with the whole face, then eyes and mouth, looked at again."""
         points, spread = sighting.points.copy(), sighting.spread.copy()
-        crop = FaceCrop.around(points)
         for name, part in PARTS.items():
-            patch = part.patch(sighting.points, crop)
+            patch = part.patch(points, FaceCrop.around(points))
             image = torch.from_numpy(part.cut(picture, patch)).permute(2, 0, 1)[None].float() / 255
             with torch.inference_mode():
                 places, log_spread = self.networks.details.of(name)(image)
