@@ -3,7 +3,7 @@
 python tools/train_detector.py make --work DIR --shards 60          synthetic pictures (several may run at once)
 python tools/train_detector.py make --work DIR --first 9000 --shards 2   those that only choose the weights
 python tools/train_detector.py train --work DIR --minutes 60        writes DIR/network.pt
-python tools/train_detector.py details --work DIR --minutes 60      the networks that look again: DIR/details.KIND.pt
+python tools/train_detector.py details --work DIR --minutes 60      eyes and mouth: DIR/details.KIND.pt
 python tools/train_detector.py ship --work DIR                      writes emoga/capture/data/face_networks.npz
 """
 
@@ -46,7 +46,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def details(options: argparse.Namespace) -> None:
-    """Train the networks that look again."""
+    """Train the networks for eyes and mouth."""
     from emoga.head import load_head
     from tools.face_detector.detail_training import train_details
 

@@ -1,4 +1,4 @@
-"""A second look at a face: small networks that place lids, irises and lips within patches of it."""
+"""A closer look at eyes and mouth: small networks that place lids, irises and lips within patches of a face."""
 
 from __future__ import annotations
 
@@ -60,7 +60,6 @@ class Part:
         return places * [-1.0, 1.0] if self.flipped else places
 
 
-# In the order in which they are looked at: each is cut around what the ones before it found.
 PARTS = {
     "left_eye": Part(LEFT_EYE, (263, 362, 374, 386), 0.26, 48),
     "right_eye": Part(RIGHT_EYE, (33, 133, 145, 159), 0.26, 48, flipped=True),
@@ -86,9 +85,12 @@ class PartNetwork(nn.Module):
         self.count, self.side = len(part.points), part.pixels // 4
         self.near = nn.Sequential(_layer(3, 24, 2), _layer(24, 40), _layer(40, 64, 2), _layer(64, 64))
         self.far = nn.Sequential(_layer(64, 96, 2), _layer(96, 96))
-        smaller = (_layer(96, 64, 2),) if part.pixels <= 64 else (_layer(96, 64, 2), _layer(64, 64, 2))
-        cells = (part.pixels // (8 * 2 ** len(smaller))) ** 2
-        self.whole = nn.Sequential(*smaller, nn.Flatten(), nn.Linear(64 * cells, 96), nn.ReLU(inplace=True))
+        self.whole = nn.Sequential(
+            _layer(96, 64, 2),
+            nn.Flatten(),
+            nn.Linear(64 * (part.pixels // 16) ** 2, 96),
+            nn.ReLU(inplace=True),
+        )
         self.told = nn.Linear(96, 96)
         self.back = _layer(96, 64)
         self.maps = nn.Sequential(_layer(64, 64), nn.Conv2d(64, self.count, 1))

@@ -85,10 +85,11 @@ class FaceDetector:
                     yield found
 
     def _detailed(self, picture: np.ndarray, sighting: Sighting) -> Sighting:
-        """The sighting with the whole face, then eyes and mouth, looked at again."""
+        """The sighting with eyes and mouth looked at from near."""
         points, spread = sighting.points.copy(), sighting.spread.copy()
+        crop = FaceCrop.around(points)
         for name, part in PARTS.items():
-            patch = part.patch(points, FaceCrop.around(points))
+            patch = part.patch(sighting.points, crop)
             image = torch.from_numpy(part.cut(picture, patch)).permute(2, 0, 1)[None].float() / 255
             with torch.inference_mode():
                 places, log_spread = self.networks.details.of(name)(image)

@@ -1,4 +1,4 @@
-"""Training of the networks that look again, each in a process of its own, on patches of the same pictures."""
+"""Training of the networks for eyes and mouth, each in a process of its own, on patches of the same pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patches of faces and their parts: cut once from the pictures, then moved and spoilt anew for every step."""
+"""Patches of eyes and mouths: cut once from the pictures, then moved and spoilt anew for every step."""
 
 from __future__ import annotations
 
