@@ -22,8 +22,9 @@ from emoga.capture.landmarks import CHIN, FOREHEAD
 from emoga.capture.media import open_pictures
 from emoga.errors import InputError
 from emoga.evaluation import evaluate_track
+from emoga.head import load_head
 from emoga.images import write_png
-from emoga.tracking.trust import MOST_UNUSUAL, unusual_spread
+from emoga.tracking.trust import MOST_UNUSUAL, POINT_SPREAD, unusual_spread, vagueness
 from emoga_cli.main import main
 
 MESH = slice(0, 468)
@@ -168,6 +169,24 @@ def test_points_that_the_detector_doubts_more_than_usual_weigh_less():
     times[0, 1, 5] = times[0, 2, 7] = 1
     np.testing.assert_allclose(times, 1)
     assert (unusual_spread(Landmarks(points, valid, "mediapipe478")) == 1).all()
+
+
+def test_a_detector_that_says_it_is_vague_weighs_less_but_on_rims():
+    _, truth = draw_face()
+    model = load_head().landmarks["mediapipe478"].points(load_head().template).double()
+    height = float((model[FOREHEAD] - model[CHIN]).norm())
+    pixels = np.linalg.norm(truth[FOREHEAD] - truth[CHIN])
+
+    def times(metres: float) -> np.ndarray:
+        spread = np.full((1, 1, 478), metres / height * pixels, np.float32)
+        marks = Landmarks(truth[None, None].astype(np.float32), np.ones((1, 1), bool), "mediapipe478", spread)
+        return vagueness(marks, model).numpy()
+
+    nose, rim = 4, 159
+    assert times(3 * POINT_SPREAD)[[nose, rim]] == pytest.approx([3, 1], rel=1e-3)
+    assert (times(0.3 * POINT_SPREAD) == 1).all() and times(0.1).max() == MOST_UNUSUAL
+    silent = Landmarks(truth[None, None].astype(np.float32), np.ones((1, 1), bool), "mediapipe478")
+    assert (vagueness(silent, model) == 1).all()
 
 
 def test_pictures_without_any_face_are_refused(tmp_path):

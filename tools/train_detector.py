@@ -3,7 +3,7 @@
 python tools/train_detector.py make --work DIR --shards 60          synthetic pictures (several may run at once)
 python tools/train_detector.py make --work DIR --first 9000 --shards 2   those that only choose the weights
 python tools/train_detector.py train --work DIR --minutes 60        writes DIR/network.pt
-python tools/train_detector.py details --work DIR --minutes 60      eyes and mouth: writes DIR/details.pt
+python tools/train_detector.py details --work DIR --minutes 60      eyes and mouth: DIR/details.KIND.pt
 python tools/train_detector.py ship --work DIR                      writes emoga/capture/data/face_networks.npz
 """
 
@@ -27,7 +27,7 @@ def make(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    studio = Studio(load_head())
+    studio = Studio(load_head(), options.near)
     for number in range(options.first, options.first + options.shards):
         people = range(PEOPLE_PER_SHARD * number, PEOPLE_PER_SHARD * (number + 1))
         write_shard(options.work, number, studio, people)
@@ -51,7 +51,7 @@ def details(options: argparse.Namespace) -> None:
     from tools.face_detector.detail_training import train_details
 
     train_details(
-        options.work, options.work / "details.pt", load_head(), options.minutes, options.processes, options.seed,
+        options.work, options.work / "details.pt", load_head(), options.kinds, options.minutes, options.seed,
         options.start, options.rate,
     )  # fmt: skip
 
@@ -62,10 +62,13 @@ def ship(options: argparse.Namespace) -> None:
     import torch
 
     from emoga.capture.face_network import WEIGHTS, FaceNetworks, pack_networks, read_networks
+    from tools.face_detector.detail_training import KINDS, detail_file
 
     networks = FaceNetworks()
     networks.face.load_state_dict(torch.load(options.work / options.name, weights_only=True))
-    networks.details.load_state_dict(torch.load(options.work / "details.pt", weights_only=True))
+    for kind in KINDS:
+        weights = torch.load(detail_file(options.work / "details.pt", kind), weights_only=True)
+        getattr(networks.details, kind).load_state_dict(weights)
     WEIGHTS.parent.mkdir(exist_ok=True)
     np.savez_compressed(WEIGHTS, **pack_networks(networks))
     read_networks(WEIGHTS)
@@ -82,6 +85,7 @@ def main() -> None:
     making.add_argument("--work", type=Path, required=True)
     making.add_argument("--first", type=int, default=0)
     making.add_argument("--shards", type=int, default=60)
+    making.add_argument("--near", action="store_true", help="faces fill the picture: for the details step")
     making.set_defaults(run=make)
     training = steps.add_parser("train")
     training.add_argument("--work", type=Path, required=True)
@@ -94,8 +98,8 @@ def main() -> None:
     training.set_defaults(run=train)
     closer = steps.add_parser("details")
     closer.add_argument("--work", type=Path, required=True)
+    closer.add_argument("--kinds", nargs="+", default=["eye", "mouth"])
     closer.add_argument("--minutes", type=float, default=30)
-    closer.add_argument("--processes", type=int, default=4)
     closer.add_argument("--seed", type=int, default=0)
     closer.add_argument("--start", type=Path, help="go on from these weights")
     closer.add_argument("--rate", type=float, default=2e-3, help="learning rate at the beginning")

@@ -25,6 +25,7 @@ MOUTH = (
     409, 410, 415,
 )  # fmt: skip
 LOG_SPREAD = (-7.0, 1.0)  # of half a patch's side
+REACH = 1.2  # of half a patch's side, up to which a point can be placed
 
 
 @dataclass(frozen=True)
@@ -73,21 +74,38 @@ def _layer(inner: int, outer: int, stride: int = 1) -> nn.Sequential:
 
 
 class PartNetwork(nn.Module):
-    """Patches [N,3,S,S] (sRGB, 0..1) to places [N,P,2] in -1..1 over the patch and their log spread [N,P]."""
+    """Patches [N,3,S,S] (sRGB, 0..1) to places [N,P,2] in -1..1 over the patch and their log spread [N,P].
+
+    A place is the mean of a map [S/4,S/4] of where the point may be: numbers read off a code of the whole patch would
+    shrink towards the usual eye and mouth.
+    """
 
     def __init__(self, part: Part) -> None:
         super().__init__()
-        self.count = len(part.points)
-        self.body = nn.Sequential(
-            _layer(3, 16, 2), _layer(16, 32), _layer(32, 32, 2), _layer(32, 40), _layer(40, 48, 2), _layer(48, 48, 2),
-            nn.Flatten(), nn.Linear(48 * (part.pixels // 16) ** 2, 64), nn.ReLU(inplace=True),
-        )  # fmt: skip
-        self.places = nn.Linear(64, 2 * self.count)
-        self.spreads = nn.Linear(64, self.count)
+        self.count, self.side = len(part.points), part.pixels // 4
+        self.near = nn.Sequential(_layer(3, 24, 2), _layer(24, 40), _layer(40, 64, 2), _layer(64, 64))
+        self.far = nn.Sequential(_layer(64, 96, 2), _layer(96, 96))
+        self.whole = nn.Sequential(
+            _layer(96, 64, 2),
+            nn.Flatten(),
+            nn.Linear(64 * (part.pixels // 16) ** 2, 96),
+            nn.ReLU(inplace=True),
+        )
+        self.told = nn.Linear(96, 96)
+        self.back = _layer(96, 64)
+        self.maps = nn.Sequential(_layer(64, 64), nn.Conv2d(64, self.count, 1))
+        self.spreads = nn.Linear(96, self.count)
 
     def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        code = self.body((patches - 0.5) / 0.25)
-        return self.places(code).unflatten(1, (self.count, 2)), self.spreads(code).clamp(*LOG_SPREAD)
+        near = self.near((patches - 0.5) / 0.25)
+        far = self.far(near)
+        code = self.whole(far)
+        back = self.back(far + self.told(code)[..., None, None])
+        maps = self.maps(near + nn.functional.interpolate(back, scale_factor=2.0)).float()
+        weight = maps.flatten(2).softmax(-1).unflatten(2, (self.side, self.side))
+        grid = torch.linspace(-REACH, REACH, self.side, device=weight.device)
+        places = torch.stack([(weight.sum(2) * grid).sum(-1), (weight.sum(3) * grid).sum(-1)], -1)
+        return places, self.spreads(code).clamp(*LOG_SPREAD)
 
 
 class DetailNetwork(nn.Module):

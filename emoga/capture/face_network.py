@@ -17,8 +17,9 @@ from emoga.npz import read_npz
 INPUT = 128  # pixels of a crop's side
 POINTS = 478
 WEIGHTS = Path(__file__).parent / "data" / "face_networks.npz"
-FORMAT = "emoga-face-networks-1"
+FORMAT = "emoga-face-networks-2"
 MAX_ELEMENTS = 4_000_000
+KEPT_BITS = 7  # of the 11 that float16 has
 LOG_SPREAD = (-7.0, 1.0)  # of half a crop's side
 
 
@@ -87,9 +88,15 @@ class FaceNetworks(nn.Module):
 
 
 def pack_networks(networks: FaceNetworks) -> dict[str, np.ndarray]:
-    """The weights as float16 arrays, with the format's name."""
-    arrays = {name: value.detach().numpy().astype(np.float16) for name, value in _weights(networks).items()}
+    """The weights as float16 arrays of KEPT_BITS significant bits, which compress well, with the format's name."""
+    arrays = {name: _rounded(value.detach().numpy()) for name, value in _weights(networks).items()}
     return {"format": np.array(FORMAT), **arrays}
+
+
+def _rounded(value: np.ndarray) -> np.ndarray:
+    """float16 whose last bits are zero."""
+    mantissa, exponent = np.frexp(value.astype(np.float64))
+    return np.ldexp(np.round(mantissa * 2**KEPT_BITS) / 2**KEPT_BITS, exponent).astype(np.float16)
 
 
 def _weights(networks: FaceNetworks) -> dict[str, torch.Tensor]:

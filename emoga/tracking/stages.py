@@ -21,9 +21,8 @@ from emoga.progress import Reporter, Stage, Step
 from emoga.tracking.cuts import find_cuts, gaps_between
 from emoga.tracking.inputs import Clip
 from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
-from emoga.tracking.trust import relative_spread, rims, unusual_spread
+from emoga.tracking.trust import POINT_SPREAD, relative_spread, rims, unusual_spread, vagueness
 
-POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point beside the truth
 # Neighbouring points err together, so each counts as a share of an independent one. For the shape the share is
 # smaller still: errors that last, or that glide over the face, would be taken for geometry.
 SHARED_ERROR, LASTING_ERROR = 0.25, 0.15
@@ -94,6 +93,7 @@ class Tracker:
         depth = modes.abs().amax((1, 2)) == modes[..., 2].abs().amax(1)
         self.warp_basis = modes if len(self.clip.views) > 1 else modes[~depth]
         self.viewmats, self.Ks = stack_cameras(self.cameras, dtype=torch.float64)
+        self.vagueness = vagueness(self.clip.landmarks, self.points.on_mesh(self.head.template))
         self.cuts = find_cuts(self.clip.landmarks, self.clip.views)
 
     @property
@@ -113,7 +113,7 @@ class Tracker:
         vertices = self.posed(state)
         seen = seen_weight(facing(self.head, self.points, vertices, viewmats, rims(marks.scheme)))
         spread = self._pixel_spread(state.params, viewmats, Ks * torch.exp(state.log_focal))[..., None]
-        relative = relative_spread(marks.scheme) * unusual_spread(marks)[views][:, frames]
+        relative = relative_spread(marks.scheme) * self.vagueness * unusual_spread(marks)[views][:, frames]
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
 

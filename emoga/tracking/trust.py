@@ -24,6 +24,7 @@ MEDIAPIPE_SPREAD = ((OVAL, 2.5), (INNER_LIPS, 0.5), (OUTER_LIPS, 0.8), (LID_RIMS
 IBUG_SPREAD = ((range(17), 2.5), (range(60, 68), 0.5), (range(48, 60), 0.8), (range(36, 48), 0.5))
 
 
+POINT_SPREAD = 0.8e-3  # metres by which a detector places an ordinary point beside the truth
 MOST_UNUSUAL = 5.0  # times its usual spread by which a point is doubted at most
 
 
@@ -36,6 +37,31 @@ def relative_spread(scheme: str) -> torch.Tensor:
     return spread
 
 
+def vagueness(landmarks: Landmarks, model: torch.Tensor) -> torch.Tensor:
+    """How many times the usual spread of its kind a detector states for each point [L], 1 to MOST_UNUSUAL; 1 where it
+    states none, and on rims: no picture's detail says how lids and lips move, so believed less they would not move.
+
+    model [L,3]: the points of the mean head, metres.
+    """
+    usual = relative_spread(landmarks.scheme) * POINT_SPREAD
+    if landmarks.spread is None or not landmarks.valid.any():
+        return torch.ones_like(usual)
+    height = (model[FOREHEAD] - model[CHIN]).norm()
+    stated = torch.from_numpy(_usual_share(landmarks)).to(usual) * height
+    return (stated / usual).clamp(1.0, MOST_UNUSUAL).masked_fill(rims(landmarks.scheme), 1.0)
+
+
+def _usual_share(landmarks: Landmarks) -> np.ndarray:
+    """The median [L] over frames of what a detector states as spread, over the face's height."""
+    return np.median(_stated_share(landmarks)[landmarks.valid], axis=0)
+
+
+def _stated_share(landmarks: Landmarks) -> np.ndarray:
+    """Stated spreads [C,T,L] over the face's height."""
+    height = np.linalg.norm(landmarks.points[..., FOREHEAD, :] - landmarks.points[..., CHIN, :], axis=-1)
+    return landmarks.spread / np.maximum(height, 1e-3)[..., None]
+
+
 def unusual_spread(landmarks: Landmarks) -> torch.Tensor:
     """How many times less sure than usual the detector is of each point [C,T,L]; 1 where it does not say.
 
@@ -44,10 +70,8 @@ def unusual_spread(landmarks: Landmarks) -> torch.Tensor:
     """
     if landmarks.spread is None or not landmarks.valid.any():
         return torch.ones(1, dtype=torch.float64).expand(*landmarks.points.shape[:3])
-    height = np.linalg.norm(landmarks.points[..., FOREHEAD, :] - landmarks.points[..., CHIN, :], axis=-1)
-    share = landmarks.spread / np.maximum(height, 1e-3)[..., None]
-    usual = np.median(share[landmarks.valid], axis=0)
-    times = np.clip(share / np.maximum(usual, 1e-9), 1.0, MOST_UNUSUAL)
+    usual = np.maximum(_usual_share(landmarks), 1e-9)
+    times = np.clip(_stated_share(landmarks) / usual, 1.0, MOST_UNUSUAL)
     return torch.from_numpy(np.where(landmarks.valid[..., None], times, 1.0)).double()
 
 

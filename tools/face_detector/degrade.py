@@ -75,13 +75,13 @@ class Shards:
         image = image[..., :3] * alpha + behind * (1 - alpha)
         local = crop.from_picture(marks)
         seen = seen & (np.abs(local) < 1).all(1)
-        image, seen = _occluded(image, local, seen, rng)
+        image, seen = random_occluder(image, local, seen, rng)
         return Example(degraded(image, rng), local.astype(np.float32), seen, float(is_face))
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
         """A background, now and then a new one, else one seen before, changed."""
         if len(self.backgrounds) < 40 or rng.random() < 0.1:
-            self.backgrounds.append(_background(rng))
+            self.backgrounds.append(random_background(rng))
             del self.backgrounds[:-600]
         picture = self.backgrounds[rng.integers(len(self.backgrounds))]
         turned = np.rot90(picture, rng.integers(4))[..., rng.permutation(3)]
@@ -111,7 +111,7 @@ def _astray(crop: FaceCrop, rng: np.random.Generator) -> FaceCrop:
     )
 
 
-def _background(rng: np.random.Generator) -> np.ndarray:
+def random_background(rng: np.random.Generator) -> np.ndarray:
     """float32 [128,128,3] in 0..255: plain, shaded, blotched, striped or full of things."""
     base = rng.choice([rng.uniform(0, 255), 255.0, 0.0], p=[0.84, 0.1, 0.06]) + np.zeros(3)
     if rng.random() < 0.6:
@@ -153,7 +153,7 @@ def _thing(picture: np.ndarray, rng: np.random.Generator) -> None:
         cv2.fillPoly(picture, [corners.astype(np.int32)], color)
 
 
-def _occluded(image: np.ndarray, points: np.ndarray, seen: np.ndarray, rng: np.random.Generator):
+def random_occluder(image: np.ndarray, points: np.ndarray, seen: np.ndarray, rng: np.random.Generator):
     """Something before the face: a hand-like heap of blobs in the skin's colour, a thing, or strands."""
     if rng.random() > 0.18:
         return image, seen

@@ -1,31 +1,27 @@
-"""Training of the networks for eyes and mouth, on patches of the same pictures."""
+"""Training of the networks for eyes and mouth, each in a process of its own, on patches of the same pictures."""
 
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-import torch.distributed
 import torch.multiprocessing
 
-from emoga.capture.face_crops import FaceCrop
-from emoga.capture.face_details import PARTS, DetailNetwork, Part
+from emoga.capture.face_details import PARTS, Part, PartNetwork
 from emoga.head import Head
-from tools.face_detector.degrade import Shards
-from tools.face_detector.training import LIDS, LIPS, VALIDATION, follow, mirrored, share_gradients
+from tools.face_detector.painting import painted
+from tools.face_detector.patches import Cuts, cut_shard, moved, spoilt
+from tools.face_detector.training import LIDS, LIPS, VALIDATION, follow, mirrored
 
-SIDE = 160  # pixels of the face's crop that patches are cut from
-BATCH, DECAY = 32, 0.01  # patches of each part per process
-OFF, TURN, SCALE = 0.10, 0.06, 0.06  # how far the first look may be off: of half a patch, radians, log
+KINDS = {"eye": ("left_eye", "right_eye"), "mouth": ("mouth",)}  # one network each, and the parts it is for
+BATCH, DECAY = 48, 0.01
 OPENING = 20.0  # weight of the gaps between lips and between lids, beside 10 for every point's place
 TOUCHING = 0.01  # of half a patch between lips that touch
-LOOKS = 2  # patches of each part from one picture: cutting is cheap, what a camera does to a picture is not
-NEW_SHARDS = 30.0  # seconds between looks for shards that were added
+HELD = 900  # patches that only judge
+NEW_SHARDS = 90.0  # seconds between looks for shards that were added
 
 
 def pairs_of(part: Part) -> torch.Tensor:
@@ -34,38 +30,33 @@ def pairs_of(part: Part) -> torch.Tensor:
     return torch.tensor([[part.points.index(a), part.points.index(b)] for a, b in pairs])
 
 
-def examples(shards: Shards, rng: np.random.Generator, mirror: np.ndarray, count: int, plain: bool = False):
-    """Per part: patches uint8 [B,3,S,S], places [B,P,2] and visible [B,P], LOOKS of each of `count / LOOKS` faces."""
-    found = {name: [] for name in PARTS}
-    while len(found["mouth"]) < count:
-        at = rng.integers(len(shards.index))
-        example = shards.example(
-            rng, mirror, at, plain=True, size=SIDE, flip=rng.random() < 0.5 and not plain
-        )
-        if not example.face:
-            continue
-        whole = FaceCrop(np.array([SIDE / 2, SIDE / 2]), float(SIDE))
-        points = whole.to_picture(example.points)
-        for name, part in [*PARTS.items()] * LOOKS:
-            patch = part.patch(points, FaceCrop.around(points))
-            shift = np.clip(rng.normal(0, OFF, 2), -3 * OFF, 3 * OFF) * patch.side / 2
-            patch = FaceCrop(
-                patch.centre + shift, patch.side * np.exp(rng.normal(0, SCALE)), rng.normal(0, TURN)
-            )
-            ids = list(part.points)
-            found[name].append(
-                (part.cut(example.image, patch), part.from_picture(points[ids], patch), example.visible[ids])
-            )
-    return {
-        name: (torch.from_numpy(np.stack([p[0] for p in parts])).permute(0, 3, 1, 2),
-               torch.from_numpy(np.stack([p[1] for p in parts])).float(),
-               torch.from_numpy(np.stack([p[2] for p in parts])).float())
-        for name, parts in found.items()
-    }  # fmt: skip
+class Stream:
+    """Batches of one kind of part from shards first..end, of which more may be added meanwhile."""
 
+    def __init__(self, folder: Path, kind: str, first: int, end: int, mirror: np.ndarray | None) -> None:
+        self.folder, self.kind, self.range, self.mirror = folder, kind, (first, end), mirror
+        self.part, self.shards = PARTS[KINDS[kind][0]], {}
+        self.refresh()
 
-def _crops(images: torch.Tensor) -> torch.Tensor:
-    return images.float().div(255).contiguous(memory_format=torch.channels_last)
+    def refresh(self) -> None:
+        """Cut shards that were not there before."""
+        numbers = [int(file.name[:5]) for file in sorted(self.folder.glob("*.pictures.npy"))]
+        for number in numbers:
+            if self.range[0] <= number < self.range[1] and number not in self.shards:
+                self.shards[number] = cut_shard(self.folder, number, KINDS[self.kind])
+        counts = [len(cuts.images) for cuts in self.shards.values()]
+        self.starts = np.cumsum([0, *counts])
+
+    def batch(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, ...]:
+        """images float [B,3,S,S] in 0..1, places [B,P,2], visible [B,P]."""
+        chosen = np.sort(rng.integers(self.starts[-1], size=count))
+        shards = list(self.shards.values())
+        within = np.searchsorted(self.starts, chosen, side="right") - 1
+        rows = [(shards[s], k - self.starts[s]) for s, k in zip(within, chosen, strict=True)]
+        picked = Cuts(*(np.stack([getattr(cuts, name)[k] for cuts, k in rows])
+                        for name in ("images", "places", "visible")))  # fmt: skip
+        images, places, visible = moved(picked, self.part, rng, self.mirror)
+        return spoilt(painted(images, places, visible, self.part, rng), rng), places, visible
 
 
 def loss_of(places, log_spread, truth, visible, pairs) -> torch.Tensor:
@@ -81,106 +72,92 @@ def loss_of(places, log_spread, truth, visible, pairs) -> torch.Tensor:
     return 0.25 * likelihood + 10 * distance + OPENING * parted
 
 
-def validate(network: DetailNetwork, held: dict) -> str:
-    """Mean distance of visible points over the patch's half side, the openings' correlation and error, and how far
-    apart lips that touch are said to be: mean and 95th percentile."""
+def validate(network: PartNetwork, held: tuple[torch.Tensor, ...], pairs: torch.Tensor) -> str:
+    """Mean distance of visible points over the patch's half side; of openings the error, correlation and slope; and how
+    far apart rims that touch are said to be: mean and 95th percentile."""
     network.eval()
-    text = ""
+    images, truth, visible = held
     with torch.no_grad():
-        for name, (images, truth, visible) in held.items():
-            places, _ = network.of(name)(_crops(images))
-            pairs = pairs_of(PARTS[name])
-            wide = [(p[:, pairs[:, 0]] - p[:, pairs[:, 1]]).norm(dim=-1).mean(1) for p in (places, truth)]
-            seen = visible[:, pairs].flatten(1).mean(1) > 0.6
-            error = (places - truth).norm(dim=-1)[visible > 0.5].mean()
-            text += f", {name} {error:.4f} opening {(wide[0] - wide[1])[seen].abs().mean():.4f}"
-            text += f" r {torch.corrcoef(torch.stack([w[seen] for w in wide]))[0, 1]:.3f}"
-            closed = wide[0][seen & (wide[1] < TOUCHING)]
-            if name == "mouth" and len(closed):
-                text += f" closed {closed.mean():.4f} {closed.quantile(0.95):.4f}"
+        places = torch.cat([network(_ready(part))[0] for part in images.split(100)])
+    wide = [(p[:, pairs[:, 0]] - p[:, pairs[:, 1]]).norm(dim=-1).mean(1) for p in (places, truth)]
+    seen = visible[:, pairs].flatten(1).mean(1) > 0.6
+    ours, right = wide[0][seen], wide[1][seen]
+    both = torch.cov(torch.stack([ours, right]))
+    error = (places - truth).norm(dim=-1)[visible > 0.5].mean()
+    text = f"error {error:.4f} opening {(ours - right).abs().mean():.4f}"
+    text += f" r {both[0, 1] / (both[0, 0] * both[1, 1]).sqrt():.3f} slope {both[0, 1] / both[1, 1]:.3f}"
+    closed = ours[right < TOUCHING]
+    if len(closed):
+        text += f" closed {closed.mean():.4f} {closed.quantile(0.95):.4f}"
     return text
+
+
+def _ready(images: torch.Tensor) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def train_details(
     folder: Path,
     output: Path,
     head: Head,
+    kinds: list[str],
     minutes: float,
-    processes: int,
     seed: int,
     start: Path | None,
     rate: float,
 ) -> None:
-    """Train for `minutes`; the last averaged weights are in `output` (.pt state)."""
-    with tempfile.TemporaryDirectory() as meeting:
-        where = f"file://{meeting}/meeting"
-        shared = (processes, where, folder, output, mirrored(head), minutes, seed, start, rate)
-        torch.multiprocessing.spawn(_work, shared, processes)
+    """Train for `minutes`; the last averaged weights are in `output` with the kind in its name (.pt state)."""
+    mirror = mirrored(head)
+    shared = (kinds, folder, output, mirror, minutes, seed, start, rate)
+    torch.multiprocessing.spawn(_work, shared, len(kinds))
 
 
-def _work(rank: int, processes: int, meeting: str, folder: Path, output: Path, mirror: np.ndarray, minutes: float,
-          seed: int, start: Path | None, rate: float) -> None:  # fmt: skip
+def detail_file(output: Path, kind: str) -> Path:
+    """Where the network of a kind goes, or comes from."""
+    return output.with_suffix(f".{kind}{output.suffix}")
+
+
+def _work(
+    rank: int, kinds: list[str], folder: Path, output: Path, mirror: np.ndarray, minutes: float, seed: int,
+    start: Path | None, rate: float,
+) -> None:  # fmt: skip
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
     torch.manual_seed(seed)
-    network = DetailNetwork()
-    held = examples(
-        Shards(folder, VALIDATION, VALIDATION + 1000), np.random.default_rng(5), mirror, 400, plain=True
-    )
+    kind = kinds[rank]
+    part = PARTS[KINDS[kind][0]]
+    # Both eyes serve one network as if they were left ones; a mouth is mirrored for itself.
+    own = None if kind == "eye" else np.array([part.points.index(mirror[p]) for p in part.points])
+    network, pairs = PartNetwork(part), pairs_of(part)
+    held = Stream(folder, kind, VALIDATION, VALIDATION + 1000, None).batch(np.random.default_rng(5), HELD)
     if start is not None:
-        network.load_state_dict(torch.load(start, weights_only=True))
-    else:
-        _begin(network, held)
+        network.load_state_dict(torch.load(detail_file(start, kind), weights_only=True))
     network.to(memory_format=torch.channels_last).train()
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=DECAY)
-    rng, shards = np.random.default_rng([seed, rank, 3]), Shards(folder, 0, VALIDATION)
-    pairs = {name: pairs_of(part) for name, part in PARTS.items()}
+    rng, stream = np.random.default_rng([seed, rank, 3]), Stream(folder, kind, 0, VALIDATION, own)
     begun = looked = time.monotonic()
-    step, shown = 0, 0.0
+    step, shown = 0, begun
     while True:
         if time.monotonic() - looked > NEW_SHARDS:
-            shards.refresh()
+            stream.refresh()
             looked = time.monotonic()
-        batch = examples(shards, rng, mirror, BATCH)
-        loss = torch.zeros(())
-        for names in (("left_eye", "right_eye"), ("mouth",)):
-            images, truth, visible = (
-                torch.cat(part) for part in zip(*(batch[n] for n in names), strict=True)
-            )
-            with torch.autocast("cpu", torch.bfloat16):
-                places, spread = network.of(names[0])(_crops(images))
-            loss = loss + loss_of(places.float(), spread.float(), truth, visible, pairs[names[0]])
+        images, truth, visible = stream.batch(rng, BATCH)
+        with torch.autocast("cpu", torch.bfloat16):
+            places, spread = network(_ready(images))
+        loss = loss_of(places.float(), spread.float(), truth, visible, pairs)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        share = share_gradients(network, (time.monotonic() - begun) / (60 * minutes))
-        done = share >= 1
-        if not done:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            for group in optimizer.param_groups:
-                group["lr"] = (
-                    rate * min(1.0, (step + 1) / 100) * max(0.5 * (1 + np.cos(np.pi * share)), 0.004)
-                )
-            optimizer.step()
-            step += 1
-        if rank == 0:
-            follow(average, network, min(0.997, 1 - 1 / (step / 10 + 1)))
-            if done or time.monotonic() - shown > 60:
-                shown = time.monotonic()
-                print(
-                    f"{100 * share:.1f} %, step {step}, loss {loss.item():.3f}" + validate(average, held),
-                    flush=True,
-                )
-                torch.save(average.state_dict(), output)
-        if done:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        share = min((time.monotonic() - begun) / (60 * minutes), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 100) * max(0.5 * (1 + np.cos(np.pi * share)), 0.004)
+        optimizer.step()
+        step += 1
+        follow(average, network, min(0.997, 1 - 1 / (step / 10 + 1)))
+        if share >= 1 or time.monotonic() - shown > 60:
+            shown = time.monotonic()
+            figures = validate(average, held, pairs)
+            print(f"{kind} {100 * share:.1f} %, step {step}, loss {loss.item():.3f}, {figures}", flush=True)
+            torch.save(average.state_dict(), detail_file(output, kind))
+        if share >= 1:
             return
-
-
-def _begin(network: DetailNetwork, held: dict) -> None:
-    """Start from the mean eye and mouth, and from modest confidence."""
-    with torch.no_grad():
-        for name in ("left_eye", "mouth"):
-            network.of(name).places.bias.copy_(held[name][1].mean(0).flatten())
-            network.of(name).places.weight.mul_(0.3)
-            network.of(name).spreads.bias.fill_(-2.0)

@@ -98,6 +98,9 @@ def make_person(seed: int, head: Head, where: SkinMap, lips: LipContact) -> Pers
     eye_radius = identity.eye_radius.numpy()
     limbus = 0.0058 * rng.uniform(0.92, 1.12)
     iris = np.asarray(IRIS_COLORS[rng.integers(5)]) * rng.uniform(0.4, 1.8) * (1 + 0.15 * rng.normal(size=3))
+    # Most people's eyes are dark: iris and lashes merge, and the white lies in the shade of the lids.
+    iris = iris * (rng.uniform(0.08, 0.5) if rng.random() < 0.5 else 1.0)
+    eye_tint = rng.uniform(0.4, 1.15) * (1 + rng.uniform(0, 0.12) * np.array([0.5, -0.3, -0.6]))
     glasses, lenses, look = (
         _glasses(head, rest, rng) if rng.random() < 0.25 else ((), None, (np.zeros(3), 0.0))
     )
@@ -112,10 +115,10 @@ def make_person(seed: int, head: Head, where: SkinMap, lips: LipContact) -> Pers
     return Person(
         identity, lips, tone, hair_color, growth, strands, tuple(shells),
         tuple(make_eyeball(float(r), limbus, *COARSE_EYE) for r in eye_radius),
-        paint_eye(np.clip(iris, 0.01, 0.5), float(np.arcsin(limbus / eye_radius.mean())), rng.uniform(0.25, 0.55),
-                  rng.uniform(0, 0.8), seed, 160) * rng.uniform(0.7, 1.15),
+        paint_eye(np.clip(iris, 0.004, 0.5), float(np.arcsin(limbus / eye_radius.mean())), rng.uniform(0.25, 0.55),
+                  rng.uniform(0, 0.8), seed, 160) * eye_tint,
         dental[0], dental[1], (_clothes(fine, normals, rng, seed),), glasses, lenses, look,
-        bool(rng.random() < 0.6),
+        bool(rng.random() < 0.3),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from tools.face_detector.skin import SkinMap, paint, skin_map
 SIDE, OVERSAMPLED = 192, 1.5  # pixels of a stored picture, and how much finer it is drawn
 PER_PERSON, SAME_PAINT = 24, 3
 MARGINS = (1.55, 2.7)  # side of the picture over that of the face's box
+NEAR = 1.2  # the same where a face fills the picture
 FLIP = np.diag([1.0, -1.0, -1.0])  # head axes to camera axes
 
 
@@ -37,9 +38,10 @@ class Sample:
 
 
 class Studio:
-    """Makes samples; holds what all people share."""
+    """Makes samples; holds what all people share. near: faces fill their pictures, for networks of their parts."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, near: bool = False) -> None:
+        self.near = near
         self.head = head.to(dtype=torch.float64)
         self.where: SkinMap = skin_map(head)
         self.lips = LipContact.of(head)
@@ -88,7 +90,7 @@ class Studio:
         R = FLIP @ _euler(turn)
         centre = marks.mean(0) - [0, 0, 0.05]
         size = int(SIDE * OVERSAMPLED)
-        margin = MARGINS[0] if rng.random() < 0.75 else MARGINS[1]
+        margin = NEAR if self.near else MARGINS[0] if rng.random() < 0.75 else MARGINS[1]
         # Wide lenses come near: the focal length is that of a whole picture, of which this is a crop.
         distance = 0.28 * np.exp(rng.uniform(0, 2.3))
         shift = np.array([0, 0, max(distance, 0.3)])

@@ -24,8 +24,9 @@ from emoga.studio.noise import cell_noise, gradient_noise
 from emoga.studio.skin import beard_density, brow_density
 from emoga.studio.uvmap import TexelMap, map_texels
 from emoga.studio.wardrobe import Surface
+from tools.face_detector.contrasts import eye_contrasts, eye_fields, heavy_brows, lip_contrasts
 
-SIDE = 384  # texels
+SIDE = 576  # texels
 NOISE_SIZES = (0.05, 0.02, 0.008, 0.003, 0.0015)  # metres
 NOISES = 6  # of each size
 
@@ -61,9 +62,12 @@ def skin_map(head: Head) -> SkinMap:
     points = texels.sample(template[skin.corner_vertex], skin.corner_faces)
     inner = skin.fine.spread(head.regions["mouth_interior"].numpy()[skin.ids].astype(float))
     fields = {"mouth": np.clip(1.5 * texels.sample(inner[skin.corner_vertex], skin.corner_faces), 0, 1)}
-    fields["lips"] = smoothstep(-0.0011, 0.0008, anatomy.signed_lips(points))
+    border = anatomy.signed_lips(points)
+    fields["lips"] = smoothstep(-0.0011, 0.0008, border)
+    fields["lip_border"] = np.exp(-((border / 0.001) ** 2))
     line = _mouth_line(anatomy)
     above = points[:, 1] - np.interp(points[:, 0], line[:, 0], line[:, 1])
+    fields["above_mouth"] = above
     fields["upper_lip"] = fields["lips"] * smoothstep(-0.0004, 0.0004, above)
     fields["seam"] = fields["lips"] * np.exp(-((distance_to_curve(points, line)[0] / 0.0012) ** 2))
     fields["beard"] = beard_density(points, anatomy)
@@ -72,6 +76,7 @@ def skin_map(head: Head) -> SkinMap:
     )  # fmt: skip
     fields["forehead"] = anatomy.near(points, FOREHEAD, 0.06)
     front = points[:, 2] > anatomy.marks[33, 2] - 0.035
+    fields |= eye_fields(points, anatomy, front)
     for side in (0, 1):
         near = front & (np.sign(points[:, 0]) == (1 if side == 0 else -1))
         for name, width in (("thin", 0.55), ("brow", 0.85), ("thick", 1.25)):
@@ -169,6 +174,8 @@ def paint(
     color = color * (1 - darker * f["upper_lip"][:, None] * np.array([0.9, 1.0, 0.9]))
     color = color * (1 - rng.uniform(0, 0.8) * (rng.random() < 0.6) * f["seam"][:, None])
     color = lay(color, np.array([0.52, 0.24, 0.20]), f["rim"] * rng.uniform(0.2, 0.8))
+    color = lip_contrasts(color, f, rng)
+    color = eye_contrasts(color, f, rng)
     color = lay(color, hair * 0.5, f["liner"] * rng.uniform(0.0, 0.7) * (rng.random() < 0.7))
     brow_color = (
         np.minimum(hair, 0.35) * rng.uniform(0.15, 0.9)
@@ -182,6 +189,8 @@ def paint(
         np.clip(brow_color, 0.004, 0.6),
         1.3 * brow * hairs * rng.choice([rng.uniform(0.6, 1.1), rng.uniform(0, 0.6)], p=[0.8, 0.2]),
     )
+    if rng.random() < 0.35:
+        color = heavy_brows(color, brow, where.streaks[rng.integers(2)], rng)
     if rng.random() < 0.45:  # shaved or short beard
         ragged = np.clip(f["beard"] * (1 + 0.5 * noise(1)[:, 0]), 0, 1)
         hairs = np.clip(0.5 + rng.uniform(0.1, 0.8) * where.streaks[2 + rng.integers(2)], 0, 1)

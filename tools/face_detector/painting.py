@@ -1,0 +1,151 @@
+"""Paint over patches of drawn eyes and mouths: dark irises, lashes, folds, sockets and brows, lips of two colours.
+
+Drawn people are fair and plain beside real ones. None of this moves a rim, and all of it has been taken for one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from emoga.capture.face_details import Part
+
+UPPER_LID = (362, 398, 384, 385, 386, 387, 388, 466, 263)
+LOWER_LID = (362, 382, 381, 380, 374, 373, 390, 249, 263)
+IRIS, IRIS_RIM = 473, (474, 475, 476, 477)
+INNER = {"upper": (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
+         "lower": (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)}  # fmt: skip
+OUTER = {"upper": (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
+         "lower": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)}  # fmt: skip
+PAINTED = 0.55  # share of the patches
+FINE = 4  # bits of a pixel that lines are drawn to
+
+
+class Canvas:
+    """A patch [S,S,3] in 0..1 under the brush, and its points in pixels."""
+
+    def __init__(self, image: np.ndarray, part: Part, places: np.ndarray) -> None:
+        self.image, self.side = image, len(image)
+        self.at = dict(zip(part.points, (places + 1) * self.side / 2 - 0.5, strict=True))
+
+    def line(self, ids: tuple[int, ...]) -> np.ndarray:
+        """The points [K,2] of some landmarks."""
+        return np.stack([self.at[i] for i in ids])
+
+    def stroke(self, line: np.ndarray, width: float, soft: float) -> np.ndarray:
+        """Weight [S,S] of a soft line `width` pixels across."""
+        mask = np.zeros((self.side, self.side), np.float32)
+        fixed = np.round(line * 2**FINE).astype(np.int32)
+        cv2.polylines(mask, [fixed], False, 1.0, max(1, round(width)), cv2.LINE_AA, FINE)
+        return np.clip(cv2.GaussianBlur(mask, (0, 0), soft), 0, 1)
+
+    def area(self, outline: np.ndarray, soft: float) -> np.ndarray:
+        """Weight [S,S] of a polygon."""
+        mask = np.zeros((self.side, self.side), np.float32)
+        cv2.fillPoly(mask, [np.round(outline * 2**FINE).astype(np.int32)], 1.0, cv2.LINE_AA, FINE)
+        return cv2.GaussianBlur(mask, (0, 0), soft)
+
+    def lay(self, weight: np.ndarray, color: np.ndarray) -> None:
+        """Cover with a colour [3]."""
+        self.image = self.image * (1 - weight[..., None]) + color * weight[..., None]
+
+    def shade(self, weight: np.ndarray, factor: np.ndarray) -> None:
+        """Multiply by a factor [3] where the weight is 1."""
+        self.image = self.image * (1 + weight[..., None] * (factor - 1))
+
+
+def painted(
+    images: torch.Tensor, places: torch.Tensor, visible: torch.Tensor, part: Part, rng: np.random.Generator
+) -> torch.Tensor:
+    """Patches [B,3,S,S] in 0..1, some of them painted over; places [B,P,2], visible [B,P] in 0..1."""
+    images = images.clone()
+    brush = _paint_mouth if 13 in part.points else _paint_eye
+    seen = visible.mean(1).numpy() > 0.7
+    for k in np.flatnonzero(seen & (rng.random(len(images)) < PAINTED)):
+        canvas = Canvas(images[k].permute(1, 2, 0).numpy(), part, places[k].double().numpy())
+        brush(canvas, rng)
+        images[k] = torch.from_numpy(np.ascontiguousarray(canvas.image.clip(0, 1).transpose(2, 0, 1)))
+    return images
+
+
+def _dark(rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(0.01, 0.22) * np.array([1.0, rng.uniform(0.7, 1.0), rng.uniform(0.5, 1.0)])
+
+
+def _paint_eye(canvas: Canvas, rng: np.random.Generator) -> None:
+    upper, lower = canvas.line(UPPER_LID), canvas.line(LOWER_LID)
+    pixel = canvas.side / 48
+    across = upper[-1] - upper[0]
+    length = np.hypot(*across)
+    up = np.array([across[1], -across[0]]) / max(length, 1.0)
+    opening = canvas.area(np.concatenate([upper, lower[::-1]]), 0.5 * pixel)
+    if rng.random() < 0.6:
+        centre = canvas.at[IRIS]
+        radius = np.linalg.norm(canvas.line(IRIS_RIM) - centre, axis=1).mean()
+        y, x = np.mgrid[: canvas.side, : canvas.side]
+        disc = np.clip(radius - np.hypot(x - centre[0], y - centre[1]) + 0.5, 0, 1).astype(np.float32)
+        canvas.shade(disc * opening, rng.uniform(0.1, 0.7) * np.array([1.0, 0.85, 0.7]))
+    if rng.random() < 0.4:
+        canvas.shade(
+            opening, rng.uniform(0.45, 1.0) * np.array([1.0, rng.uniform(0.8, 1), rng.uniform(0.75, 1)])
+        )
+    if rng.random() < 0.5:
+        for line, way in ((upper, 1), (lower, -1)):
+            away = rng.uniform(0.05, 0.2) * length
+            shadow = canvas.stroke(
+                line + way * away * up, rng.uniform(2, 9) * pixel, rng.uniform(1.5, 4) * pixel
+            )
+            canvas.shade(shadow, rng.uniform(0.45, 1.15) * np.array([1.0, 0.92, 0.92]))
+    if rng.random() < 0.6:
+        away = rng.uniform(0.06, 0.26) * length
+        fold = canvas.stroke(upper + away * up, rng.uniform(0.6, 1.6) * pixel, rng.uniform(0.4, 1.0) * pixel)
+        canvas.shade(fold, np.full(3, rng.uniform(0.3, 1.25)))
+    if rng.random() < 0.7:
+        lash = canvas.stroke(
+            upper + 0.5 * pixel * up, rng.uniform(0.8, 2.0) * pixel, rng.uniform(0.35, 0.8) * pixel
+        )
+        canvas.lay(lash * rng.uniform(0.2, 1.0), _dark(rng))
+    if rng.random() < 0.35:
+        _paint_brow(canvas, upper, up, length, pixel, rng)
+
+
+def _paint_brow(
+    canvas: Canvas, upper: np.ndarray, up: np.ndarray, length: float, pixel: float, rng: np.random.Generator
+) -> None:
+    """A heavy brow, an arc above the upper lid."""
+    middle = upper.mean(0)
+    arc = middle + (upper - middle) * rng.uniform(1.1, 1.6) + rng.uniform(0.38, 0.75) * length * up
+    arc = arc + np.linspace(-1, 1, len(arc))[:, None] * rng.normal(0, 0.06) * length * up
+    brow = canvas.stroke(arc, rng.uniform(3, 8) * pixel, rng.uniform(0.5, 1.5) * pixel)
+    hairs = 1 - rng.uniform(0, 0.5) * rng.random(brow.shape)
+    canvas.lay((brow * hairs * rng.uniform(0.4, 1.0)).astype(np.float32), _dark(rng))
+
+
+def _paint_mouth(canvas: Canvas, rng: np.random.Generator) -> None:
+    pixel = canvas.side / 64
+    lips = {
+        side: canvas.area(
+            np.concatenate([canvas.line(OUTER[side]), canvas.line(INNER[side])[::-1]]), 0.6 * pixel
+        )
+        for side in INNER
+    }
+    if rng.random() < 0.5:
+        canvas.shade(lips["upper"], rng.uniform(0.35, 1.05) * np.array([1.0, rng.uniform(0.85, 1.1), 1.0]))
+    if rng.random() < 0.3:
+        canvas.shade(lips["lower"], rng.uniform(0.6, 1.4) * np.array([1.0, rng.uniform(0.8, 1.1), 1.0]))
+    for side, share in (("lower", 0.6), ("upper", 0.25)):
+        if rng.random() > share:
+            continue
+        within = rng.uniform(0.0, 0.85)
+        middle = canvas.line(INNER[side]) * (1 - within) + canvas.line(OUTER[side]) * within
+        middle = middle[rng.integers(0, 4) : 11 - rng.integers(0, 4)]
+        band = canvas.stroke(middle, rng.uniform(0.7, 4) * pixel, rng.uniform(0.4, 1.5) * pixel)
+        canvas.shade(
+            band * (lips[side] + 0.2).clip(0, 1), rng.uniform(0.55, 1.9) * np.array([1.0, 0.95, 0.95])
+        )
+    if rng.random() < 0.25:
+        border = canvas.stroke(
+            canvas.line(OUTER["lower"]), rng.uniform(1, 4) * pixel, rng.uniform(0.5, 1.5) * pixel
+        )
+        canvas.shade(border, np.full(3, rng.uniform(0.5, 1.1)))
