@@ -32,7 +32,7 @@ class Rehearsal:
     def draw(
         self, view: int, frame: int, generator: np.random.Generator
     ) -> tuple[Example, HeadParams] | None:
-        """A frame under an emotion: what is hidden drawn white on black, to be black. None without emotions."""
+        """A frame under an emotion, or None without any: what is hidden drawn white on black, to be black."""
         parts, head = self.parts, self.parts.head
         if not head.presets:
             return None
