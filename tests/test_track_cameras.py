@@ -14,11 +14,13 @@ from emoga.camera import look_at, stack_cameras
 from emoga.capture import load_track, open_capture, save_landmarks
 from emoga.describe import describe
 from emoga.errors import InputError
-from emoga.geometry import similarity_align
+from emoga.geometry import matrix_to_axis_angle, similarity_align
 from emoga.head import Head, HeadParams, load_head
 from emoga.images import write_png
 from emoga.optimize.solving import Problem, build, total_cost
+from emoga.optimize.solving_crossview import CrossView, solve_views
 from emoga.optimize.solving_landmarks import LandmarkTerm, project
+from emoga.optimize.solving_photometric import Crops
 from emoga.optimize.solving_points import landmark_points
 from emoga.optimize.solving_priors import Priors, PriorWeights
 from emoga.optimize.solving_state import VIEW, State, Views
@@ -118,6 +120,62 @@ def test_the_solver_knows_how_cameras_move_the_cost(head: Head, truth: HeadParam
     used = torch.arange(len(system.corner)) != problem.form
     assert torch.linalg.eigvalsh(system.corner[used][:, used]).min() > -1e-6
     torch.testing.assert_close(system.corner, system.corner.T)
+
+
+def test_pictures_that_must_agree_tell_where_cameras_stand() -> None:
+    """A spotted ball, its cameras thought too wide, too near and turned, is seen alike again."""
+    true, Ks = stack_cameras(CAMERAS, dtype=torch.float64)
+    crops = Crops(
+        torch.stack([spotted_ball(K, w2c) for K, w2c in zip(Ks, true, strict=True)])[:, None],
+        torch.zeros(3, 1, 2, dtype=torch.float64),
+        torch.ones(3, 1, dtype=torch.float64),
+    )
+    up, around = torch.meshgrid(torch.linspace(-0.8, 0.8, 24), torch.linspace(-0.9, 0.9, 30), indexing="ij")
+    ball = (
+        torch.stack([around.sin() * up.cos(), up.sin(), around.cos() * up.cos()], -1).double().reshape(-1, 3)
+    )
+    towards = torch.stack([torch.from_numpy(camera.position) for camera in CAMERAS])
+    shown = torch.nn.functional.normalize(towards, dim=-1) @ ball.T > 0.6
+    weights = shown[:, None] * (shown.sum(0) > 1) / 0.02**2
+    seen = CrossView(crops, torch.zeros(3, 1, len(ball), 1, dtype=torch.float64), Ks * WIDE, weights)
+    step = torch.tensor(
+        [[0.004, 0, 0, 0, 0, 0, 0], [0, -0.006, 0, 0, 0, 0, 0], [0.0] * 7], dtype=torch.float64
+    )
+    start = true.clone()
+    start[:, 2, 3] *= float(WIDE[0, 0])
+    places = BALL * ball[None]
+    prior = ViewPrior(Ks[:, 0, 0], float(Ks[0, 0, 0]), 0.5, 0.005)
+    still = torch.zeros(*places.shape, 1, dtype=torch.float64)
+    views = Views(start, torch.zeros(3, dtype=torch.float64)).moved(step)
+    begun = seen.cost(places, views)
+    _, found, covariance = solve_views(seen, places, still, views, prior, 30)
+    assert seen.cost(places, found) < 0.05 * begun
+    focals = found.focused(seen.Ks)[:, 0, 0] / Ks[:, 0, 0]
+    assert (focals - 1).abs().max() < 0.02 < float(1 - WIDE[0, 0])
+    between = [v[1, :3, :3] @ v[0, :3, :3].T for v in (found.viewmats, true)]
+    assert torch.rad2deg(matrix_to_axis_angle(between[0] @ between[1].T)).norm() < 0.2
+    assert 0 < covariance[VIEW - 1, VIEW - 1].sqrt() < 0.5 * prior.spread
+
+
+BALL = 0.09  # metres
+WIDE = torch.ones(3, 3, dtype=torch.float64) - 0.06 * torch.diag(torch.tensor([1.0, 1.0, 0.0]))
+
+
+def spotted_ball(K: torch.Tensor, w2c: torch.Tensor) -> torch.Tensor:
+    """What a camera sees of a ball around the world's origin [1,SIZE,SIZE]."""
+    at = torch.arange(SIZE, dtype=torch.float64) + 0.5
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    rays = (
+        torch.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], torch.ones_like(x)], -1) @ w2c[:3, :3]
+    )
+    eye = -w2c[:3, :3].T @ w2c[:3, 3]
+    square, half = rays.square().sum(-1), rays @ eye
+    reach = (half**2 - square * (eye @ eye - BALL**2)).clamp_min(0).sqrt()
+    hit = eye + ((-half - reach) / square)[..., None] * rays
+    return (0.5 + 0.2 * (hit @ SPOTS).sin().prod(-1))[None].float()
+
+
+SPOTS = torch.tensor([[150.0, 20, 40], [-30, 160, 60], [90, -50, 170]], dtype=torch.float64)
 
 
 def test_videos_beside_each_other_are_one_take(tmp_path: Path) -> None:

@@ -13,15 +13,17 @@ from emoga.optimize.solving_system import SequenceSystem
 
 @dataclass(frozen=True)
 class ViewEvidence:
-    """Linearised evidence of C cameras: weights [C,t,L], residuals [C,t,L,2], slopes by point and by camera.
+    """Linearised evidence of C cameras: weights [C,t,L], residuals [C,t,L,K], slopes by point and by camera.
 
-    by_point [C,t,L,2,3]; by_camera [C,t,L,2,7].
+    by_point [C,t,L,K,3]; by_camera [C,t,L,K,7], what each camera by itself does to its values. together: residuals are
+    what values stray from their weighted mean over cameras, and by_point how that changes.
     """
 
     weights: torch.Tensor
     residuals: torch.Tensor
     by_point: torch.Tensor
     by_camera: torch.Tensor
+    together: bool = False
 
 
 def camera_slopes(points: torch.Tensor, views: Views, Ks: torch.Tensor) -> torch.Tensor:
@@ -93,6 +95,19 @@ def add_views(
         system.corner[at, : len(shared)] += shared.T
         system.corner[at, at] += (weighted.transpose(-1, -2) @ by_camera).sum((0, 1))
         system.shared_gradient[at] += (weighted * evidence.residuals[c][..., None]).sum((0, 1, 2))
+    if evidence.together:
+        _take_mean_off(system, evidence, first)
+
+
+def _take_mean_off(system: SequenceSystem, evidence: ViewEvidence, first: int) -> None:
+    """What moves one camera's values moves the mean of all, and so every camera's stray."""
+    total = evidence.weights.sum(0).clamp_min(1e-12)
+    pull = (
+        (evidence.weights[..., None, None] * evidence.by_camera).permute(1, 2, 3, 0, 4).flatten(3)
+    )  # [t,L,K,7C]
+    at = slice(first, first + pull.shape[-1])
+    flat = (pull / total.sqrt()[..., None, None]).flatten(0, 2)
+    system.corner[at, at] -= flat.T @ flat
 
 
 def add_views_to_offsets(

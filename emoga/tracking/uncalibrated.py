@@ -2,7 +2,8 @@
 
 Each view alone tells where the head is before its camera; two views of the same moment then tell how their cameras
 stand to each other, and the median over moments is where bundle adjustment begins: focal lengths, cameras, shape,
-poses and expressions at once, on landmarks. The head's usual size gives the unit.
+poses and expressions at once, on landmarks; then what the pictures show has to meet. The head's usual size gives the
+unit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import VIEW, State, Views
 from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import ViewPrior
-from emoga.progress import Reporter, Stage, Step
+from emoga.progress import Note, Reporter, Stage, Step
+from emoga.tracking.crossview import refine_cameras
 from emoga.tracking.inputs import Clip
 from emoga.tracking.stages import (
     STRICT,
@@ -39,6 +41,8 @@ from emoga.tracking.start import guess_camera, pose_from_view
 # Spread of the logarithm of focal lengths: of all, of each from the others, and of each where nothing speaks against
 # cameras of one kind. Landmarks alone tell a focal length to a tenth only, the mean of several better.
 FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
+# By how much, in log units, the focal lengths that landmarks lead to are believed once pictures are asked.
+BY_LANDMARKS = 0.2
 DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
 PASSES, ROUNDS = 3, 10  # whatever the preset: all that comes later rests on the cameras
 FIXED = 1e-4  # spread of what the user has given
@@ -75,7 +79,15 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
         )  # fmt: skip
         tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
     clip.recovered = _focal_spreads(system, problem, len(cameras))
-    clip.capture.cameras = _upright(tracker.cameras, part)
+    report(Note("letting the pictures agree about the cameras"))
+    focals = torch.tensor([camera.K[0, 0] for camera in tracker.cameras], dtype=torch.float64)
+    found = float(torch.exp(torch.log(focals).mean()))
+    spreads = (FIXED, FIXED) if fov else (BY_LANDMARKS, ALIKE if _alike(focals) else APART)
+    refined = refine_cameras(tracker, part, frames, lambda focals: ViewPrior(focals, found, *spreads))
+    cameras = tracker.cameras
+    if refined is not None:
+        cameras, clip.recovered = refined
+    clip.capture.cameras = _upright(cameras, part)
 
 
 def _alike(focals: torch.Tensor) -> bool:
