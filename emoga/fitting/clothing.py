@@ -87,16 +87,16 @@ def bare_share(
 def skin_beneath(
     gaussians: Gaussians, head: Head, places: torch.Tensor, share: torch.Tensor, shown: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which Gaussians of the neck and below show clothing, bool [N], and the colour of the skin nearest to each of
-    those [K,3], as SH of degree 0.
+    """Which Gaussians show clothing, rows [K], and the colour of the skin nearest to each of them [K,3], as SH of
+    degree 0.
 
     places [N,3]: where they are; share, shown [N]: see `bare_share`.
     """
     labels, seen = gaussians.labels.long(), shown > LEAST_SHOWN
     foot = torch.isin(labels, torch.tensor([head.region_names.index(name) for name in FOOT]))
     skin = torch.nonzero((labels == head.region_names.index("neck")) & seen & (share > BARE))[:, 0]
-    covered = foot & seen & (share < COVERED)
+    rows = torch.nonzero(foot & seen & (share < COVERED))[:, 0]
     if len(skin) < NEIGHBOURS:
-        return torch.zeros_like(covered), gaussians.sh[:0, 0]
-    nearest = torch.cdist(places[covered], places[skin]).topk(NEIGHBOURS, largest=False).indices
-    return covered, gaussians.sh[skin[nearest], 0].mean(1)
+        return rows[:0], gaussians.sh[:0, 0]
+    nearest = torch.cdist(places[rows], places[skin]).topk(NEIGHBOURS, largest=False).indices
+    return rows, gaussians.sh[skin[nearest], 0].mean(1)

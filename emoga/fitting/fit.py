@@ -214,25 +214,38 @@ class FitSession:
         )
 
     def undress(self) -> None:
-        """Drop clothing, that which soaks up the rest of the pictures too; what it covered of the neck is skin."""
+        """Drop clothing that hangs on the head; what soaks up the rest stays.
+
+        With a single camera that goes too, and what clothing is left on the neck becomes skin: another turn of the
+        head would bare it.
+        """
         trainer = self.trainer
         gaussians = trainer.splats.gaussians.detach().to("cpu")
-        kept = (gaussians.binding >= 0) & ~self._clothing(gaussians)
+        kept = ~self._clothing(gaussians)
+        if self._single:
+            kept &= gaussians.binding >= 0
         trainer.splats = trainer.splats.select(kept.to(trainer.splats.slope.device))
-        if self.track.head_masks is not None and trainer.network is None:
+        if self._single and self.track.head_masks is not None and trainer.network is None:
             self._bare_the_neck()
 
     def _bare_the_neck(self) -> None:
         """Give what shows clothing the colour of the skin around it."""
-        trainer, gaussians = self.trainer, self.trainer.splats.gaussians
-        still, params = gaussians.detach().to("cpu"), trainer.motion.refined().to("cpu")
-        share, shown = bare_share(still, self._identity(), trainer.rig, params, self.track, self._sightings())
+        gaussians = self.trainer.splats.gaussians
+        still = gaussians.detach().to("cpu")
         places = to_world(still, _bind(self.track, self.head, self.rig)).means
-        covered, colors = skin_beneath(still, self.head, places, share, shown)
-        rows = torch.nonzero(covered)[:, 0].to(gaussians.sh.device)
+        params = self.trainer.motion.refined().to("cpu")
+        share, shown = bare_share(
+            still, self._identity(), self.trainer.rig, params, self.track, self._sightings()
+        )
+        rows, colors = skin_beneath(still, self.head, places, share, shown)
+        rows = rows.to(gaussians.sh.device)
         with torch.no_grad():
             gaussians.sh[rows] = 0
             gaussians.sh[rows, 0] = colors.to(gaussians.sh.device)
+
+    @property
+    def _single(self) -> bool:
+        return len(self.track.cameras) == 1
 
     def _sightings(self) -> list[tuple[int, int]]:
         return evenly(self.trainer.pictures.pairs, SIGHTINGS)
@@ -246,14 +259,9 @@ class FitSession:
         trainer, params = self.trainer, self.trainer.motion.refined().to("cpu")
         outside = torch.zeros(len(gaussians), dtype=torch.bool)
         bound = gaussians.binding >= 0
+        hung = gaussians.select(bound)
         outside[bound] = outside_head(
-            gaussians.select(bound),
-            self.head,
-            self._identity(),
-            trainer.rig,
-            params,
-            self.track,
-            self._sightings(),
+            hung, self.head, self._identity(), trainer.rig, params, self.track, self._sightings()
         )
         return outside
 
