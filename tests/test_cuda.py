@@ -16,8 +16,8 @@ from test_fit import make_track
 from emoga.evaluation import evaluate
 from emoga.fitting import fit, trainer_torch
 from emoga.fitting.checkpoint import checkpoint_path
-from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
+from emoga.fitting.session import prepare
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.head import HeadParams, load_head
 from emoga.optimize.picture import AvatarRenderer

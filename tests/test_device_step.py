@@ -19,8 +19,8 @@ from emoga.avatar.posing import MOTION
 from emoga.avatar.rig import rig_of
 from emoga.fitting import trainer_torch
 from emoga.fitting.checkpoint import load_checkpoint, save_checkpoint
-from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
+from emoga.fitting.session import prepare
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import DeviceTrainer, trainer_on
 from emoga.head import Identity, load_head

@@ -17,9 +17,9 @@ from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.checkpoint import checkpoint_path
 from emoga.fitting.clothing import FOOT, bare_share, skin_beneath
-from emoga.fitting.fit import prepare
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.session import prepare
 from emoga.fitting.visibility import shown_squarely
 from emoga.head import BONES, HeadParams, load_head
 from emoga.optimize.first_gaussians import FIXED_SHARE, triangle_counts

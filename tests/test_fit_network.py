@@ -16,9 +16,9 @@ from emoga.avatar import load_avatar, with_emotion_rows
 from emoga.camera import look_at
 from emoga.capture import save_track
 from emoga.fitting import fit
-from emoga.fitting.fit import prepare
 from emoga.fitting.network import TRAINED
 from emoga.fitting.presets import Preset
+from emoga.fitting.session import prepare
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.head import HeadParams, load_head
 from emoga.optimize.emotion_colors import sh_in_training

@@ -6,10 +6,10 @@ import torch
 from painted import FRAMES, make_track
 
 from emoga.capture import HeldOut
-from emoga.fitting.fit import prepare
 from emoga.fitting.hidden import BEHIND
 from emoga.fitting.presets import Preset
 from emoga.fitting.rehearsal import Rehearsal
+from emoga.fitting.session import prepare
 from emoga.fitting.trainer import Trainer
 from emoga.progress import silent
 
