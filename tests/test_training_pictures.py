@@ -14,6 +14,7 @@ from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.head import HeadParams, load_head
 from emoga.images import write_png
+from emoga.optimize.backdrop import bars, on_backdrop
 from emoga.optimize.training_pictures import CLOTHING_WEIGHT, UNCERTAIN_WEIGHT, TrainingPictures
 from emoga.progress import silent
 
@@ -87,3 +88,17 @@ def test_without_a_matte_the_backdrop_stays_and_alpha_does_not_count(track):
     np.testing.assert_allclose(example.target.numpy(), wanted, atol=1e-7)
     assert (example.weight == 1).all() and (example.alpha_weight == 0).all()
     np.testing.assert_array_equal(example.backdrop.numpy(), np.ones(3, np.float32))
+
+
+def test_bars_along_the_borders_are_no_part_of_the_scene():
+    picture = np.full((100, 80, 3), (10, 200, 10), np.uint8)
+    picture[40:90, 10:70] = (90, 60, 50)
+    picture[60] = 7  # a stripe across shirt and wall is one
+    picture[90:] = (1, 0, 2)
+    mask = np.zeros((100, 80), np.uint8)
+    mask[40:90, 10:70] = 255
+    found = bars(picture)
+    assert found[:40].all() and found[90:].all() and not found[40:90, 10:70].any()
+    painted = on_backdrop(picture, mask, np.float32([10, 200, 10]) / 255, flat=True)
+    assert (painted[90:] == (10, 200, 10)).all()
+    np.testing.assert_array_equal(painted[mask > 0], picture[mask > 0])

@@ -13,6 +13,7 @@ CERTAIN_EMPTY, CERTAIN_FULL = 8, 247  # 8-bit alpha outside of which a matte cou
 FLAT = 0.06  # colour distance from the backdrop that a flat background keeps to
 PICTURES = 6
 RIM = 0.015  # of the picture's height
+EVEN = 8  # levels by which the pixels of a bar along the picture's border differ
 
 
 def backdrops(track: Track, frames: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +42,7 @@ def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray,
     """A uint8 picture [H,W,3] with what is certainly background painted in `color` [3] in 0..1.
 
     On a flat background the surroundings of the foreground stay as they are: there the picture knows the
-    outline better than the matte does.
+    outline better than the matte does; but bars along its borders are no part of the scene.
     """
     if mask is None:
         return picture
@@ -49,9 +50,19 @@ def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray,
     if flat:
         reach = max(2, round(RIM * picture.shape[0]))
         brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        empty = cv2.erode(empty.astype(np.uint8), brush).astype(bool)
+        empty = cv2.erode(empty.astype(np.uint8), brush).astype(bool) | (empty & bars(picture))
     painted = (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
     return np.where(empty[..., None], painted, picture)
+
+
+def bars(picture: np.ndarray) -> np.ndarray:
+    """bool [H,W]: rows and columns along the borders of a uint8 picture [H,W,3] that are of one colour throughout."""
+    found = np.zeros(picture.shape[:2], bool)
+    for lines, across in ((found, picture), (found.T, picture.transpose(1, 0, 2))):
+        even = np.ptp(across, axis=1).max(-1) <= EVEN
+        first, last = (int(np.argmin(np.append(order, False))) for order in (even, even[::-1]))
+        lines[:first], lines[len(even) - last :] = True, True
+    return found
 
 
 def certain_matte(mask: np.ndarray) -> np.ndarray:
