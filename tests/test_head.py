@@ -366,3 +366,10 @@ def test_pickled_objects_are_refused(tmp_path):
     assert zipfile.is_zipfile(path)
     with pytest.raises(InputError):
         read_head(path)
+
+
+def test_triangles_of_regions_are_those_named_and_unknown_names_have_none():
+    head = load_head()
+    lips = head.faces_of(("lips", "antlers"))
+    assert torch.equal(lips, head.face_regions.long() == head.region_names.index("lips")) and lips.any()
+    assert not head.faces_of(("antlers",)).any()

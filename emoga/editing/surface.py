@@ -46,8 +46,7 @@ class Places:
 def find_places(subject: Subject, template_points: np.ndarray) -> Places:
     """The places on this head that template points [M,3] lie nearest to."""
     head, vertices = subject.head, template_vertices(subject.head)
-    inner = [head.region_names.index(name) for name in (*INSIDE,) if name in head.region_names]
-    outer = np.flatnonzero(~np.isin(head.face_regions.numpy(), inner))
+    outer = np.flatnonzero(~head.faces_of(INSIDE).numpy())
     faces = head.faces.numpy()[outer]
     _, near = cKDTree(vertices[faces].mean(1)).query(template_points, k=8)
     shares, distance = _barycentric(template_points[:, None], vertices[faces[near]])

@@ -15,7 +15,7 @@ from emoga.emotion.naming import NamedEmotion
 from emoga.emotion.shading import averages, blood, crease_depth, shading_ratio
 from emoga.guidance import PictureName, WarpFields
 from emoga.guidance.warp import FEATHER
-from emoga.head import Head, HeadParams
+from emoga.head import HeadParams
 from emoga.images import from_uint8
 from emoga.optimize.backdrop import backdrops
 from emoga.render import MeshFragments, interpolate, rasterize_mesh
@@ -58,10 +58,10 @@ class FaceWarp:
         self._neighbours = averages(head)
         # Template places and blood of every vertex, to be read at pixels.
         self._surface = torch.cat([head.template.double(), torch.from_numpy(blood(head))[:, None]], 1)
-        self._kept_faces = _faces_of(head, KEPT)
-        self._eye_faces, self._mouth_faces = _faces_of(head, EYE), _faces_of(head, MOUTH)
-        self._body_faces = _faces_of(head, BODY)
-        self._tooth_faces = _faces_of(head, ("teeth",))
+        self._kept_faces = head.faces_of(KEPT).numpy()
+        self._eye_faces, self._mouth_faces = head.faces_of(EYE).numpy(), head.faces_of(MOUTH).numpy()
+        self._body_faces = head.faces_of(BODY).numpy()
+        self._tooth_faces = head.faces_of(("teeth",)).numpy()
         self._acted: dict[float, HeadParams] = {}
 
     @torch.no_grad()
@@ -171,12 +171,6 @@ class FaceWarp:
         dark = np.clip((DARK[1] - brightness / max(skin, 1e-3)) / (DARK[1] - DARK[0]), 0, 1)
         soft = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 1.5)
         return np.maximum(np.maximum(soft, kept), dark).astype(np.float32), skin
-
-
-def _faces_of(head: Head, names: tuple[str, ...]) -> np.ndarray:
-    """bool [F]: triangles of some regions."""
-    labels = [head.region_names.index(name) for name in names if name in head.region_names]
-    return torch.isin(head.face_regions.long(), torch.tensor(labels)).numpy()
 
 
 def _seen(vertices: torch.Tensor, actor: Actor, camera: Camera) -> MeshFragments:

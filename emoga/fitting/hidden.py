@@ -84,5 +84,4 @@ def hidden_frames(
 
 def behind_skin(head: Head) -> np.ndarray:
     """bool [F]: triangles of what lies behind lips and lids."""
-    labels = [i for i, name in enumerate(head.region_names) if name in BEHIND]
-    return np.isin(head.face_regions.numpy(), labels)
+    return head.faces_of(BEHIND).cpu().numpy()

@@ -52,8 +52,8 @@ class TurnedPictures:
     def __post_init__(self) -> None:
         base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
         self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
-        self._surface = _faces_of(self.head, SURFACE)
-        self._skin = _faces_of(self.head, (*SURFACE, "eyelids")).numpy()
+        self._surface = self.head.faces_of(SURFACE)
+        self._skin = self.head.faces_of((*SURFACE, "eyelids")).numpy()
         self._blinks = Blinks.of(self.head, base, frames)
         self._light = find_light(self.head, self.identity, base, self.pictures)
 
@@ -126,12 +126,6 @@ class TurnedPictures:
         cosine = torch.from_numpy(facing_cosines(self.head, vertices, camera)).float()
         square = ((cosine - SQUARE[0]) / (SQUARE[1] - SQUARE[0])).clamp(0, 1)
         return (square * shown * self._surface).numpy()
-
-
-def _faces_of(head: Head, regions: tuple[str, ...]) -> torch.Tensor:
-    """bool [F]: triangles of the regions named."""
-    names = [i for i, name in enumerate(head.region_names) if name in regions]
-    return torch.isin(head.face_regions.long(), torch.tensor(names))
 
 
 def _fragments(faces: torch.Tensor, vertices: torch.Tensor, camera: Camera) -> MeshFragments:

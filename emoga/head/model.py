@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
@@ -118,6 +119,11 @@ class Head:
     def joints(self) -> torch.Tensor:
         """Joint positions [4,3] of the template, in the order of JOINTS."""
         return self.joint_regressor @ self.template + self.joint_offset
+
+    def faces_of(self, regions: Collection[str]) -> torch.Tensor:
+        """bool [F]: triangles of the regions named, as far as this head has them."""
+        labels = [i for i, name in enumerate(self.region_names) if name in regions]
+        return torch.isin(self.face_regions.long(), torch.tensor(labels).to(self.face_regions.long()))
 
     def unit(self, name: str) -> int:
         """Index of an expression unit."""

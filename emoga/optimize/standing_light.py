@@ -57,8 +57,7 @@ def find_light(
     head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures
 ) -> StandingLight:
     """The light in the pictures of one camera, of a head that moves by `params`."""
-    names = torch.tensor([i for i, name in enumerate(head.region_names) if name in SKIN])
-    skin = torch.unique(head.faces[torch.isin(head.face_regions.long(), names)])
+    skin = torch.unique(head.faces[head.faces_of(SKIN)])
     looks = []
     for view, frame in evenly(pictures.pairs, PICTURES):
         params_now = params.select([frame])

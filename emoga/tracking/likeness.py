@@ -73,8 +73,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
 
 def points_by_area(head: Head, regions: tuple[str, ...], count: int) -> SurfacePoints:
     """Points spread over the triangles of some regions by area; always the same."""
-    names = [head.region_names.index(name) for name in regions if name in head.region_names]
-    allowed = torch.isin(head.face_regions.long(), torch.tensor(names)).numpy()
+    allowed = head.faces_of(regions).numpy()
     corners = head.template.double().numpy()[head.faces.numpy()]
     sides = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = np.cumsum(np.linalg.norm(np.cross(*sides), axis=1) * allowed)
