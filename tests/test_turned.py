@@ -8,9 +8,11 @@ import torch
 from painted import make_track, painted
 
 from emoga.camera import stack_cameras
+from emoga.fitting.blinks import Blinks
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import load_head
+from emoga.head.lids import Lids
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
@@ -94,6 +96,13 @@ def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):
     for seed in range(12):
         example, params = shut.draw(np.random.default_rng(seed), True, None)
         assert torch.equal(params.expr[0], expr[example.frame])
+
+
+def test_a_head_whose_lids_are_skin_like_the_rest_blinks_nowhere(source):
+    plain = replace(source.head, lids=Lids.none())
+    blinks = Blinks.of(plain, source.motion.base, [0, 1])
+    for seed in range(20):
+        assert blinks.closed(source.motion.base.expr[:1], np.random.default_rng(seed)) is None
 
 
 def test_the_same_seed_draws_the_same_picture(source):

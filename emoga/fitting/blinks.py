@@ -33,11 +33,10 @@ class Blinks:
     @classmethod
     def of(cls, head: Head, params: HeadParams, frames: list[int]) -> Blinks:
         """Those of a head that was filmed in some frames of `params`."""
-        lids = [head.unit(name) for name in LIDS] if head.has_units else []
+        rims = head.lids.upper.numpy()
+        lids = [head.unit(name) for name in LIDS] if head.has_units and rims.size else []
         filmed = float(params.expr[frames][:, lids].amin(1).max()) if lids else 1.0
-        names = [i for i, name in enumerate(head.region_names) if name == "lashes"]
-        lashes = torch.isin(head.face_regions.long(), torch.tensor(names))
-        return cls(lids, filmed, head.lids.upper.numpy(), lashes)
+        return cls(lids, filmed, rims, head.faces_of(("lashes",)))
 
     def closed(self, expr: torch.Tensor, generator: np.random.Generator) -> torch.Tensor | None:
         """Now and then the expression [1,E] with lids further closed than in any picture, else None."""
