@@ -23,6 +23,7 @@ from emoga.tracking.crops import sampled
 from emoga.tracking.inputs import open_clip
 from emoga.tracking.likeness import LEAST_FRAMES, REGIONS, Look, align_to_portrait, points_by_area
 from emoga.tracking.portrait import learn_portrait
+from emoga.tracking.settling import settle
 from emoga.tracking.stages import EFFORTS, Tracker
 
 SIZE, FRAMES, LOST = 160, LEAST_FRAMES + 1, 4
@@ -65,11 +66,13 @@ def beside(tracker: Tracker, track: Track) -> State:
     return tracker.with_form(state, torch.zeros_like(tracker.head.template))
 
 
-def astray(track: Track, head: Head, params: HeadParams) -> float:
-    """Mean distance in pixels of that frame's face from where it truly is."""
-    face, camera = head.regions["face"], track.cameras[0]
+def astray(
+    track: Track, head: Head, params: HeadParams, frame: int = LOST, regions: tuple[str, ...] = ("face",)
+) -> float:
+    """Mean distance in pixels of a frame's regions from where they truly are."""
+    chosen, camera = torch.stack([head.regions[name] for name in regions]).any(0), track.cameras[0]
     found, true = (
-        camera.project(head.vertices(p.to(dtype=torch.float64))[LOST, face].numpy())[0]
+        camera.project(head.vertices(p.to(dtype=torch.float64))[frame, chosen].numpy())[0]
         for p in (params, track.params)
     )
     return float(np.linalg.norm(found - true, axis=-1).mean())
@@ -84,6 +87,21 @@ def test_a_frame_without_landmarks_is_put_right_by_its_looks(head, filmed):
     assert astray(track, head, after.params) < 0.3 * astray(track, head, before.params)
     for name in ("expr", "jaw"):
         assert torch.equal(getattr(after.params, name), getattr(before.params, name))
+
+
+def test_heads_that_are_slightly_off_settle_where_the_pictures_show_them(head, filmed):
+    folder, track = filmed
+    tracker = tracker_of(folder, head, track, (f"frames:{LOST}",))
+    state, off = beside(tracker, track), (1, 6)
+    for frame, side in zip(off, (1, -1), strict=True):
+        state.params.rotation[frame] += torch.tensor([0.004, 0.01 * side, 0.0])
+        state.params.translation[frame] += torch.tensor([0.0012 * side, -0.0005, 0.001])
+    after = settle(tracker, track, learn_portrait(track, head, 200, silent), state)
+    for frame in off:
+        before, now = (astray(track, head, s.params, frame, ("face", "ears")) for s in (state, after))
+        assert before > 0.4 and now < 0.3 * before
+    assert torch.equal(after.params.rotation[LOST], state.params.rotation[LOST])
+    assert torch.equal(after.params.neck, state.params.neck)
 
 
 def test_training_frames_do_not_depend_on_held_out_pictures(head, filmed, tmp_path):

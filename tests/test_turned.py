@@ -1,5 +1,6 @@
 """Turned pictures show what a camera would have seen, wherever they claim to know."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import load_head
 from emoga.head.lids import Lids
+from emoga.optimize.standing_light import StandingLight
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
@@ -29,6 +31,12 @@ def source(tmp_path_factory) -> TurnedPictures:
     identity = head.identify(track.params.shape, track.params.static_offset)
     motion = MotionRefinement(track.params, {})
     return TurnedPictures(head, identity, motion, pictures)
+
+
+def replace_light(source: TurnedPictures, light: StandingLight) -> TurnedPictures:
+    other = copy.copy(source)
+    other._light = light
+    return other
 
 
 def seen(source: TurnedPictures, vertices: torch.Tensor, camera) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +93,20 @@ def test_lids_close_further_than_they_did_while_filmed_and_carry_their_skin(sour
         off += np.abs(truth - example.target.numpy())[lid_skin].mean(-1).sum()
     assert known > 100
     assert off / known < 0.01
+
+
+def test_closing_lids_does_not_brighten_them(source):
+    base = source.motion.base.select([0])
+    expr = base.expr.clone()
+    expr[:, [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1.0
+    example = source.pictures.example(0, 0)
+    above = np.zeros((8, 3))
+    above[:3] = 0.3  # from wherever normals turn to
+    shut = [
+        replace_light(source, StandingLight(light)).carried(example, base, base, expr).target
+        for light in (above, 0 * above)
+    ]
+    assert torch.equal(*shut)
 
 
 def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):

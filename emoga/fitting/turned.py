@@ -68,12 +68,10 @@ class TurnedPictures:
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
         closed = self._blinks.closed(turned.expr, generator)
-        if closed is not None:
-            turned = replace(turned, expr=closed)
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
         disguise = torch.from_numpy(generator.random(3, np.float32))
-        carried = self.carried(example, filmed, turned, blinking=closed is not None)
-        return replace(carried, disguise=disguise), turned
+        carried = self.carried(example, filmed, turned, closed)
+        return replace(carried, disguise=disguise), turned if closed is None else replace(turned, expr=closed)
 
     def _turn(self, generator: np.random.Generator) -> tuple[int, torch.Tensor]:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
@@ -86,18 +84,22 @@ class TurnedPictures:
         return int(nearest[generator.integers(len(nearest))]), target
 
     def carried(
-        self, example: Example, filmed: HeadParams, turned: HeadParams, blinking: bool = False
+        self, example: Example, filmed: HeadParams, turned: HeadParams, closed: torch.Tensor | None = None
     ) -> Example:
-        """The example as the mesh carries it from the pose filmed to the turned one, and there it may be blinking."""
+        """The example as the mesh carries it from the pose filmed to the turned one, there perhaps with the expression
+        `closed` [1,E] of a blink.
+        """
         camera, faces = example.camera, self.head.faces
-        before, after = (self._vertices(params) for params in (filmed, turned))
+        before, open_eyed = (self._vertices(params) for params in (filmed, turned))
+        after, blinking = open_eyed, closed is not None
         if blinking:
-            faces = self._blinks.without_lashes(faces)
+            after, faces = self._vertices(replace(turned, expr=closed)), self._blinks.without_lashes(faces)
         there = _fragments(faces, after, camera)
         places = torch.from_numpy(camera.project(before.double().numpy())[0]).float()
         # Pixel (0, 0) of OpenCV lies where ours has (0.5, 0.5).
         here = interpolate(there, places)[0].numpy() - np.float32(0.5)
-        turn = (vertex_normals(vertices, self.head.faces) for vertices in (before, after))
+        # A folded lid lies in the shade of its fold, whichever way the mesh there faces: closing brightens nothing.
+        turn = (vertex_normals(vertices, self.head.faces) for vertices in (before, open_eyed))
         brighter = interpolate(there, self._light.ratio(*turn))[0].numpy()
         picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR) * brighter
         sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)

@@ -22,6 +22,7 @@ from emoga.progress import Stage, Step
 from emoga.tracking.alignment import away_from_lids
 from emoga.tracking.crops import make_crops, sampled, sampled_from, shown
 from emoga.tracking.portrait import Portrait, learn_portrait
+from emoga.tracking.settling import settle
 from emoga.tracking.stages import Tracker, training_first
 
 # All that moves with the skull, and the face; the neck's foot does not.
@@ -68,7 +69,7 @@ def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
         tracker.report(Step(solved))
         return part
 
-    return training_first(tracker, state, step)
+    return settle(tracker, track, portrait, training_first(tracker, state, step))
 
 
 def points_by_area(head: Head, regions: tuple[str, ...], count: int) -> SurfacePoints:

@@ -1,0 +1,84 @@
+"""Rigid pose of every frame by its whole picture: the head is where its portrait, drawn there, fits that best.
+
+Points on the mesh say where skin is. Hair, ears and outlines lie off it, and are most of what shows a small turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from emoga.camera import Camera
+from emoga.capture import Track
+from emoga.head import HeadParams
+from emoga.optimize.solving_state import State
+from emoga.optimize.training_pictures import Example, TrainingPictures
+from emoga.progress import Stage, Step, silent
+from emoga.tracking.portrait import Portrait
+from emoga.tracking.stages import Tracker
+
+ROUNDS = 2
+BATCH = 64  # frames in memory
+NUDGE = np.array(
+    [2e-3] * 3 + [2e-4] * 3
+)  # radians and metres by which the portrait is moved to see what changes
+STRAY = 0.06  # of a colour, from where on a pixel loses its say: lips, lids, highlights, a hand
+RIDGE = 1e-3  # of the mean curvature: what hardly shows hardly moves
+COUNTED = 0.5  # of a pixel's weight
+
+
+def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
+    """The state with the rotation and translation of every frame that shows a face set by the whole picture.
+
+    track: what the state stands for, with masks. One camera only. Frames depend on the portrait alone, not on each
+    other.
+    """
+    view = tracker.clip.views[0]
+    camera = tracker.focused(view, state)
+    seen = np.flatnonzero(tracker.clip.landmarks.valid[view])
+    rotation, translation = state.params.rotation.clone(), state.params.translation.clone()
+    params = replace(state.params, static_offset=None)
+    tracker.report(Stage("settle the head", len(seen)))
+    for start in range(0, len(seen), BATCH):
+        batch = seen[start : start + BATCH].tolist()
+        pictures = TrainingPictures(track, [view], batch, silent, halves=False)
+        for done, frame in enumerate(batch, start + 1):
+            example = pictures.example(view, frame, head_only=True, backdrop=portrait.backdrop)
+            moved = torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
+            rotation[frame] += moved[:3]
+            translation[frame] += moved[3:]
+            tracker.report(Step(done))
+    return replace(state, params=replace(state.params, rotation=rotation, translation=translation))
+
+
+def _settled(portrait: Portrait, params: HeadParams, camera: Camera, example: Example) -> np.ndarray:
+    """By how much [6], radians and metres, to turn and move the head of `params` (length 1): Gauss-Newton."""
+    counted = example.weight.numpy() > COUNTED
+    target = example.target.numpy()[counted].ravel()
+
+    def drawn(moved: np.ndarray) -> np.ndarray:
+        turn, shift = torch.from_numpy(moved[:3]), torch.from_numpy(moved[3:])
+        at = replace(params, rotation=params.rotation + turn, translation=params.translation + shift)
+        return portrait.picture(at.to(dtype=torch.float32), 0, camera)[counted].ravel()
+
+    moved = np.zeros(6)
+    now = drawn(moved)
+    for _ in range(ROUNDS):
+        error = target - now
+        change = np.stack([drawn(moved + NUDGE * (np.arange(6) == k)) - now for k in range(6)])
+        weighed = change / (1 + (error / STRAY) ** 2)
+        curvature = (weighed @ change.T).astype(np.float64)
+        ridge = RIDGE * np.trace(curvature) / 6 + 1e-12
+        step = np.linalg.solve(curvature + ridge * np.eye(6), (weighed @ error).astype(np.float64))
+        there = drawn(moved + step * NUDGE)
+        if _strays(target - there) >= _strays(error):
+            break
+        moved, now = moved + step * NUDGE, there
+    return moved
+
+
+def _strays(error: np.ndarray) -> float:
+    """Robust cost of errors [P]."""
+    return float(np.log1p((error / STRAY) ** 2).sum(dtype=np.float64))
