@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
 from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.head import HeadParams
+from emoga.kernels import torch_on_one_thread
 from emoga.optimize.solving_state import State
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Stage, Step, silent
 from emoga.tracking.portrait import Portrait
 from emoga.tracking.stages import Tracker
 
-ROUNDS = 2
+ROUNDS = 3
 BATCH = 64  # frames in memory
 NUDGE = np.array(
     [2e-3] * 3 + [2e-4] * 3
@@ -27,8 +29,10 @@ NUDGE = np.array(
 STRAY = 0.06  # of a colour, from where on a pixel loses its say: lips, lids, highlights, a hand
 RIDGE = 1e-3  # of the mean curvature: what hardly shows hardly moves
 COUNTED = 0.5  # of a pixel's weight
+RIM = 8  # pixels of backdrop around the head that count
 
 
+@torch_on_one_thread()
 def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
     """The state with the rotation and translation of every frame that shows a face set by the whole picture.
 
@@ -54,8 +58,11 @@ def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> 
 
 
 def _settled(portrait: Portrait, params: HeadParams, camera: Camera, example: Example) -> np.ndarray:
-    """By how much [6], radians and metres, to turn and move the head of `params` (length 1): Gauss-Newton."""
-    counted = example.weight.numpy() > COUNTED
+    """By how much [6], radians and metres, to turn and move the head of `params` (length 1): Gauss-Newton
+    with the slopes of where it starts, for it starts near.
+    """
+    around = cv2.dilate(example.alpha.numpy(), np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
+    counted = (example.weight.numpy() > COUNTED) & (around > 0)
     target = example.target.numpy()[counted].ravel()
 
     def drawn(moved: np.ndarray) -> np.ndarray:
@@ -65,9 +72,9 @@ def _settled(portrait: Portrait, params: HeadParams, camera: Camera, example: Ex
 
     moved = np.zeros(6)
     now = drawn(moved)
+    change = np.stack([drawn(nudge) - now for nudge in np.diag(NUDGE)])
     for _ in range(ROUNDS):
         error = target - now
-        change = np.stack([drawn(moved + NUDGE * (np.arange(6) == k)) - now for k in range(6)])
         weighed = change / (1 + (error / STRAY) ** 2)
         curvature = (weighed @ change.T).astype(np.float64)
         ridge = RIDGE * np.trace(curvature) / 6 + 1e-12
