@@ -125,7 +125,7 @@ class Tracker:
     ) -> tuple[LandmarkTerm, OpeningTerm]:
         """What landmarks say of motion in the frames of `state`: where they lie, and how far lids and lips part."""
         marks = self.term(state, frames, robust)
-        places = self.points.on_mesh(self.posed(state))
+        places = self.points.place(self.identity(state), state.params)
         return marks, opening_term(self.gaps, marks, places, state)
 
     def focused(self, view: int, state: State) -> Camera:
