@@ -121,7 +121,7 @@ def _aligned(
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
         detail = _term(tracker, points, part, frames, sights, level)
-        terms = [tracker.term(part, frames), detail]
+        terms = [*tracker.evidence(part, frames), detail]
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
         problem = tracker.problem(frames, terms, shape=False, focal=False)

@@ -13,6 +13,7 @@ from emoga.capture import Landmarks
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.solving import Problem, solve
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, seen_weight
+from emoga.optimize.solving_openings import OpeningTerm
 from emoga.optimize.solving_points import SurfacePoints, landmark_points
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
@@ -20,6 +21,7 @@ from emoga.optimize.solving_warp import smooth_modes
 from emoga.progress import Reporter, Stage, Step
 from emoga.tracking.cuts import find_cuts, gaps_between
 from emoga.tracking.inputs import Clip
+from emoga.tracking.openings import gaps_of, opening_term
 from emoga.tracking.start import USUAL_DISTANCE, rigid_poses
 from emoga.tracking.trust import POINT_SPREAD, relative_spread, rims, unusual_spread, vagueness
 
@@ -87,6 +89,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self.points: SurfacePoints = landmark_points(self.head, self.clip.landmarks.scheme)
+        self.gaps = gaps_of(self.points, self.clip.landmarks.scheme)
         modes = smooth_modes(self.head, self.effort.warp_modes, WARP_LENGTH, WARP_SPREAD)
         # One camera hardly sees depth beyond what the shape basis knows; offsets along it would only soak up
         # whatever else the model gets wrong.
@@ -116,6 +119,14 @@ class Tracker:
         relative = relative_spread(marks.scheme) * self.vagueness * unusual_spread(marks)[views][:, frames]
         weights = share * seen * valid[..., None] / (spread * relative) ** 2
         return LandmarkTerm(self.points, viewmats, Ks, observed, weights, robust)
+
+    def evidence(
+        self, state: State, frames: list[int], robust: float = STRICT
+    ) -> tuple[LandmarkTerm, OpeningTerm]:
+        """What landmarks say of motion in the frames of `state`: where they lie, and how far lids and lips part."""
+        marks = self.term(state, frames, robust)
+        places = self.points.place(self.identity(state), state.params)
+        return marks, opening_term(self.gaps, marks, places, state)
 
     def focused(self, view: int, state: State) -> Camera:
         """A camera with the focal length of a state."""
@@ -246,8 +257,8 @@ def solve_motion(tracker: Tracker, state: State) -> State:
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
         for number, tolerance in enumerate((TOLERANT, STRICT)):
-            term = tracker.term(part, frames, tolerance)
-            problem = tracker.problem(frames, [term], shape=False, focal=False)
+            terms = [*tracker.evidence(part, frames, tolerance)]
+            problem = tracker.problem(frames, terms, shape=False, focal=False)
             problem.fixed = fixed
             part, _ = solve(
                 problem, part, rounds,

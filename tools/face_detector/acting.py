@@ -9,6 +9,7 @@ from emoga.studio.acting import VISEMES
 
 ASYMMETRIC = 0.35  # share of expressions with independent sides
 CLOSED = 0.35  # share with lips that hardly part
+AJAR = 0.35  # of the others, share whose jaw opens as little as in speech
 BLINKS = (0.55, 0.27, 0.18)  # shares of open, half closed and closed lids
 
 
@@ -46,6 +47,8 @@ def random_expression(head: Head, rng: np.random.Generator) -> np.ndarray:
             expr[index[name]] += rng.uniform(0, 0.6) * (rng.random() < 0.4)
     elif rng.random() < 0.12:  # wide open
         expr[index["jawOpen"]] = rng.uniform(0.4, 1.0)
+    elif rng.random() < AJAR:
+        expr[index["jawOpen"]] = rng.uniform(0.02, 0.2)
     if rng.random() > 0.08:
         expr[index["tongueOut"]] = 0
     blink = rng.choice([rng.uniform(0, 0.25), rng.uniform(0.2, 0.9), rng.uniform(0.9, 1.0)], p=BLINKS)

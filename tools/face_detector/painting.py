@@ -1,4 +1,4 @@
-"""Paint over patches of drawn eyes and mouths: dark irises, lashes, folds, sockets and brows, lips of two colours.
+"""Paint over patches of drawn eyes and mouths: irises, lashes, lids' shadows, folds, brows, lips of many colours.
 
 Drawn people are fair and plain beside real ones. None of this moves a rim, and all of it has been taken for one.
 """
@@ -18,7 +18,8 @@ INNER = {"upper": (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
          "lower": (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)}  # fmt: skip
 OUTER = {"upper": (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
          "lower": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)}  # fmt: skip
-PAINTED = 0.55  # share of the patches
+PAINTED = 0.6  # share of the patches
+TOUCHING = 0.02  # of half a patch between lips that touch
 FINE = 4  # bits of a pixel that lines are drawn to
 
 
@@ -45,6 +46,11 @@ class Canvas:
         mask = np.zeros((self.side, self.side), np.float32)
         cv2.fillPoly(mask, [np.round(outline * 2**FINE).astype(np.int32)], 1.0, cv2.LINE_AA, FINE)
         return cv2.GaussianBlur(mask, (0, 0), soft)
+
+    def color(self, places: np.ndarray) -> np.ndarray:
+        """The median colour [3] at points [K,2]; those outside are taken at the border."""
+        x, y = np.clip(np.round(places).astype(int), 0, self.side - 1).T
+        return np.median(self.image[y, x], axis=0)
 
     def lay(self, weight: np.ndarray, color: np.ndarray) -> None:
         """Cover with a colour [3]."""
@@ -106,8 +112,25 @@ def _paint_eye(canvas: Canvas, rng: np.random.Generator) -> None:
             upper + 0.5 * pixel * up, rng.uniform(0.8, 2.0) * pixel, rng.uniform(0.35, 0.8) * pixel
         )
         canvas.lay(lash * rng.uniform(0.2, 1.0), _dark(rng))
+    _paint_rims(canvas, upper, lower, up, opening, rng)
     if rng.random() < 0.35:
         _paint_brow(canvas, upper, up, length, pixel, rng)
+
+
+def _paint_rims(
+    canvas: Canvas, upper: np.ndarray, lower: np.ndarray, up: np.ndarray, opening: np.ndarray,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """What makes an open eye look narrower than it is: the upper lid's shadow on it, and the lower lid's wet edge."""
+    pixel = canvas.side / 48
+    if rng.random() < 0.5:
+        under = upper - rng.uniform(0, 2) * pixel * up
+        shadow = canvas.stroke(under, rng.uniform(1, 4) * pixel, rng.uniform(0.4, 1.4) * pixel)
+        canvas.shade(shadow * opening, rng.uniform(0.15, 0.9) * np.array([1.0, 0.95, 0.9]))
+    if rng.random() < 0.35:
+        edge = canvas.stroke(lower, rng.uniform(0.8, 2.2) * pixel, rng.uniform(0.3, 0.7) * pixel)
+        wet = canvas.color(lower - 3 * pixel * up) * rng.uniform(0.85, 1.4)
+        canvas.lay(edge * opening * rng.uniform(0.3, 0.9), wet * np.array([1.0, *rng.uniform(0.75, 1.0, 2)]))
 
 
 def _paint_brow(
@@ -122,6 +145,45 @@ def _paint_brow(
     canvas.lay((brow * hairs * rng.uniform(0.4, 1.0)).astype(np.float32), _dark(rng))
 
 
+def _paint_pale_lip(canvas: Canvas, lips: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """A lower lip that is pale and pink inside and brown like skin outside, below a dark upper one."""
+    pixel = canvas.side / 64
+    inner, outer = canvas.line(INNER["lower"]), canvas.line(OUTER["lower"])
+    skin = canvas.color(outer[3:8] + 0.2 * (outer - inner)[3:8] + [0, 2 * pixel])
+    lip = canvas.color(inner[3:8] + 0.4 * (outer - inner)[3:8])
+    along = np.sin(np.pi * np.linspace(0, 1, len(inner))) ** rng.uniform(0.2, 1.5)
+    reach = inner + (rng.uniform(0.3, 1.0) * along)[:, None] * (outer - inner)
+    pale = canvas.area(np.concatenate([inner, reach[::-1]]), rng.uniform(0.5, 2.0) * pixel)
+    for side, share in (("lower", 0.6), ("upper", 0.5)):
+        if rng.random() < share:
+            canvas.lay(lips[side] * rng.uniform(0.3, 1.0), skin * rng.uniform(0.45, 1.0))
+    pink = rng.uniform(1.0, 1.6) * (skin if rng.random() < 0.5 else lip) * [1.0, *rng.uniform(0.7, 1.0, 2)]
+    canvas.lay(pale * lips["lower"] * rng.uniform(0.4, 1.0), pink)
+
+
+def _paint_shade(canvas: Canvas, side: str, beside: np.ndarray, rng: np.random.Generator) -> None:
+    """Shaded skin below the lower lip, or stubble above the upper one, as dark as a lip and bordering on it."""
+    pixel = canvas.side / 64
+    outer = canvas.line(OUTER[side])
+    across = outer[-1] - outer[0]
+    away = np.array([-across[1], across[0]]) * (1 if side == "lower" else -1)
+    along = np.sin(np.pi * np.linspace(0, 1, len(outer))) ** rng.uniform(0.3, 2.0)
+    reach = outer + (rng.uniform(0.04, 0.25) * along)[:, None] * away
+    shade = canvas.area(np.concatenate([outer, reach[::-1]]), rng.uniform(0.5, 2.5) * pixel)
+    canvas.shade(shade * beside, rng.uniform(0.4, 0.95) * np.array([1.0, *rng.uniform(0.8, 1.05, 2)]))
+
+
+def _paint_contact(canvas: Canvas, rng: np.random.Generator) -> None:
+    """A dark line where lips touch, or none between dark and light ones; open mouths are left alone."""
+    pixel = canvas.side / 64
+    upper, lower = canvas.line(INNER["upper"]), canvas.line(INNER["lower"])
+    if np.linalg.norm(upper - lower, axis=1).mean() > TOUCHING * canvas.side / 2:
+        return
+    middle = (upper + lower)[rng.integers(0, 3) : 11 - rng.integers(0, 3)] / 2
+    line = canvas.stroke(middle, rng.uniform(0.6, 2.0) * pixel, rng.uniform(0.3, 0.9) * pixel)
+    canvas.shade(line, rng.uniform(0.2, 1.3) * np.array([1.0, 0.9, 0.9]))
+
+
 def _paint_mouth(canvas: Canvas, rng: np.random.Generator) -> None:
     pixel = canvas.side / 64
     lips = {
@@ -134,6 +196,14 @@ def _paint_mouth(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.shade(lips["upper"], rng.uniform(0.35, 1.05) * np.array([1.0, rng.uniform(0.85, 1.1), 1.0]))
     if rng.random() < 0.3:
         canvas.shade(lips["lower"], rng.uniform(0.6, 1.4) * np.array([1.0, rng.uniform(0.8, 1.1), 1.0]))
+    if rng.random() < 0.5:
+        _paint_shade(canvas, "lower", 1 - lips["lower"], rng)
+    if rng.random() < 0.25:
+        _paint_shade(canvas, "upper", 1 - lips["upper"], rng)
+    if rng.random() < 0.5:
+        _paint_pale_lip(canvas, lips, rng)
+    if rng.random() < 0.5:
+        _paint_contact(canvas, rng)
     for side, share in (("lower", 0.6), ("upper", 0.25)):
         if rng.random() > share:
             continue

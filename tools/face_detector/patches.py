@@ -15,6 +15,7 @@ from tools.face_detector.degrade import random_background, random_occluder
 
 WIDER = 1.45  # side of what is stored over that of a patch, so that patches can be moved within
 OFF, TURN, SCALE = 0.10, 0.06, 0.06  # how far the first look may be off: of half a patch, radians, log
+ASPECT = 0.10  # log of how much taller than wide faces are made: eyes wider open, lips fuller than any drawn
 KERNEL = 13  # pixels of blurs' side
 
 
@@ -85,7 +86,11 @@ def moved(
         visible = np.where(turned[:, None], visible[:, mirror], visible)
     shift = np.clip(rng.normal(0, OFF, (count, 2)), -3 * OFF, 3 * OFF)
     scale, turn = np.exp(rng.normal(0, SCALE, count)), rng.normal(0, TURN, count)
-    matrix = scale[:, None, None] * np.stack(
+    taller = np.exp(0.5 * rng.normal(0, ASPECT, count))
+    sides = scale[:, None] * np.stack(
+        [taller, 1 / taller], 1
+    )  # what lies along a patch's sides, in the stored one
+    matrix = sides[:, :, None] * np.stack(
         [np.stack([np.cos(turn), -np.sin(turn)], -1), np.stack([np.sin(turn), np.cos(turn)], -1)], 1
     )
     affine = torch.from_numpy(np.concatenate([matrix, shift[:, :, None]], 2) / WIDER).float()
