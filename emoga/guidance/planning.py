@@ -13,7 +13,6 @@ from emoga.guidance.edit_lexicon import (
     HIS,
     IMPOSSIBLE,
     KEEP,
-    LEFT,
     LESS,
     MAX_STRENGTH,
     MOVE,
@@ -22,11 +21,11 @@ from emoga.guidance.edit_lexicon import (
     PRONOUNS,
     REMOVE,
     REPLACE,
-    RIGHT,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_names import HEAD_MATERIALS, HOME
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
+from emoga.guidance.edit_things import dressed, own_style, things_of
 from emoga.guidance.edit_words import Describing, resolve
 
 # Figures that mean strength 1, and the age below which somebody is young.
@@ -137,7 +136,7 @@ class _Reader:
         if not clause.present & REPLACE or not clause.nouns:
             return False
         self.operations += [
-            Operation("remove", name, side=clause.side, style=_own_style(clause.words[at]))
+            Operation("remove", name, side=clause.side, style=own_style(clause.words[at]))
             for at, name in clause.things
         ]
         if not clause.things:
@@ -189,7 +188,7 @@ class _Reader:
         if plain and before[-1].target in HOME and before[-1].action == "add":
             looks = [word for word in clause.adjectives if word.colour or word.material or word.style]
             if len(looks) == len(clause.adjectives) and not any(word.hair for word in looks):
-                self._replace_last(_dressed(before[-1], looks))
+                self._replace_last(dressed(before[-1], looks))
                 return True
         return False
 
@@ -198,44 +197,7 @@ class _Reader:
         self.before = [step]
 
     def _read_things(self, clause: Clause) -> list[Operation]:
-        smoothed = any(word.axis == "smoothness" and word.sign > 0 for word in clause.adjectives)
-        taken_away = smoothed or clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
-        # "the mole on the other cheek" is there already.
-        elsewhere = clause.present & MOVE or clause.side == "other"
-        action = "move" if elsewhere else "remove" if taken_away else "add"
-        own = {at for at, _ in clause.nouns}
-        described = {adjective.at: clause.noun_of(adjective) for adjective in clause.adjectives}
-        of_regions = {
-            found[1] for found in described.values() if found and found[0] in own and found[1] not in HOME
-        }
-        places = sorted({name for _, name in clause.regions} - of_regions)
-        return [self._thing(clause, action, at, name, places, described) for at, name in clause.things]
-
-    def _thing(
-        self, clause: Clause, action: str, at: int, name: str, places: list[str], described: dict
-    ) -> Operation:
-        word = clause.words[at]
-        looks = [adjective for adjective in clause.adjectives if described[adjective.at] == (at, name)]
-        side = clause.side
-        if name in PAIRED and not side and (word.endswith("s") or "ears" in clause.words):
-            side = "both"
-        if name not in PAIRED and clause.present & {"pair"} and not clause.present & (LEFT | RIGHT):
-            side = ""
-        style = _own_style(word)
-        up_down = (
-            next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "") if action == "move" else ""
-        )
-        position = tuple(place for place in places if place not in HOME[name])
-        plain = Operation(
-            action,
-            name,
-            direction=up_down,
-            side=side,
-            position=position,
-            style=style,
-            strength=clause.strength,
-        )
-        return _dressed(plain, looks)
+        return things_of(clause, taken_away=self.mode == "remove" and clause.bare)
 
     def _read_adjectives(self, clause: Clause) -> list[Operation]:
         found: list[Operation] = []
@@ -317,11 +279,6 @@ class _Reader:
         return []
 
 
-def _own_style(word: str) -> tuple[str, ...]:
-    """The style that the word for a thing says by itself: a fedora is a hat."""
-    return (THING_STYLES[word],) if word in THING_STYLES else ()
-
-
 def _measured(clause: Clause, step: Operation) -> float:
     """The strength that a figure asks for: "20 years older", "by 30 percent"."""
     for at, word in enumerate(clause.words):
@@ -335,11 +292,3 @@ def _measured(clause: Clause, step: Operation) -> float:
         if value and (by_years or unit == "percent"):
             return max(0.1, value / (YEARS_AT_ONE if by_years else PERCENT_AT_ONE))
     return 1.0
-
-
-def _dressed(step: Operation, looks: list[Describing]) -> Operation:
-    """A thing with the colour, material and style that adjectives give it."""
-    styles = {*step.style, *(word.style for word in looks if word.style)}
-    colour = next((word.colour for word in looks if word.colour and not word.material), step.colour)
-    material = next((word.material for word in looks if word.material), step.material)
-    return replace(step, colour=colour, material=material, style=tuple(sorted(styles)))
