@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from emoga.guidance.edit_clauses import Clause
-from emoga.guidance.edit_lexicon import LEFT, LESS, MOVE, REMOVE, RIGHT, UP_DOWN
-from emoga.guidance.edit_names import HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_lexicon import LEFT, LESS, MAX_STRENGTH, MOVE, REMOVE, RIGHT, TOO_MUCH, UP_DOWN
+from emoga.guidance.edit_names import GRADED, HOME, PAIRED, THING_STYLES
 from emoga.guidance.edit_plan import Operation
 from emoga.guidance.edit_words import Describing
+
+# What these say of a thing that is more or less there.
+AMOUNTS = {
+    "heavy": 1.5,
+    "thick": 1.5,
+    "dense": 1.5,
+    "strong": 1.5,
+    "light": 0.5,
+    "fine": 0.5,
+    "delicate": 0.5,
+}
 
 
 def things_of(clause: Clause, taken_away: bool) -> list[Operation]:
     """One operation for each thing that a clause names. taken_away: what was said before takes things off."""
     smoothed = any(word.axis == "smoothness" and word.sign > 0 for word in clause.adjectives)
-    taken_away = taken_away or smoothed or bool(clause.present & (REMOVE | LESS))
+    taken_away = taken_away or smoothed or bool(clause.present & (REMOVE | LESS | {TOO_MUCH}))
     # "the mole on the other cheek" is there already.
     elsewhere = clause.present & MOVE or clause.side == "other"
     action = "move" if elsewhere else "remove" if taken_away else "add"
@@ -34,6 +46,10 @@ def own_style(word: str) -> tuple[str, ...]:
 
 def dressed(step: Operation, looks: list[Describing]) -> Operation:
     """A thing with the colour, material and style that adjectives give it."""
+    if step.target in GRADED:
+        amount = math.prod(AMOUNTS.get(word.word, 1.0) for word in looks)
+        step = replace(step, strength=round(min(MAX_STRENGTH, step.strength * amount), 3))
+        looks = [word for word in looks if word.word not in AMOUNTS]
     styles = {*step.style, *(word.style for word in looks if word.style)}
     colour = next((word.colour for word in looks if word.colour and not word.material), step.colour)
     material = next((word.material for word in looks if word.material), step.material)

@@ -69,6 +69,7 @@ class _Reader:
         self.before: list[Operation] = []
         self.adjectives: list[Describing] = []
         self.region = ""
+        self.side = ""
 
     def plan(self) -> EditPlan:
         self.refused += self.pending
@@ -78,7 +79,7 @@ class _Reader:
             self.refused.append(self.text)
         return EditPlan(
             self.text,
-            tuple(dict.fromkeys(self.operations)),
+            _said_once(self.operations),
             tuple(sorted(set(self.keep))),
             tuple(dict.fromkeys(self.refused)),
             tuple(dict.fromkeys(self.strange)),
@@ -104,11 +105,13 @@ class _Reader:
             or clause.denies
             or (clause.present & IMPOSSIBLE and clause.regions and not clause.things)
         ):
-            self.refused.append(clause.text)
+            self._refuse(clause)
             return
+        refused = len(self.refused)
         found = self._read_things(clause) + self._read_adjectives(clause) + self._read_persons(clause)
         found = found or self._read_parts(clause)
         if found:
+            found = [self._placed(step) for step in found]
             self.operations += found
             self.strange += [clause.words[at] for at in sorted(clause.unknown)]
             self.before, self.adjectives = found, clause.adjectives
@@ -116,9 +119,21 @@ class _Reader:
             return
         if clause.regions and not clause.unknown and not clause.adjectives:
             self.pending += [name for _, name in clause.regions]
-        elif clause.unknown or clause.adjectives or clause.nouns:
-            self.refused.append(clause.text)
+            self.side = clause.side
+        elif (clause.unknown or clause.adjectives or clause.nouns) and len(self.refused) == refused:
+            self._refuse(clause)
         self.before = []
+
+    def _placed(self, step: Operation) -> Operation:
+        """ "his left ear only: a stud": a part named before says where a thing goes."""
+        homes = set(self.pending) & HOME.get(step.target, set())
+        self.pending = [part for part in self.pending if part not in homes]
+        return replace(step, side=step.side or self.side) if homes else step
+
+    def _refuse(self, clause: Clause) -> None:
+        """What comes after may still be about the part that is named: "his nose is crooked | and too wide"."""
+        self.refused.append(clause.text)
+        self.region = clause.regions[-1][1] if clause.regions else ""
 
     def _keeps(self, clause: Clause) -> bool:
         if not clause.present & KEEP and not (self.mode == "keep" and clause.bare and clause.nouns):
@@ -157,7 +172,7 @@ class _Reader:
     def _continues(self, clause: Clause) -> bool:
         """A clause that only goes on about the one before: "... on her nose | and cheeks", "| in black"."""
         before = self.before
-        if not before:
+        if not before or clause.present & IMPOSSIBLE:
             return False
         if clause.bare and clause.regions and not clause.things:
             parts = [name for _, name in clause.regions]
@@ -202,7 +217,9 @@ class _Reader:
     def _read_adjectives(self, clause: Clause) -> list[Operation]:
         found: list[Operation] = []
         for adjective in clause.adjectives:
-            target = clause.noun_of(adjective)
+            if clause.of_work(adjective):
+                continue
+            target = None if clause.is_made_of(adjective) else clause.noun_of(adjective)
             if target is not None and (not target[1] or target[1] in HOME):
                 continue
             part = target[1] if target else self._unnamed(clause, adjective)
@@ -232,9 +249,8 @@ class _Reader:
             return ""
         if self.pending and adjective.axis not in OF_THEMSELVES:
             return self.pending.pop()
-        if of_person or adjective.axis in OF_THEMSELVES or not self.before:
-            return ""
-        return self.region if self.before[-1].target not in HOME else ""
+        of_thing = bool(self.before) and self.before[-1].target in HOME
+        return "" if of_person or of_thing or adjective.axis in OF_THEMSELVES else self.region
 
     def _apply(self, clause: Clause, adjective: Describing, part: str) -> list[Operation]:
         less = bool(LESS & set(clause.words[: adjective.at + 2]))
@@ -292,3 +308,8 @@ def _measured(clause: Clause, step: Operation) -> float:
         if value and (by_years or unit == "percent"):
             return max(0.1, value / (YEARS_AT_ONE if by_years else PERCENT_AT_ONE))
     return 1.0
+
+
+def _said_once(steps: list[Operation]) -> tuple[Operation, ...]:
+    """What is said again only says how much: "she looks old, knock ten years off"."""
+    return tuple({replace(step, strength=1.0): step for step in steps}.values())
