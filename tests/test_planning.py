@@ -165,6 +165,9 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
         ("a heart tattoo under the right eye in red", ["add tattoo: red heart (right) at eyes"]),
         ("lighten the hair three shades", ["change hair: more lightness"]),
         ("gve her freckles", ["add freckles"]),
+        ("he has a beard, shave it off", ["remove beard"]),
+        ("I think her lips are thin, plump them up", ["change lips: more fullness"]),
+        ("a tattoo of a cross on the forehead, small", ["add tattoo: cross small at forehead"]),
     ],
 )  # fmt: skip
 def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> None:
@@ -199,7 +202,8 @@ def test_words_that_are_right_are_not_corrected(word: str) -> None:
     "text",
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
      "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
-     "turn his head to the left", "a double chin", "rm -rf /", "longer ears, please bark", "plus vieux"],
+     "turn his head to the left", "a double chin", "remove his face",
+     "rm -rf /", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
     plan = plan_edit(text)

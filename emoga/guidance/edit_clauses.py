@@ -191,6 +191,8 @@ class Clause:
         if self.words[adjective.at - 1 : adjective.at] == ["in"] and adjective.colour and self.things:
             # "a tattoo under the eye in red".
             return self.things[0]
+        if adjective.word in INKED and any(name == "tattoo" for _, name in self.things):
+            return next(thing for thing in self.things if thing[1] == "tattoo")
         at = adjective.at + 1
         while at < len(self.words) and at in self.unknown:
             at += 1

@@ -34,6 +34,7 @@ PHRASES: dict[str, str] = {
     "should go": "remove", "must go": "remove", "has to go": "remove", "have to go": "remove",
     "needs to go": "remove",
     "take it off": "remove it", "take them off": "remove them", "take that off": "remove it",
+    "shave it off": "remove it", "wash it off": "remove it", "wipe it off": "remove it",
     "viewer's left": "right", "viewer's right": "left", "camera left": "right", "camera right": "left",
     "image left": "right", "image right": "left", "picture's left": "right", "picture's right": "left",
     "clown makeup": CLOWN, "clown make up": CLOWN, "clown face": CLOWN, "clown's makeup": CLOWN,
@@ -104,7 +105,8 @@ AXES: dict[str, tuple[str, str]] = {
     "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
     "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter saggy sagging droopy"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
-    "prominence": ("prominent protruding strong stronger pronounced defined projecting jutting",
+    "prominence": ("prominent protruding strong stronger strengthen strengthened accentuate accentuated"
+                   " pronounced defined projecting jutting",
                    "weak weaker receding closer pin pinned tuck tucked"),
     "opening": ("open opened wide-open", "squinty closed half-closed"),
     "slope": ("sloping slanted sloped", "steep vertical"),
@@ -277,7 +279,7 @@ FILLERS = _words(
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
     "statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
-    "hello ok okay maybe perhaps actually bring brings possible"
+    "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon"
 )  # fmt: skip
 
 # Why a word cannot be had, for the line that says so.

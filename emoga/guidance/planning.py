@@ -30,6 +30,7 @@ from emoga.guidance.edit_words import Describing, resolve
 
 # Figures that mean strength 1, and the age below which somebody is young.
 YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+WHOLE = {"face", "skin"}  # parts that nothing is left without
 HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
 
@@ -281,7 +282,7 @@ class _Reader:
     def _read_parts(self, clause: Clause) -> list[Operation]:
         """Verbs that need no adjective: removing a part of the head, moving one up or down."""
         parts = [name for _, name in clause.regions]
-        if clause.present & REMOVE and parts and not clause.unknown:
+        if clause.present & REMOVE and parts and not clause.unknown and not WHOLE & set(parts):
             return [Operation("remove", part, side=clause.side) for part in parts]
         way = next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "")
         if clause.present & MOVE and way and parts:
@@ -311,5 +312,9 @@ def _measured(clause: Clause, step: Operation) -> float:
 
 
 def _said_once(steps: list[Operation]) -> tuple[Operation, ...]:
-    """What is said again only says how much: "she looks old, knock ten years off"."""
-    return tuple({replace(step, strength=1.0): step for step in steps}.values())
+    """What is said again only says how much, or what is meant: "her lips look thin | plump them up"."""
+    found = {
+        replace(step, strength=1.0, direction=step.direction if step.action == "move" else ""): step
+        for step in steps
+    }
+    return tuple(found.values())
