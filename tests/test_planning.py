@@ -166,6 +166,9 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
         ("lighten the hair three shades", ["change hair: more lightness"]),
         ("gve her freckles", ["add freckles"]),
         ("he has a beard, shave it off", ["remove beard"]),
+        ("remove the tattoo from his cheek and put it on the neck", ["move tattoo at neck"]),
+        ("two earrings in the left ear, none in the right", ["add earring (left)", "remove earring (right)"]),
+        ("a purple beret, on the left", ["add hat: purple beret"]),
         ("I think her lips are thin, plump them up", ["change lips: more fullness"]),
         ("a tattoo of a cross on the forehead, small", ["add tattoo: cross small at forehead"]),
     ],
@@ -184,6 +187,7 @@ def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> Non
         ("thinner nose, hair stays black", "hair"),
         ("nothing should change except the nose, make it thinner", ""),
         ("make the nose thinner without touching the mouth", "mouth"),
+        ("a thinner nose without making the lips darker", "lips"),
         ("the nose thinner, the hairline stays put", "hair"),
     ],
 )

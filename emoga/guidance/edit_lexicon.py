@@ -72,7 +72,8 @@ PHRASES: dict[str, str] = {
     "took off": "remove", "get rid of": "remove", "take away": "remove",
     "don't touch": "keep", "do not touch": "keep", "don't change": "keep", "do not change": "keep",
     "don't alter": "keep", "do not alter": "keep", "without changing": "except", "without touching": "except",
-    "without altering": "except", "never mind": "keep", "not the": "keep", "as it is": "keep",
+    "without altering": "except", "without making": "except", "never mind": "keep", "not the": "keep",
+    "as it is": "keep",
     "as they are": "keep", "as is": "keep",
     "the same": "keep", "hands off": "keep", "other than": "except", "apart from": "except", "aside from": "except",
     "excluding": "except", "not her": "keep", "not his": "keep", "not their": "keep", "not its": "keep",
@@ -279,7 +280,7 @@ FILLERS = _words(
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
     "statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
-    "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon"
+    "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon see love"
 )  # fmt: skip
 
 # Why a word cannot be had, for the line that says so.

@@ -69,6 +69,8 @@ HOME = {
     "wrinkles": {"face", "skin"}, "freckles": {"face", "skin"}, "age_spots": {"face", "skin"},
     "scar": {"face", "skin"}, "tattoo": {"face", "skin"}, "mole": {"face", "skin"},
 }  # fmt: skip
+# Things that no side has for itself.
+CENTRAL = {"hat", "headband", "glasses", "sunglasses", "makeup"}
 # Things that are more or less there; "heavy" and "light" say how much.
 GRADED = {"wrinkles", "freckles", "age_spots", "dark_circles", "stubble", "lipstick", "eyeshadow", "eyeliner", "blush",
           "makeup"}  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from emoga.guidance.edit_clauses import Clause
 from emoga.guidance.edit_lexicon import LEFT, LESS, MAX_STRENGTH, MOVE, REMOVE, RIGHT, TOO_MUCH, UP_DOWN
-from emoga.guidance.edit_names import GRADED, HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_names import CENTRAL, GRADED, HOME, PAIRED, THING_STYLES
 from emoga.guidance.edit_plan import Operation
 from emoga.guidance.edit_words import Describing
 
@@ -64,6 +64,7 @@ def _thing(clause: Clause, action: str, at: int, name: str, places: list[str], d
         side = "both"
     if name not in PAIRED and clause.present & {"pair"} and not clause.present & (LEFT | RIGHT):
         side = ""
+    side = "" if name in CENTRAL else side
     up_down = ""
     if action == "move":
         up_down = next((UP_DOWN[other] for other in clause.words if other in UP_DOWN), "")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from emoga.errors import InputError
 from emoga.guidance.edit_clauses import OF_THEMSELVES, WORD, Clause, clauses
 from emoga.guidance.edit_lexicon import (
+    ADD,
     HERS,
     HINTS,
     HIS,
@@ -23,7 +24,7 @@ from emoga.guidance.edit_lexicon import (
     REPLACE,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HEAD_MATERIALS, HOME
+from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
 from emoga.guidance.edit_things import dressed, own_style, things_of
 from emoga.guidance.edit_words import Describing, resolve
@@ -161,12 +162,18 @@ class _Reader:
         return True
 
     def _takes_off(self, clause: Clause) -> bool:
-        """ "he has a hat | remove it"."""
+        """ "he has a hat | remove it", "remove the tattoo from his cheek | put it on the neck"."""
+        thing = self.before[-1] if self.before else None
+        told = clause.present & PRONOUNS and not clause.adjectives and not clause.unknown
+        put = told and clause.present & (ADD | MOVE) and clause.regions and not clause.things
+        if put and thing is not None and thing.target in HOME and thing.action == "remove":
+            places = tuple(sorted(name for _, name in clause.regions))
+            self._replace_last(replace(thing, action="move", side=clause.side, position=places))
+            return True
         bare = not clause.nouns and not clause.adjectives and not clause.unknown
         if not (bare and clause.present & REMOVE and clause.present & PRONOUNS and self.before):
             return False
-        thing = self.before[-1]
-        if thing.target in HOME and thing.action in ("add", "remove"):
+        if thing is not None and thing.target in HOME and thing.action in ("add", "remove"):
             self._replace_last(replace(thing, action="remove"))
         return True
 
@@ -200,6 +207,14 @@ class _Reader:
                 self.operations += found
                 return bool(found)
         told_again = clause.present & PRONOUNS and [name for _, name in clause.things] == [before[-1].target]
+        if (
+            "none" in clause.words
+            and clause.side in OPPOSITE
+            and before[-1].target in PAIRED
+            and not clause.nouns
+        ):
+            self.operations.append(Operation("remove", before[-1].target, side=clause.side))
+            return True
         plain = clause.adjectives and (not clause.nouns or told_again) and not clause.unknown
         if plain and before[-1].target in HOME and before[-1].action == "add":
             looks = [word for word in clause.adjectives if word.colour or word.material or word.style]
