@@ -48,5 +48,5 @@ def test_guidance_is_one_number_or_two() -> None:
     assert editor_options("7.5,1.5", 12) == {"steps": 12, "text_guidance": 7.5, "image_guidance": 1.5}
     assert editor_options("7", None) == {"text_guidance": 7.0}
     for bad in ("", "a", "1,2,3"):
-        with pytest.raises(InputError, match="7.5,1.5"):
+        with pytest.raises(InputError, match=r"7\.5,1\.5"):
             editor_options(bad, None)
