@@ -46,6 +46,11 @@ def run(avatar: Avatar, prompt: str, **options: object) -> Avatar:
     return emoga.edit(avatar, prompt=prompt, **options)[0]
 
 
+def avatar_vertices(avatar: Avatar, region: str) -> np.ndarray:
+    subject = make_subject(avatar)
+    return subject.vertices[subject.head.regions[region].numpy()]
+
+
 def changed_rows(before: Avatar, after: Avatar) -> torch.Tensor:
     """[N] bool over the Gaussians that were there before."""
     count = len(before.gaussians)
@@ -307,6 +312,28 @@ def test_sizes_are_those_of_life(avatar: Avatar) -> None:
     assert 0.018 < np.ptp(hoop[:, 1]) < 0.032 and hoop[:, 0].min() > 0.05
     frame = make_subject(things(avatar, "glasses")).means[count:]
     assert 0.11 < np.ptp(frame[:, 0]) < 0.19
+
+
+def test_a_straw_hat_has_a_brim_and_a_plain_one_none(avatar: Avatar) -> None:
+    count = len(avatar.gaussians)
+    straw, plain = (
+        make_subject(things(avatar, "hat", material=name)).means[count:] for name in ("straw", "")
+    )
+    assert np.ptp(straw[:, 0]) > np.ptp(plain[:, 0]) + 0.05
+
+
+def test_a_scar_over_an_eye_goes_from_brow_to_cheek(avatar: Avatar) -> None:
+    count = len(avatar.gaussians)
+    scar = make_subject(things(avatar, "scar", side="left", position=("eyes",))).means[count:]
+    eyes = avatar_vertices(avatar, "eyeballs")
+    assert (
+        scar[:, 1].max() > eyes[:, 1].max() and scar[:, 1].min() < eyes[:, 1].min() and scar[:, 0].min() > 0
+    )
+
+
+def test_a_tattoo_on_the_neck_is_no_chin_s_shadow(avatar: Avatar) -> None:
+    ink = make_subject(things(avatar, "tattoo", position=("neck",))).means[len(avatar.gaussians) :]
+    assert ink[:, 0].min() > 0.02
 
 
 def test_chance_has_a_seed(avatar: Avatar) -> None:

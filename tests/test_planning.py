@@ -146,6 +146,31 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
         ("put the mole on the other cheek", ["move mole (other) at cheeks"]),
         ("clown make-up", ["change skin: white colour", "change nose: bright red colour",
                            "add lipstick: bright red", "add eyeshadow: blue"]),
+        ("she looks too old, knock off ten years", ["change person: less age, strength 0.5"]),
+        ("make him look like he's in his seventies", ["change person: more age"]),
+        ("he could do with losing a few pounds", ["change person: less weight"]),
+        ("his ears stick out too much", ["change ears: less prominence"]),
+        ("the lips aren't red enough", ["change lips: red colour"]),
+        ("not so pale, and rosier lips", ["change skin: less pallor", "change lips: rose colour"]),
+        ("take the shine off his skin", ["change skin: less shine"]),
+        ("put some colour in his cheeks", ["change cheeks: more flush"]),
+        ("turn him into an old bronze bust", ["change person: bronze material"]),
+        ("turn her into a wooden puppet", ["change person: wood material"]),
+        ("a clay version of her head wearing glasses", ["change person: clay material", "add glasses"]),
+        ("she isn't wearing earrings, fix that", ["add earring (both)"]),
+        ("he has no hat; give him a red one", ["add hat: red"]),
+        ("he shouldn't be wearing a cap", ["remove hat: cap"]),
+        ("his left ear only: a diamond stud", ["add stud: diamond (left)"]),
+        ("heavy eyeshadow, light freckles", ["add eyeshadow, strength 1.5", "add freckles, strength 0.5"]),
+        ("a heart tattoo under the right eye in red", ["add tattoo: red heart (right) at eyes"]),
+        ("lighten the hair three shades", ["change hair: more lightness"]),
+        ("gve her freckles", ["add freckles"]),
+        ("he has a beard, shave it off", ["remove beard"]),
+        ("remove the tattoo from his cheek and put it on the neck", ["move tattoo at neck"]),
+        ("two earrings in the left ear, none in the right", ["add earring (left)", "remove earring (right)"]),
+        ("a purple beret, on the left", ["add hat: purple beret"]),
+        ("I think her lips are thin, plump them up", ["change lips: more fullness"]),
+        ("a tattoo of a cross on the forehead, small", ["add tattoo: cross small at forehead"]),
     ],
 )  # fmt: skip
 def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> None:
@@ -162,6 +187,8 @@ def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> Non
         ("thinner nose, hair stays black", "hair"),
         ("nothing should change except the nose, make it thinner", ""),
         ("make the nose thinner without touching the mouth", "mouth"),
+        ("a thinner nose without making the lips darker", "lips"),
+        ("the nose thinner, the hairline stays put", "hair"),
     ],
 )
 def test_what_shall_stay_is_kept(text: str, keep: str) -> None:
@@ -179,12 +206,19 @@ def test_words_that_are_right_are_not_corrected(word: str) -> None:
     "text",
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
      "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
-     "turn his head to the left", "rm -rf /", "longer ears, please bark", "plus vieux"],
+     "turn his head to the left", "a double chin", "remove his face",
+     "rm -rf /", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
     plan = plan_edit(text)
     assert plan.refused
     assert all(step.target == "ears" for step in plan.operations)
+
+
+def test_a_part_that_was_refused_is_still_what_the_next_clause_is_about() -> None:
+    plan = plan_edit("his nose is crooked and too wide")
+    assert plan.operations == (Operation("change", "nose", "width", "less"),)
+    assert plan.refused == ("his nose is crooked",)
 
 
 def test_refusals_say_why_where_it_is_known() -> None:

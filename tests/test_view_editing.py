@@ -198,6 +198,7 @@ def test_key_views_make_the_others_agree_with_them(models: Path, name: str, corr
     pipeline = editor.editor.pipeline()
     model = getattr(pipeline, "unet", None) or pipeline.transformer
     assert not any(type(one).__name__ == "SharedAttention" for one in model.attn_processors.values())
+    assert not any(part._forward_hooks for part in model.modules())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -230,14 +231,28 @@ def test_what_is_kept_ends_as_the_originals_own_latents(models: Path, name: str)
 def test_what_is_left_out_leaves_its_part_out(models: Path) -> None:
     pictures, views = scene(0.0, 0.3, -0.3, 0.6)
     request = ViewRequest(pictures, views, "marble", seed=4)
-    alone, nothing, attention, injection = (
+    alone, nothing, attention, of_attention, injection = (
         editor_of(models, "instruct-pix2pix", **settings).edit(request)
         for settings in (
-            {"correspondence": None}, {"agree": 0, "attend": False}, {"agree": 0, "inject": 0}, {"agree": 0},
+            {"correspondence": None}, {"agree": 0, "attend": False}, {"agree": 0, "inject": 0},
+            {"agree": 0, "whole": 0}, {"agree": 0},
         )
     )  # fmt: skip
     assert np.abs(nothing.astype(int) - alone).max() <= 1
-    assert (attention != alone).any() and (injection != attention).any()
+    assert (
+        (attention != alone).any() and (of_attention != attention).any() and (injection != of_attention).any()
+    )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_a_view_carries_to_its_like_is_what_it_has(models: Path, name: str) -> None:
+    """Three times the same view: each takes its own tokens, so nothing is blurred and nothing is out of place."""
+    pictures, views = scene(0.2, 0.2, 0.2)
+    request = ViewRequest(pictures, views, "marble", seed=4)
+    carried, not_carried = (
+        editor_of(models, name, agree=0, inject=share, whole=1).edit(request).astype(int) for share in (1, 0)
+    )
+    assert np.abs(carried - not_carried).max() <= 1
 
 
 def disagreement(edited: np.ndarray, pictures: np.ndarray, views: ViewScene, grid: int = 16) -> float:

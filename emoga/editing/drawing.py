@@ -88,9 +88,9 @@ def middle_of(subject: Subject, part: str, side: str) -> np.ndarray:
     right, left = CENTRES.get(part, CENTRES["cheeks"])
     place = landmarks(subject, (right if side == "right" else left,))[0]
     if part == "neck":
-        sign = {"left": 1, "right": -1}.get(side, 0)
+        # Not in front: there a chin hides it.
         vertices = template_vertices(subject.head)[subject.head.regions["neck"].numpy()]
-        place = np.array([sign * 55 * MM, -0.105 if sign else -0.130, -0.060 if sign else -0.020])
+        place = np.array([(-1 if side == "right" else 1) * 55 * MM, -0.105, -0.060])
         place = vertices[np.argsort(np.linalg.norm(vertices - place, axis=1))[:3]].mean(0)
     if part == "forehead" and side:
         place = place + np.array([(-1 if side == "right" else 1) * 22 * MM, 0, -4 * MM])

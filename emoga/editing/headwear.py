@@ -16,6 +16,8 @@ from emoga.guidance import Operation
 AROUND, UP = 180, 60
 STEP = 2.4 * MM
 GAP = 2.0 * MM
+# What no beanie is made of.
+WOVEN = ("straw", "cloth", "leather")
 
 
 class Shell:
@@ -100,11 +102,12 @@ def _edge(subject: Subject, shell: Shell, azimuth: np.ndarray, lift: float, side
 
 
 def hat(subject: Subject, step: Operation, amount: float) -> Gaussians:
-    """A beanie; a cap, bowler, top hat, fedora or beret by style."""
+    """A cap, bowler, top hat, fedora or beret by style; else one with a brim if it is woven stiff, or a beanie."""
     shell = Shell(subject)
     azimuth = np.linspace(0, 2 * np.pi, int(2 * np.pi * 0.1 / STEP) + 1)
+    usual = "fedora" if step.material in WOVEN else "beanie"
     kind = next(
-        (style for style in step.style if style in ("cap", "bowler", "top", "fedora", "beret")), "beanie"
+        (style for style in step.style if style in ("cap", "bowler", "top", "fedora", "beret")), usual
     )
     thick = {"beanie": 3, "cap": 2, "bowler": 5, "top": 5, "fedora": 5, "beret": 4}[kind] * MM
     edge = _edge(

@@ -16,6 +16,7 @@ from emoga.guidance.edit_plan import colour_value
 FRECKLE, SPOT, MOLE = np.array([0.70, 0.52, 0.38]), np.array([0.74, 0.62, 0.50]), np.array([0.22, 0.14, 0.10])
 CREASE, RIDGE = np.array([0.52, 0.45, 0.42]), np.array([1.16, 1.14, 1.13])
 HOLLOW = np.array([0.74, 0.68, 0.66])
+OVER_EYE = 52 * MM  # metres that a scar over an eye is long at least
 SCAR, SCAR_EDGE = np.array([1.75, 1.36, 1.32]), np.array([0.66, 0.44, 0.42])
 # Lines of an ageing face: part, mediapipe landmarks along them (right side; the left is their mirror), depth.
 MIRROR = {
@@ -108,11 +109,11 @@ def age_spots(subject: Subject, step: Operation, amount: float) -> Gaussians:
     """Brown patches on temples, cheeks and forehead."""
     rng = subject.rng(19)
     parts = step.position or ("temples", "forehead", "cheekbones")
-    points = [scattered(subject, part, step.side, 22 * MM, max(2, int(4 * amount)), rng) for part in parts]
+    points = [scattered(subject, part, step.side, 22 * MM, max(2, int(6 * amount)), rng) for part in parts]
     centres = np.repeat(np.concatenate(points), 4, axis=0)
     centres = centres + 1.1 * MM * rng.standard_normal(centres.shape)
     places = find_places(subject, centres)
-    return dots(subject, places, (0.7 + 0.7 * rng.random(len(places))) * MM, SPOT, np.full(len(places), 0.35))
+    return dots(subject, places, (0.7 + 0.7 * rng.random(len(places))) * MM, SPOT, np.full(len(places), 0.5))
 
 
 def mole(subject: Subject, step: Operation, amount: float) -> Gaussians:
@@ -121,7 +122,7 @@ def mole(subject: Subject, step: Operation, amount: float) -> Gaussians:
     place = find_places(
         subject, middle_of(subject, part, step.side)[None] + np.array([[0, 4 * MM * (part == "lips"), 0]])
     )
-    radius = (1.4 if "large" in step.style else 0.6 if "small" in step.style else 0.95) * MM
+    radius = (3.0 if "large" in step.style else 0.7 if "small" in step.style else 1.2) * MM
     return dots(subject, place, np.array([radius]), MOLE, np.array([0.9]))
 
 
@@ -134,6 +135,11 @@ def scar(subject: Subject, step: Operation, amount: float) -> Gaussians:
     sign = -1 if centre[0] > 0 else 1
     normal, up = template_normal(subject, centre)
     way = sign * np.cos(slant) * np.cross(up, normal) + np.sin(slant) * up
+    if part == "eyes":
+        # Not along the lids' own surface, which turns inwards: from above the brow straight to the cheek.
+        brow = middle_of(subject, "brows", step.side)
+        centre, way = 0.5 * (centre + brow), (brow - centre) / np.linalg.norm(brow - centre)
+        length = max(length, OVER_EYE)
     rng = subject.rng(23)
     share = np.linspace(-0.5, 0.5, 9)[:, None]
     path = centre + share * length * way + 0.35 * MM * rng.standard_normal((9, 3))

@@ -288,13 +288,19 @@ def _shaved(subject: Subject, base: np.ndarray, step: Operation, amount: float) 
 
 
 def _dark_circles(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
+    return Paint(_gain(base, SHADOW, amount), _under_eyes(subject, step.side))
+
+
+def _rested(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
+    """As light under the eyes as the cheeks are, and a little lighter than it was in any case."""
+    weight = _under_eyes(subject, step.side)
+    lift = subject.typical(part_mask(subject, "cheeks")) / np.maximum(subject.typical(weight), 1e-3)
+    return Paint(_gain(base, np.clip(lift, SHADOW**-0.25, 1 / SHADOW), amount), weight)
+
+
+def _under_eyes(subject: Subject, side: str) -> np.ndarray:
     under = landmarks(subject, (111, 117, 118, 119, 120, 121, 340, 346, 347, 348, 349, 350))
-    weight = (
-        near(subject.points, under, 3 * MM, 9 * MM)
-        * skin_mask(subject)
-        * side_mask(subject.points, step.side)
-    )
-    return Paint(_gain(base, SHADOW, amount), weight)
+    return near(subject.points, under, 3 * MM, 9 * MM) * skin_mask(subject) * side_mask(subject.points, side)
 
 
 def _smoothed_away(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
@@ -322,5 +328,5 @@ PAINTED_THINGS: dict[str, Painter] = {
 }  # fmt: skip
 PAINTED_AWAY: dict[str, Painter] = {
     "wrinkles": _smoothed_away, "freckles": _smoothed_away, "age_spots": _smoothed_away, "mole": _smoothed_away,
-    "stubble": _shaved,
+    "stubble": _shaved, "dark_circles": _rested,
 }  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from emoga.guidance.correspondence import BESIDE, ViewScene, epipolar_lines, token_centres
 
 # Cosine between lines of sight per e-fold of trust: of key views that show a point, the nearer counts more.
-SHARPNESS = 0.02
+SHARPNESS = 0.1
 # The same where all are to agree on one edit: far views count nearly as much.
 EVEN = 0.3
 
@@ -17,6 +17,7 @@ class DepthCarrier:
     """Tokens lifted by depth: four neighbours of each place, from every key view that shows it."""
 
     def __init__(self, scene: ViewScene, device: torch.device | str, sharpness: float = SHARPNESS) -> None:
+        self.among_keys = True
         self._scene, self._device, self._sharpness = scene, device, sharpness
         self._found: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
@@ -63,6 +64,7 @@ class EpipolarCarrier:
     """The most similar token on each token's epipolar lines, over all key views, by the asking layer's features."""
 
     def __init__(self, scene: ViewScene, device: torch.device | str) -> None:
+        self.among_keys = False
         self._scene, self._device = scene, device
         self._lines: dict[tuple[int, int, int], tuple[torch.Tensor, ...]] = {}
 

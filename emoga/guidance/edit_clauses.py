@@ -14,13 +14,14 @@ from emoga.guidance.edit_lexicon import (
     MAX_STRENGTH,
     MOVE,
     NEGATION,
+    PERSONS,
     PHRASES,
     PRONOUNS,
     REMOVE,
     RIGHT,
     STRENGTHS,
 )
-from emoga.guidance.edit_names import FORMS, HOME, INKED, SHADES, THINGS
+from emoga.guidance.edit_names import FORMS, HEAD_MATERIALS, HOME, INKED, SHADES, THINGS
 from emoga.guidance.edit_words import Describing, describing, is_known, is_named, noun
 from emoga.guidance.rewording import reworded
 
@@ -33,6 +34,9 @@ ARTICLES = {"a", "an", "the", "some", "left", "right", "more", "less"}
 # Adjectives that need no noun and do not look for one in the clause before.
 OF_THEMSELVES = {"age", "weight", "femininity", "masculinity", "muscle", "tan", "pallor", "flush"}
 DRAWN = {"a", "an", "draw", "add", "put", "paint"}
+# Before a thing not seen yet.
+WORKS = {"a", "an", "some"}
+VERSIONS = {"version", "figure", "figurine", "copy", "likeness", "rendering", "portrait", "head"}
 OWNERS = {"the", "his", "her", "its", "their", "your"}
 
 
@@ -166,8 +170,29 @@ class Clause:
     def text(self) -> str:
         return " ".join(self.words)
 
+    def of_work(self, adjective: Describing) -> bool:
+        """Whether it tells of the work a head is turned into, not of the head: "an old bronze bust"."""
+        article = next((word for word in self.words[adjective.at :: -1] if word in WORKS), "")
+        plain = adjective.axis == "age" and not adjective.word.endswith("er")
+        made = any(
+            word.material in HEAD_MATERIALS and word.at > adjective.at and not word.axis
+            for word in self.adjectives
+        )
+        return bool(plain and made and article and not self.present & PERSONS.keys())
+
+    def is_made_of(self, adjective: Describing) -> bool:
+        """Whether a whole head is turned into something of it, whatever that is: "into a wooden puppet"."""
+        turned = "into" in self.words[: adjective.at] and not self.nouns
+        version = bool(set(self.words[adjective.at + 1 : adjective.at + 3]) & VERSIONS)
+        return (turned or version) and adjective.material in HEAD_MATERIALS and not adjective.axis
+
     def noun_of(self, adjective: Describing) -> tuple[int, str] | None:
         """The noun nearest to an adjective, of two as near the one after it; None when it is a stranger's."""
+        if self.words[adjective.at - 1 : adjective.at] == ["in"] and adjective.colour and self.things:
+            # "a tattoo under the eye in red".
+            return self.things[0]
+        if adjective.word in INKED and any(name == "tattoo" for _, name in self.things):
+            return next(thing for thing in self.things if thing[1] == "tattoo")
         at = adjective.at + 1
         while at < len(self.words) and at in self.unknown:
             at += 1

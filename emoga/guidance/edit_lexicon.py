@@ -27,8 +27,14 @@ PHRASES: dict[str, str] = {
     "don't want": "remove",
     "do not want": "remove", "doesn't want": "remove", "doesn't need": "remove", "does not need": "remove",
     "don't like": "remove", "do not like": "remove", "doesn't like": "remove", "can't stand": "remove",
-    "should go": "remove", "must go": "remove", "has to go": "remove", "have to go": "remove", "needs to go": "remove",
+    "shouldn't be wearing": "remove",
+    "should not be wearing": "remove", "shouldn't wear": "remove", "should not wear": "remove",
+    "shouldn't have": "remove", "should not have": "remove", "mustn't wear": "remove", "mustn't have": "remove",
+    "no longer": "remove",
+    "should go": "remove", "must go": "remove", "has to go": "remove", "have to go": "remove",
+    "needs to go": "remove",
     "take it off": "remove it", "take them off": "remove them", "take that off": "remove it",
+    "shave it off": "remove it", "wash it off": "remove it", "wipe it off": "remove it",
     "viewer's left": "right", "viewer's right": "left", "camera left": "right", "camera right": "left",
     "image left": "right", "image right": "left", "picture's left": "right", "picture's right": "left",
     "clown makeup": CLOWN, "clown make up": CLOWN, "clown face": CLOWN, "clown's makeup": CLOWN,
@@ -56,18 +62,27 @@ PHRASES: dict[str, str] = {
     "lose weight": "slimmer", "lost weight": "slimmer", "losing weight": "slimmer", "loses weight": "slimmer",
     "gain weight": "heavier", "gained weight": "heavier", "put on weight": "heavier", "more weight": "heavier",
     "less weight": "slimmer", "thin down": "slimmer", "slim down": "slimmer", "over weight": "overweight",
-    "stick out": "protruding", "sticks out": "protruding", "sticking out": "protruding", "jug ears": "protruding ears",
+    "receding hairline": "higher forehead", "higher hairline": "higher forehead", "lower hairline": "lower forehead",
+    "lower the hairline": "lower the forehead", "raise the hairline": "raise the forehead",
+    "stick out": "protruding", "sticks out": "protruding", "sticking out": "protruding",
+    "jug ears": "protruding ears",
     "stand out": "protruding", "stands out": "protruding",
-    "take off": "remove", "takes off": "remove", "took off": "remove", "get rid of": "remove", "take away": "remove",
+    "tone down": "reduce", "toned down": "reduced", "play down": "reduce", "dial down": "reduce",
+    "dial back": "reduce", "scale back": "reduce", "take off": "remove", "takes off": "remove",
+    "took off": "remove", "get rid of": "remove", "take away": "remove",
     "don't touch": "keep", "do not touch": "keep", "don't change": "keep", "do not change": "keep",
     "don't alter": "keep", "do not alter": "keep", "without changing": "except", "without touching": "except",
-    "without altering": "except", "never mind": "keep", "not the": "keep", "as it is": "keep",
+    "without altering": "except", "without making": "except", "never mind": "keep", "not the": "keep",
+    "as it is": "keep",
     "as they are": "keep", "as is": "keep",
     "the same": "keep", "hands off": "keep", "other than": "except", "apart from": "except", "aside from": "except",
     "excluding": "except", "not her": "keep", "not his": "keep", "not their": "keep", "not its": "keep",
     "no change to": "keep", "no changes to": "keep", "without any change to": "except", "nothing about": "keep",
     "shouldn't change": "keep", "should not change": "keep", "must not change": "keep", "mustn't change": "keep",
-    "should stay": "keep", "must stay": "keep", "stays": "keep", "stay as": "keep as", "remain as": "keep as",
+    "stay put": "keep", "stays put": "keep", "left alone": "keep", "let be": "keep", "off limits": "keep",
+    "don't mess with": "keep", "do not mess with": "keep", "don't go near": "keep", "should stay": "keep",
+    "must stay": "keep", "stays": "keep", "stay as": "keep as", "remain as": "keep as",
+    "not too much": "slightly", "not too many": "slightly", "too much": "too_much", "too many": "too_much",
     "a tiny bit": "slightly",
     "a little bit": "slightly", "a wee bit": "slightly",
     "a lot": "much", "lots of": "much", "a touch": "slightly", "a tad": "slightly", "a hint of": "slightly",
@@ -91,8 +106,9 @@ AXES: dict[str, tuple[str, str]] = {
     "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
     "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter saggy sagging droopy"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
-    "prominence": ("prominent protruding strong stronger pronounced defined projecting jutting",
-                   "weak weaker receding"),
+    "prominence": ("prominent protruding strong stronger strengthen strengthened accentuate accentuated"
+                   " pronounced defined projecting jutting",
+                   "weak weaker receding closer pin pinned tuck tucked"),
     "opening": ("open opened wide-open", "squinty closed half-closed"),
     "slope": ("sloping slanted sloped", "steep vertical"),
     "pointedness": ("pointed pointy pointier sharp sharper", "blunt"),
@@ -101,7 +117,7 @@ AXES: dict[str, tuple[str, str]] = {
     "shine": ("shiny shinier glossy glossier oily oilier", "matte dull"),
     "smoothness": ("smooth smoother smoothed flawless airbrushed", "rough rougher"),
     "curl": ("curly curlier wavy curled", "straight straighter straightened"),
-    "pallor": ("pale paler pallid ashen sickly pasty", ""),
+    "pallor": ("pale paler pallid ashen sickly pasty", "healthy healthier"),
     "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
     "flush": ("flushed flush rosy rosier ruddy blushing reddened sunburnt sunburned sunburn", ""),
     "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5", "young younger youthful rejuvenate"
@@ -117,7 +133,8 @@ AXIS_NOUNS = {
     "size": "size", "width": "width", "length": "length", "height": "height", "thickness": "thickness",
     "fullness": "fullness", "volume": "volume", "roundness": "roundness", "prominence": "prominence",
     "weight": "weight", "brightness": "lightness", "lightness": "lightness", "femininity": "femininity",
-    "masculinity": "masculinity", "tan": "tan", "pallor": "pallor",
+    "masculinity": "masculinity", "tan": "tan", "pallor": "pallor", "shine": "shine", "sheen": "shine",
+    "redness": "flush", "paleness": "pallor", "curls": "curl",
 }  # fmt: skip
 # What an axis means for a part of the head, where it means anything.
 ATTRIBUTES: dict[str, dict[str, str]] = {
@@ -211,7 +228,9 @@ REMOVE = _words(
 )
 ADD = _words("add put give wear wears wearing place draw apply get insert")
 MOVE = _words("move shift relocate transfer slide swap switch")
-KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact")
+# Said of what there is more of than there should be.
+TOO_MUCH = "too_much"
+KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact stay")
 # What goes so that something else may come.
 REPLACE = _words("replace")
 NEGATION = _words("not don't dont never isn't aren't doesn't didn't wasn't weren't can't won't shouldn't")
@@ -260,7 +279,8 @@ FILLERS = _words(
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
-    "statue sculpture bust bands band pattern shape shaped design picture image through got needs need"
+    "statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
+    "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon see love"
 )  # fmt: skip
 
 # Why a word cannot be had, for the line that says so.

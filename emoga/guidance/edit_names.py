@@ -14,7 +14,7 @@ def _table(text: str) -> dict[str, str]:
 
 # Parts of the head.
 REGIONS = _table("""
-    hair: hairs haired hairstyle hairdo
+    hair: hairs haired hairstyle hairdo hairline
     skin: complexion
     face: faced facial
     forehead:
@@ -37,7 +37,7 @@ REGIONS = _table("""
 # Things that can be put on a head or taken off it.
 THINGS = _table("""
     glasses: spectacles eyeglasses specs goggles
-    sunglasses: shades
+    sunglasses: shades aviators
     earring: earrings
     stud: studs
     nose_ring:
@@ -69,6 +69,11 @@ HOME = {
     "wrinkles": {"face", "skin"}, "freckles": {"face", "skin"}, "age_spots": {"face", "skin"},
     "scar": {"face", "skin"}, "tattoo": {"face", "skin"}, "mole": {"face", "skin"},
 }  # fmt: skip
+# Things that no side has for itself.
+CENTRAL = {"hat", "headband", "glasses", "sunglasses", "makeup"}
+# Things that are more or less there; "heavy" and "light" say how much.
+GRADED = {"wrinkles", "freckles", "age_spots", "dark_circles", "stubble", "lipstick", "eyeshadow", "eyeliner", "blush",
+          "makeup"}  # fmt: skip
 PAIRED = {"earring", "stud"}
 # What is named by its form alone is said by the part that wears it: a ring in the nose.
 FORMS = {
@@ -81,7 +86,7 @@ INKED = {"star", "stars", "heart", "hearts", "cross", "crucifix", "moon", "cresc
 THING_STYLES = {
     "beanie": "beanie", "beanies": "beanie", "cap": "cap", "caps": "cap", "bowler": "bowler", "tophat": "top",
     "fedora": "fedora", "beret": "beret", "goatee": "goatee", "moustache": "moustache", "moustaches": "moustache",
-    "mustache": "moustache", "sideburns": "sideburns",
+    "mustache": "moustache", "sideburns": "sideburns", "aviators": "aviator",
 }  # fmt: skip
 
 # sRGB in 0..255. Hair and skin have colours of their own where their name means something else there.

@@ -28,6 +28,7 @@ from emoga.guidance.edit_lexicon import (
     RIGHT,
     SKIN_AXES,
     STRENGTHS,
+    TOO_MUCH,
     UP_DOWN,
 )
 from emoga.guidance.edit_names import (
@@ -44,10 +45,11 @@ from emoga.guidance.edit_names import (
 )
 from emoga.guidance.edit_plan import Operation
 
+ROSY = "rose"
 SHADE_NAMES = {-1: "dark ", 1: "light ", 0: "bright "}
 SMALL = (
     FILLERS | LESS | MORE | REMOVE | ADD | MOVE | KEEP | NEGATION | LEFT | RIGHT | BOTH | HERS | HIS
-    | UP_DOWN.keys() | STRENGTHS.keys() | IMPOSSIBLE | AXIS_NOUNS.keys()
+    | {TOO_MUCH} | UP_DOWN.keys() | STRENGTHS.keys() | IMPOSSIBLE | AXIS_NOUNS.keys()
 )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def describing(words: list[str]) -> list[Describing]:
             continue
         if _is_spare_colour(before, word, follows):
             continue
-        meant = _describing(at, word, before)
+        meant = _describing(at, word, TOO_MUCH if TOO_MUCH in words else before)
         if meant is not None:
             found.append(meant)
     if figure and not any(word.material for word in found):
@@ -150,7 +152,7 @@ def _is_spare_colour(before: str, word: str, follows: str) -> bool:
 def _describing(at: int, word: str, before: str) -> Describing | None:
     axis, sign, strength = ADJECTIVES.get(word, ("", 1, 1.0))
     # What is too large shall be smaller.
-    sign = -sign if before == "too" else sign
+    sign = -sign if before in ("too", TOO_MUCH) else sign
     colour = word if word.startswith("#") else COLOUR_WORDS.get(word, "")
     if colour and not colour.startswith("#") and before in SHADES:
         colour = SHADE_NAMES[SHADES[before]] + colour
@@ -164,10 +166,13 @@ def _describing(at: int, word: str, before: str) -> Describing | None:
 
 def _by_nouns(words: list[str]) -> list[Describing]:
     """ "increase the width": an axis by its noun, where a word says more or less of it."""
-    sign = next((-1 if word in LESS else 1 for word in words if word in LESS | MORE), 0)
-    # A word of less turns every adjective after it round, so these say more.
+    said = next((word for word in words if word in LESS | MORE | REMOVE), "")
+    # A word of less turns every adjective after it round, so these say more; "take the shine off" does not.
+    sign = -1 if said in REMOVE - LESS else 1
     return [
-        Describing(at, word, AXIS_NOUNS[word]) for at, word in enumerate(words) if sign and word in AXIS_NOUNS
+        Describing(at, word, AXIS_NOUNS[word], sign)
+        for at, word in enumerate(words)
+        if said and word in AXIS_NOUNS
     ]
 
 
@@ -177,6 +182,9 @@ def resolve(adjective: Describing, part: str, side: str, less: bool) -> Operatio
         return Operation(*adjective.implied)
     if adjective.material and part in ("", "person", "face", "skin"):
         return _made_of(adjective, part)
+    if part == "lips" and adjective.axis == "flush":
+        # Lips are always flushed: rosy ones have the colour of it.
+        return None if less else Operation("change", "lips", "colour", colour=ROSY)
     if adjective.colour and part not in ("", "person"):
         return _coloured(adjective, part, side, less)
     return _moved(adjective, part, side, less)

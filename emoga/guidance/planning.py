@@ -8,12 +8,12 @@ from dataclasses import replace
 from emoga.errors import InputError
 from emoga.guidance.edit_clauses import OF_THEMSELVES, WORD, Clause, clauses
 from emoga.guidance.edit_lexicon import (
+    ADD,
     HERS,
     HINTS,
     HIS,
     IMPOSSIBLE,
     KEEP,
-    LEFT,
     LESS,
     MAX_STRENGTH,
     MOVE,
@@ -22,15 +22,16 @@ from emoga.guidance.edit_lexicon import (
     PRONOUNS,
     REMOVE,
     REPLACE,
-    RIGHT,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED, THING_STYLES
+from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
+from emoga.guidance.edit_things import dressed, own_style, things_of
 from emoga.guidance.edit_words import Describing, resolve
 
 # Figures that mean strength 1, and the age below which somebody is young.
 YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+WHOLE = {"face", "skin"}  # parts that nothing is left without
 HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
 
@@ -70,6 +71,7 @@ class _Reader:
         self.before: list[Operation] = []
         self.adjectives: list[Describing] = []
         self.region = ""
+        self.side = ""
 
     def plan(self) -> EditPlan:
         self.refused += self.pending
@@ -79,7 +81,7 @@ class _Reader:
             self.refused.append(self.text)
         return EditPlan(
             self.text,
-            tuple(dict.fromkeys(self.operations)),
+            _said_once(self.operations),
             tuple(sorted(set(self.keep))),
             tuple(dict.fromkeys(self.refused)),
             tuple(dict.fromkeys(self.strange)),
@@ -105,11 +107,13 @@ class _Reader:
             or clause.denies
             or (clause.present & IMPOSSIBLE and clause.regions and not clause.things)
         ):
-            self.refused.append(clause.text)
+            self._refuse(clause)
             return
+        refused = len(self.refused)
         found = self._read_things(clause) + self._read_adjectives(clause) + self._read_persons(clause)
         found = found or self._read_parts(clause)
         if found:
+            found = [self._placed(step) for step in found]
             self.operations += found
             self.strange += [clause.words[at] for at in sorted(clause.unknown)]
             self.before, self.adjectives = found, clause.adjectives
@@ -117,9 +121,21 @@ class _Reader:
             return
         if clause.regions and not clause.unknown and not clause.adjectives:
             self.pending += [name for _, name in clause.regions]
-        elif clause.unknown or clause.adjectives or clause.nouns:
-            self.refused.append(clause.text)
+            self.side = clause.side
+        elif (clause.unknown or clause.adjectives or clause.nouns) and len(self.refused) == refused:
+            self._refuse(clause)
         self.before = []
+
+    def _placed(self, step: Operation) -> Operation:
+        """ "his left ear only: a stud": a part named before says where a thing goes."""
+        homes = set(self.pending) & HOME.get(step.target, set())
+        self.pending = [part for part in self.pending if part not in homes]
+        return replace(step, side=step.side or self.side) if homes else step
+
+    def _refuse(self, clause: Clause) -> None:
+        """What comes after may still be about the part that is named: "his nose is crooked | and too wide"."""
+        self.refused.append(clause.text)
+        self.region = clause.regions[-1][1] if clause.regions else ""
 
     def _keeps(self, clause: Clause) -> bool:
         if not clause.present & KEEP and not (self.mode == "keep" and clause.bare and clause.nouns):
@@ -137,7 +153,7 @@ class _Reader:
         if not clause.present & REPLACE or not clause.nouns:
             return False
         self.operations += [
-            Operation("remove", name, side=clause.side, style=_own_style(clause.words[at]))
+            Operation("remove", name, side=clause.side, style=own_style(clause.words[at]))
             for at, name in clause.things
         ]
         if not clause.things:
@@ -146,19 +162,25 @@ class _Reader:
         return True
 
     def _takes_off(self, clause: Clause) -> bool:
-        """ "he has a hat | remove it"."""
+        """ "he has a hat | remove it", "remove the tattoo from his cheek | put it on the neck"."""
+        thing = self.before[-1] if self.before else None
+        told = clause.present & PRONOUNS and not clause.adjectives and not clause.unknown
+        put = told and clause.present & (ADD | MOVE) and clause.regions and not clause.things
+        if put and thing is not None and thing.target in HOME and thing.action == "remove":
+            places = tuple(sorted(name for _, name in clause.regions))
+            self._replace_last(replace(thing, action="move", side=clause.side, position=places))
+            return True
         bare = not clause.nouns and not clause.adjectives and not clause.unknown
         if not (bare and clause.present & REMOVE and clause.present & PRONOUNS and self.before):
             return False
-        thing = self.before[-1]
-        if thing.target in HOME and thing.action in ("add", "remove"):
+        if thing is not None and thing.target in HOME and thing.action in ("add", "remove"):
             self._replace_last(replace(thing, action="remove"))
         return True
 
     def _continues(self, clause: Clause) -> bool:
         """A clause that only goes on about the one before: "... on her nose | and cheeks", "| in black"."""
         before = self.before
-        if not before:
+        if not before or clause.present & IMPOSSIBLE:
             return False
         if clause.bare and clause.regions and not clause.things:
             parts = [name for _, name in clause.regions]
@@ -185,11 +207,19 @@ class _Reader:
                 self.operations += found
                 return bool(found)
         told_again = clause.present & PRONOUNS and [name for _, name in clause.things] == [before[-1].target]
+        if (
+            "none" in clause.words
+            and clause.side in OPPOSITE
+            and before[-1].target in PAIRED
+            and not clause.nouns
+        ):
+            self.operations.append(Operation("remove", before[-1].target, side=clause.side))
+            return True
         plain = clause.adjectives and (not clause.nouns or told_again) and not clause.unknown
         if plain and before[-1].target in HOME and before[-1].action == "add":
             looks = [word for word in clause.adjectives if word.colour or word.material or word.style]
             if len(looks) == len(clause.adjectives) and not any(word.hair for word in looks):
-                self._replace_last(_dressed(before[-1], looks))
+                self._replace_last(dressed(before[-1], looks))
                 return True
         return False
 
@@ -198,49 +228,14 @@ class _Reader:
         self.before = [step]
 
     def _read_things(self, clause: Clause) -> list[Operation]:
-        smoothed = any(word.axis == "smoothness" and word.sign > 0 for word in clause.adjectives)
-        taken_away = smoothed or clause.present & (REMOVE | LESS) or (self.mode == "remove" and clause.bare)
-        # "the mole on the other cheek" is there already.
-        elsewhere = clause.present & MOVE or clause.side == "other"
-        action = "move" if elsewhere else "remove" if taken_away else "add"
-        own = {at for at, _ in clause.nouns}
-        described = {adjective.at: clause.noun_of(adjective) for adjective in clause.adjectives}
-        of_regions = {
-            found[1] for found in described.values() if found and found[0] in own and found[1] not in HOME
-        }
-        places = sorted({name for _, name in clause.regions} - of_regions)
-        return [self._thing(clause, action, at, name, places, described) for at, name in clause.things]
-
-    def _thing(
-        self, clause: Clause, action: str, at: int, name: str, places: list[str], described: dict
-    ) -> Operation:
-        word = clause.words[at]
-        looks = [adjective for adjective in clause.adjectives if described[adjective.at] == (at, name)]
-        side = clause.side
-        if name in PAIRED and not side and (word.endswith("s") or "ears" in clause.words):
-            side = "both"
-        if name not in PAIRED and clause.present & {"pair"} and not clause.present & (LEFT | RIGHT):
-            side = ""
-        style = _own_style(word)
-        up_down = (
-            next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "") if action == "move" else ""
-        )
-        position = tuple(place for place in places if place not in HOME[name])
-        plain = Operation(
-            action,
-            name,
-            direction=up_down,
-            side=side,
-            position=position,
-            style=style,
-            strength=clause.strength,
-        )
-        return _dressed(plain, looks)
+        return things_of(clause, taken_away=self.mode == "remove" and clause.bare)
 
     def _read_adjectives(self, clause: Clause) -> list[Operation]:
         found: list[Operation] = []
         for adjective in clause.adjectives:
-            target = clause.noun_of(adjective)
+            if clause.of_work(adjective):
+                continue
+            target = None if clause.is_made_of(adjective) else clause.noun_of(adjective)
             if target is not None and (not target[1] or target[1] in HOME):
                 continue
             part = target[1] if target else self._unnamed(clause, adjective)
@@ -270,9 +265,8 @@ class _Reader:
             return ""
         if self.pending and adjective.axis not in OF_THEMSELVES:
             return self.pending.pop()
-        if of_person or adjective.axis in OF_THEMSELVES or not self.before:
-            return ""
-        return self.region if self.before[-1].target not in HOME else ""
+        of_thing = bool(self.before) and self.before[-1].target in HOME
+        return "" if of_person or of_thing or adjective.axis in OF_THEMSELVES else self.region
 
     def _apply(self, clause: Clause, adjective: Describing, part: str) -> list[Operation]:
         less = bool(LESS & set(clause.words[: adjective.at + 2]))
@@ -303,7 +297,7 @@ class _Reader:
     def _read_parts(self, clause: Clause) -> list[Operation]:
         """Verbs that need no adjective: removing a part of the head, moving one up or down."""
         parts = [name for _, name in clause.regions]
-        if clause.present & REMOVE and parts and not clause.unknown:
+        if clause.present & REMOVE and parts and not clause.unknown and not WHOLE & set(parts):
             return [Operation("remove", part, side=clause.side) for part in parts]
         way = next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "")
         if clause.present & MOVE and way and parts:
@@ -315,11 +309,6 @@ class _Reader:
                 if part in ("brows", "mouth", "forehead", "cheekbones")
             ]
         return []
-
-
-def _own_style(word: str) -> tuple[str, ...]:
-    """The style that the word for a thing says by itself: a fedora is a hat."""
-    return (THING_STYLES[word],) if word in THING_STYLES else ()
 
 
 def _measured(clause: Clause, step: Operation) -> float:
@@ -337,9 +326,10 @@ def _measured(clause: Clause, step: Operation) -> float:
     return 1.0
 
 
-def _dressed(step: Operation, looks: list[Describing]) -> Operation:
-    """A thing with the colour, material and style that adjectives give it."""
-    styles = {*step.style, *(word.style for word in looks if word.style)}
-    colour = next((word.colour for word in looks if word.colour and not word.material), step.colour)
-    material = next((word.material for word in looks if word.material), step.material)
-    return replace(step, colour=colour, material=material, style=tuple(sorted(styles)))
+def _said_once(steps: list[Operation]) -> tuple[Operation, ...]:
+    """What is said again only says how much, or what is meant: "her lips look thin | plump them up"."""
+    found = {
+        replace(step, strength=1.0, direction=step.direction if step.action == "move" else ""): step
+        for step in steps
+    }
+    return tuple(found.values())

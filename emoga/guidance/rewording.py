@@ -17,7 +17,7 @@ from emoga.guidance.edit_lexicon import (
     RIGHT,
     STRENGTHS,
 )
-from emoga.guidance.edit_names import COLOUR_WORDS, FIGURES, MATERIALS, REGIONS, SHADES, STYLES, THINGS
+from emoga.guidance.edit_names import COLOUR_WORDS, FIGURES, HOME, MATERIALS, REGIONS, SHADES, STYLES, THINGS
 from emoga.guidance.edit_words import ADJECTIVES, is_known, noun
 
 # What comes in two, so that "one" and "the other" can be told apart.
@@ -33,7 +33,7 @@ EXCHANGED = re.compile(r"\b(?:swap|exchange|trade|switch|substitute|replace)\s+(
 INSTEAD = re.compile(r"\b(?:instead|in place|in lieu) of\b|\brather than\b")
 OF_COLOUR = re.compile(rf"\b(?:instead of|rather than)\s+{COLOUR}(?:\s+ones?)?\b")
 TAKEN_OFF = re.compile(
-    r"\b(?:take|takes|get|gets)\s+((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b"
+    r"\b(?:take|takes|get|gets)\s+((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b(?:\s+(?:of\s+)?(?=(?P<whose>his|her|the|their)\b))?"
 )
 # "nothing should change except the brows": they are what it is about.
 ONLY = re.compile(
@@ -43,9 +43,47 @@ ONLY = re.compile(
 # "more than the left one" is only a measure; "hair: blond" is blond hair.
 THAN = re.compile(r"\bthan\s+(?:the|his|her|its|their)\b[^,.;:]*")
 LISTED = re.compile(r"(^|[,;.]\s*)((?:(?:his|her|the|their|left|right)\s+)*)([a-z]+)\s*:\s*")
+# "knock ten years off her": figures of age without the word for it.
+YEARS = r"(?:\d+|[a-z]+)\s+years"
+YEARS_OFF = re.compile(
+    rf"\b(?:knock|take|shave|cut|drop|lose|subtract|wipe|deduct)s?\s+(?:off\s+)?(?:about\s+|around\s+)?({YEARS})"
+    r"(?:\s+(?:off|from)\b)?"
+)
+YEARS_ON = re.compile(rf"\b(?:add|put)s?\s+(?:on\s+)?(?:about\s+|around\s+)?({YEARS})(?:\s+(?:to|on)\b)?")
+# "lose a few pounds", "put on ten kilos": weight told by its measure.
+POUNDS = r"(?:(?:a|some|few|couple|of|\w+)\s+){0,3}?(?:pounds|lbs?|kilos?|kilograms?|kg|stone)\b"
+LIGHTER = re.compile(rf"\b(?:los(?:e|es|ing|t)|shed(?:s|ding)?|drop(?:s|ped|ping)?)\s+{POUNDS}")
+HEAVIER = re.compile(rf"\b(?:gain(?:s|ed|ing)?|put(?:s|ting)?\s+on|add(?:s|ed|ing)?)\s+{POUNDS}")
+# "in his seventies"; of what is "three shades lighter" only that it is lighter counts.
+DECADE = re.compile(
+    r"\bin\s+(?:his|her|their)\s+(?:(?:early|mid|late)[\s-]+)?(?:(?P<young>teens|twenties|thirties|[123]0'?s)"
+    r"|(?:forties|fifties|sixties|seventies|eighties|nineties|[4-9]0'?s))\b"
+)
+SHADES_OF = re.compile(r"\b(?:\d+|two|three|four|several|(?:a\s+)?few|(?:a\s+)?couple(?:\s+of)?)\s+shades\b")
+# "look like he's older" is no likeness.
+AS_THOUGH = re.compile(r"\b(look(?:s|ed|ing)?)\s+(?:like|as\s+if|as\s+though)\s+(?=(?:he|she|they)\b)")
+UNMARKED = re.compile(r"\b(do|does|did|is|are|was|were|wo|ca|should|must|has|have|had)nt\b")
+# "some colour in his cheeks" is blood.
+COLOUR_IN = re.compile(
+    r"\bcolou?r\s+(?:back\s+)?(?:in|into|to)\s+((?:his|her|the|their)\s+(?:cheeks?|face))\b"
+)
+# "a clay head wearing glasses": what is worn is said of something else than what wears it.
+WORN = re.compile(r"(?<!n't)(?<!\bnot)(?<!\bbe)(?<!\bis)(?<!\bare)\s+(?=wearing\b)")
+# "not so pale" asks for less of it.
+NOT_SO = re.compile(r"\bnot\s+(?:quite\s+|nearly\s+)?(?:so|as|that)\s+(?=[a-z]+\b(?!\s+as\s+(?:it|they)\b))")
+NOT_ENOUGH = re.compile(r"\b(?:isn't|aren't|is\s+not|are\s+not|not)\s+([a-z]+)\s+enough\b")
+# "she isn't wearing earrings, fix that": what is missing shall come.
+MISSING = re.compile(
+    r"\b(?:(?:isn't|aren't|not)\s+wearing|(?:doesn't|don't)\s+have|(?:has|have|got)\s+no)\s+"
+    r"(?:(?:any|an?|the|his|her|their)\s+)?(?P<thing>[a-z]+)\b(?P<between>[^,;.:!?]*[,;.:!?]?\s*(?:so|please|and|but)?\s*)"
+)
+MENDED = re.compile(
+    r"\b(?:fix|change|correct|remedy|rectify)\s+(?:that|this|it)\b|\bdo\s+something\s+about\s+(?:that|this|it)\b"
+)
 NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
 # A word misspelt is one letter away from one that is known; which letters may differ depends on its length.
 SHORTEST, SPARE_FROM, OTHER_FROM = 4, 6, 7
+SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips")
 # Words that are right, though a known one is near.
 GOOD = set(
     re.findall(
@@ -68,17 +106,38 @@ _SAID = {word for phrase in PHRASES for word in re.findall(r"[a-z]+", phrase)}
 
 def reworded(text: str) -> str:
     """An instruction in small letters, as the rules read it."""
+    text = UNMARKED.sub(r"\1n't", text)
     text = re.sub(r"[a-z]+(?:'[a-z]+)?", lambda found: spelt(found[0]), text)
-    text = LISTED.sub(_listed, THAN.sub(" ", text))
-    text = OF_COLOUR.sub(" ", ONLY.sub(" ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}", text)))
+    text = LISTED.sub(_listed, THAN.sub(" ", _missing(text)))
+    text = YEARS_ON.sub(r"\1 older ", YEARS_OFF.sub(r"\1 younger ", text))
+    text = DECADE.sub(lambda found: "young" if found["young"] else "old", text)
+    text = SHADES_OF.sub(" ", AS_THOUGH.sub(r"\1 ", text))
+    text = COLOUR_IN.sub(r"flushed \1", HEAVIER.sub("heavier", LIGHTER.sub("slimmer", text)))
+    text = NOT_ENOUGH.sub(r"more \1", NOT_SO.sub("less ", text))
+    text = OF_COLOUR.sub(
+        " ",
+        ONLY.sub(
+            " ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text)
+        ),
+    )
     text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", text)
     text = INSTEAD.sub(", remove", NEITHER.sub(lambda found: f"no {found[1]}, no ", text))
-    return TOLD_APART.sub(_sides, text)
+    return TOLD_APART.sub(_sides, WORN.sub(", ", text))
+
+
+def _missing(text: str) -> str:
+    """ "she isn't wearing earrings, fix that" and "... add some pearl ones" name the earrings again."""
+    found = MISSING.search(text)
+    if found is None or noun(found["thing"]) not in HOME:
+        return text
+    said, rest = text[: found.end()], text[found.end() :]
+    told = re.sub(r"\bones?\b", found["thing"], MENDED.sub(f"add {found['thing']}", rest))
+    return said[: found.start()] + told if told != rest else text
 
 
 def spelt(word: str) -> str:
     """The known word that a misspelt one must be, or the word itself."""
-    known = COLOUR_WORDS if len(word) < SHORTEST else _KNOWN
+    known = {*COLOUR_WORDS, *SAID_MOST} if len(word) < SHORTEST else _KNOWN
     if len(word) < SHORTEST - 1 or not word.isalpha() or word in GOOD or word in _SAID or is_known(word):
         return word
     near = [other for other in known if other[0] == word[0] and _one_slip(word, other)]

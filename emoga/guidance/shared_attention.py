@@ -1,43 +1,28 @@
-"""Self-attention over several views at once, and its results carried from key views into the others.
+"""Self-attention over several views at once: key views attend to the tokens of all of them, the others to the same.
 
-A batch holds `branches` copies of the views, one per term of the guidance, branch by branch. Key views attend to the
-tokens of all of them (Edit3DGS 3.3, "spatial-temporal attention"); every other view attends to the same tokens, and
-what its tokens then take on is what the tokens of the key views took on that show the same.
+A batch holds `branches` copies of the views, one per term of the guidance, branch by branch (Edit3DGS 3.3,
+"spatial-temporal attention").
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-
-
-class Carrier(Protocol):
-    """Tells, for one view, from which tokens of the key views its own are taken."""
-
-    def __call__(
-        self, view: int, keys: list[int], grid: int, own: torch.Tensor, theirs: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens [T,M] among the K·T of the key views, and their weights [T,M], all 0 where none show the same.
-
-        own [T,C], theirs [K,T,C]: features of the layer that asks.
-        """
 
 
 @dataclass
 class Exchange:
     """What one pass of the denoiser hands the next, layer by layer.
 
-    views: those of the pass; keys: those of the first pass of a step, None while it runs; kept: of each layer the key
-    views' features [K,T,C], keys and values [B,H,K·T,D] and outcomes [B,K·T,C].
+    views: those of the pass; keys: those of the first pass of a step, None while it runs; kept: by layer or block,
+    what the first pass leaves to the others.
     """
 
     branches: int
-    carrier: Carrier | None
     views: list[int] = field(default_factory=list)
     keys: list[int] | None = None
     kept: dict[str, tuple[torch.Tensor, ...]] = field(default_factory=dict)
@@ -69,9 +54,9 @@ class SharedAttention:
         exchange = self.exchange
         if exchange.keys is None:
             key, value = (_together(part, exchange.branches) for part in (key, value))
-            exchange.kept[self.name] = (self._features(hidden_states), key, value)
+            exchange.kept[self.name] = (key, value)
         else:
-            _, key, value = exchange.kept[self.name][:3]
+            key, value = exchange.kept[self.name]
         key, value = (part.repeat_interleave(len(exchange.views), 0) for part in (key, value))
         text = encoder_hidden_states
         if text is not None:
@@ -87,50 +72,25 @@ class SharedAttention:
         mixed = scaled_dot_product_attention(query, key, value)
         mixed = mixed.transpose(1, 2).flatten(2).to(hidden_states.dtype)
         tokens = hidden_states.shape[1]
-        found = self._carried(attn.to_out[1](attn.to_out[0](mixed[:, :tokens])), hidden_states)
+        found = attn.to_out[1](attn.to_out[0](mixed[:, :tokens]))
         if text is None:
             return found / attn.rescale_output_factor
         words = mixed[:, tokens:]
         return found, words if attn.context_pre_only else attn.to_add_out(words)
-
-    def _carried(self, found: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Outcomes [B·V,T,C]; kept when they are the key views', else with theirs where they show the same."""
-        exchange = self.exchange
-        branches, views = exchange.branches, len(exchange.views)
-        tokens, width = found.shape[1:]
-        if exchange.keys is None:
-            kept = found.reshape(branches, views * tokens, width)
-            exchange.kept[self.name] = (*exchange.kept[self.name], kept)
-            return found
-        if exchange.carrier is None:
-            return found
-        theirs, _, _, outcome = exchange.kept[self.name]
-        own, grid = self._features(hidden), math.isqrt(tokens)
-        found = found.reshape(branches, views, tokens, width).clone()
-        for row, view in enumerate(exchange.views):
-            source, weight = exchange.carrier(view, exchange.keys, grid, own[row], theirs)
-            weight = weight.to(found.dtype)[None, :, :, None]
-            taken = (outcome[:, source] * weight).sum(2)
-            found[:, row] = taken + found[:, row] * (1 - weight.sum(2))
-        return found.reshape(branches * views, tokens, width)
-
-    def _features(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[V,T,C] of the branch that follows the text."""
-        return hidden[: len(self.exchange.views)]
 
 
 def install(model: Any, exchange: Exchange) -> Callable[[], None]:
     """Put shared attention into every self-attention of a denoiser; returns what puts its own back."""
     before = dict(model.attn_processors)
     shared = {
-        name: SharedAttention(name, exchange) if _is_self_attention(name) else processor
+        name: SharedAttention(name, exchange) if is_self_attention(name) else processor
         for name, processor in before.items()
     }
     model.set_attn_processor(shared)
     return lambda: model.set_attn_processor(before)
 
 
-def _is_self_attention(name: str) -> bool:
+def is_self_attention(name: str) -> bool:
     """A UNet's `attn2` listens to the text; a joint transformer's attends to the picture, as its `attn` does."""
     joint = name.startswith("transformer_blocks.")
     return name.endswith(("attn.processor", "attn2.processor") if joint else "attn1.processor")

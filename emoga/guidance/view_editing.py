@@ -21,9 +21,10 @@ from emoga.guidance.carrying import EVEN, DepthCarrier, EpipolarCarrier, agreed_
 from emoga.guidance.correspondence import ViewScene
 from emoga.guidance.denoisers import BRANCHES, Denoiser, denoiser_class
 from emoga.guidance.diffusion import DiffusionEditor
+from emoga.guidance.injection import Carrier, Injection
 from emoga.guidance.loading import require_packages
 from emoga.guidance.prompts import SUBJECT_SEED
-from emoga.guidance.shared_attention import Carrier, Exchange, install
+from emoga.guidance.shared_attention import Exchange, install
 from emoga.images import to_uint8
 from emoga.progress import Reporter, Stage, Step, silent
 
@@ -34,6 +35,8 @@ KEYS = 4
 LATE = 0.5
 # Share of the steps during which views are held to one edit of what they share; the rest make it sharp.
 AGREE = 0.7
+# Share of the steps during which more than what attention adds is carried; the rest draws each view's own edges.
+WHOLE = 0.7
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ class ViewSettings:
     keys: how many views attend to each other at a step. late: share of the steps after which what is kept is
     re-injected. agree: with "depth", share of the steps in which what the key views take a point's edit for, latents
     without noise less the original's, holds for every view that shows the point: ours, beyond the paper; 0: never.
-    attend: whether views attend to the key views' tokens; inject: share of the steps in which the others also take on
-    what the key views' tokens took on. Without either, what each is good for can be told.
+    attend: whether views attend to the key views' tokens; inject: share of the steps in which what attention adds to
+    the key views' tokens is added in the others too; whole: the same of what the layers behind attention add. Without
+    each, what the others are good for can be told.
     """
 
     correspondence: Correspondence | None = "depth"
@@ -82,6 +86,7 @@ class ViewSettings:
     agree: float = AGREE
     attend: bool = True
     inject: float = 1.0
+    whole: float = WHOLE
 
 
 class ViewEditor:
@@ -103,20 +108,21 @@ class ViewEditor:
             )
         denoiser = self._opened(request.strength, report)
         settings = self.settings
-        exchange = Exchange(BRANCHES, None)
+        exchange = Exchange(BRANCHES)
+        injection = Injection(exchange)
         shared = settings.correspondence is not None and settings.attend
-        put_back = install(denoiser.model, exchange) if shared else None
+        put_back = [install(denoiser.model, exchange), injection.install(denoiser.model)] if shared else []
         try:
             with torch.no_grad():
-                latents = self._denoised(denoiser, exchange, request, report)
+                latents = self._denoised(denoiser, injection, request, report)
                 made = denoiser.decode(latents)
         except torch.OutOfMemoryError as error:
             raise EnvironmentFailure(
                 f"{self.editor.name}: out of memory on {self.editor.device}; take fewer key views or a smaller size"
             ) from error
         finally:
-            if put_back is not None:
-                put_back()
+            for end in put_back:
+                end()
         if not np.isfinite(made).all():
             raise InputError(f"{self.editor.name}: made no usable pictures; try dtype float32")
         return to_uint8(made)
@@ -140,7 +146,7 @@ class ViewEditor:
         return self._make(pipeline, next(iter(text.values()), 1.0), next(iter(image.values()), 1.0))
 
     def _denoised(
-        self, denoiser: Denoiser, exchange: Exchange, request: ViewRequest, report: Reporter
+        self, denoiser: Denoiser, injection: Injection, request: ViewRequest, report: Reporter
     ) -> torch.Tensor:
         """Latents [V,C,h,w] after the last step."""
         views = len(request.pictures)
@@ -167,8 +173,9 @@ class ViewEditor:
         if self.settings.correspondence == "depth":
             together = DepthCarrier(request.scene, originals.device, EVEN)
         for at, time in enumerate(times):
-            exchange.carrier = carrier if at < self.settings.inject * len(times) else None
-            found, keys = self._predicted(denoiser, exchange, latents, time, lots)
+            injection.carrier = carrier if at < self.settings.inject * len(times) else None
+            injection.whole = at < self.settings.whole * len(times)
+            found, keys = self._predicted(denoiser, injection.exchange, latents, time, lots)
             if together is not None and at < self.settings.agree * len(times):
                 edits = denoiser.clean(latents, found, time) - originals
                 found = denoiser.told(latents, originals + agreed_edit(together, edits, keys), time)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 COMMON = ("seed", "threads", "json", "quiet", "verbose")
 KEY_VARIABLE = "EMOGA_LLM_KEY"
-# Editors that hand over pictures one by one.
-FOLDERS = ("images:", "warp")
 
 
 def register(app: typer.Typer) -> None:
@@ -165,32 +163,12 @@ def register(app: typer.Typer) -> None:
             session.plan(plan_edit(avatar, output, prompt, plan_file, endpoint))
             return
         import emoga
+        from emoga.editing.choosing import PictureWishes, choice_of, editor_options
 
-        pictures = None
-        if method != "parametric":
-            options = _editor_options(guidance, steps)
-            together = (
-                (method == "edit3dgs" or fine) and write_edits is None and not editor.startswith(FOLDERS)
-            )
-            if fine and not together:
-                raise InputError("--fine works in the latents of a diffusion editor; name one with --editor")
-            if together:
-                from emoga.editing import TogetherChoice
-
-                pictures = TogetherChoice(
-                    editor, track, media, views, frames, None if correspondence == "none" else correspondence,
-                    keep_expression, fine=fine, believe=believe, seed=session.seed, options=options,
-                )  # fmt: skip
-            elif track is not None:
-                from emoga.editing import PictureChoice
-
-                pictures = PictureChoice(
-                    track, editor, media, source, views, frames, believe, options=options
-                )
-        elif fine:
-            raise InputError("--method parametric takes no --fine: it works by formulas")
-        elif track is not None:
-            raise InputError("--method parametric takes no --track: it works by formulas")
+        wishes = PictureWishes(
+            editor, track, media, source, views, frames, None if correspondence == "none" else correspondence,
+            keep_expression, fine, believe, session.seed, editor_options(guidance, steps),
+        )  # fmt: skip
         _, found = emoga.edit(
             avatar,
             output,
@@ -202,7 +180,7 @@ def register(app: typer.Typer) -> None:
             strength=strength,
             image=image,
             keep_parent=keep_parent,
-            pictures=pictures,
+            pictures=choice_of(method, wishes, write=write_edits is not None),
             write_edits=write_edits,
             seed=session.seed,
             overwrite=overwrite,
@@ -210,20 +188,6 @@ def register(app: typer.Typer) -> None:
         )
         result = None if write_edits else str(output)
         session.finish({"output": result, **found.as_json()}, _text(output, found))
-
-
-def _editor_options(guidance: str | None, steps: int | None) -> dict[str, float | int]:
-    """Options of a diffusion editor that were given."""
-    options: dict[str, float | int] = {} if steps is None else {"steps": steps}
-    if guidance is None:
-        return options
-    try:
-        values = [float(part) for part in guidance.split(",")]
-    except ValueError:
-        values = []
-    if not 1 <= len(values) <= 2:
-        raise InputError(f"--guidance {guidance}: write the text's, or the text's and the picture's: 7.5,1.5")
-    return options | dict(zip(("text_guidance", "image_guidance"), values, strict=False))
 
 
 def _endpoint(url: str | None, model: str) -> Endpoint | None:
