@@ -34,7 +34,7 @@ TETHER = 0.01  # weight of an offset's square millimetres beside a picture's los
 SETTLING = (
     80  # updates of the colours from what was worked out on the skin alone, at the beginning of a cycle
 )
-FINER = ((192, 2),)  # levels of a registration that goes on from an offset
+FINER = ((256, 2),)  # levels of a registration that goes on from an offset
 REPORT_EVERY = 10
 
 
