@@ -103,6 +103,11 @@ def summarise(cases: list[dict[str, float]], better: str) -> dict[str, float | N
     return {"mean": round(float(values.mean()), 3), "worst": round(float(worst), 3), "cases": len(values)}
 
 
+def beyond(whole: float, part: float) -> float:
+    """What is left of an error when an independent part of it is taken away: errors add up in squares."""
+    return float(np.sqrt(max(whole**2 - part**2, 0.0)))
+
+
 def _disc(radius: float) -> np.ndarray:
     reach = max(1, round(radius))
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))

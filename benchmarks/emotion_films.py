@@ -86,7 +86,7 @@ class Studio:
     def person(self) -> tuple[Avatar, Track]:
         """The neutral avatar and the track it was made from."""
         track = self._made("track.h5", lambda path: emoga.track(
-            self._neutral(), path, hold_out=HOLD_OUT, overlay=False, resume=True, report=self._report
+            self.film_without_emotion(), path, hold_out=HOLD_OUT, overlay=False, resume=True, report=self._report
         ))  # fmt: skip
         avatar = self._made("ply", lambda path: emoga.fit(
             track, path, preset=self._preset, resume=True, report=self._report
@@ -106,7 +106,8 @@ class Studio:
         """The capture of the true pictures that are edited."""
         return self._film(f"{emotion}.edits", emotion, _only(EDIT_VIEWS, EDIT_FRAMES))
 
-    def _neutral(self) -> Path:
+    def film_without_emotion(self) -> Path:
+        """The capture the avatar is made from, whole."""
         return self._film("neutral")
 
     def _film(self, name: str, emotion: str | None = None, only: tuple[str, ...] = ()) -> Path:
@@ -118,7 +119,7 @@ class Studio:
     def _reel(self, folder: Path, views: tuple[int, ...], frames: tuple[int, ...]) -> Reel:
         acted = load_film(folder, list(range(len(views))), list(range(len(frames))))
         floors = open_capture(folder).info["noise_floor_psnr"]
-        neutral = load_film(self._neutral(), list(views), list(frames))
+        neutral = load_film(self.film_without_emotion(), list(views), list(frames))
         return Reel(views, frames, neutral, acted, min(floor for floor in floors.values() if floor))
 
     def _made(self, suffix: str, make: Callable[[Path], object]) -> Path:

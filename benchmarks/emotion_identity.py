@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from emoga.geometry import similarity_align, vertex_normals
 from emoga.head import Head
 from emoga.images import write_png
 from emoga.studio.detector import detected_landmarks, exact_landmarks, facing, smooth_normals
+from emoga.studio.pseudo_edits import load_film
 
 FOREHEAD, CHIN = 10, 152
 
@@ -39,38 +43,86 @@ def track_folder(folder: Path, output: Path) -> Track:
     return emoga.track(folder, output, overlay=False, overwrite=True)
 
 
-def write_played(
-    playing: Play, head: Head, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...], fps: float,
-    folder: Path,
-) -> None:  # fmt: skip
-    """What `playing` shows in some views and frames as a capture folder, with landmarks as a detector gives them."""
-    chosen = [cameras[view] for view in views]
-    for view, camera in zip(views, chosen, strict=True):
-        for index, frame in enumerate(frames):
-            image, covered = playing.picture((view, frame)), playing.coverage((view, frame))
-            name = f"{camera.name}/{index:06d}.png"
-            write_png(folder / "images" / name, image)
+@dataclass(frozen=True)
+class Retracking:
+    """What is tracked anew of one person: pictures of `views` and `frames` of `cameras`, as a detector sees them.
+
+    neutral: the film without emotion, whole. still: the avatar without emotion in the same views and frames.
+    """
+
+    head: Head
+    cameras: list[Camera]
+    views: tuple[int, ...]
+    frames: tuple[int, ...]
+    neutral: Path
+    still: Play
+
+    def compare(self, playing: Play, truth: Path) -> dict[str, float]:
+        """`shape_difference` between tracking an avatar's emotion pictures and tracking the film `truth` of them.
+
+        identity_same_person_mm: between the film and the same person's film without emotion, which is what an
+        emotion alone does to a tracked shape.
+        """
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            true = track_folder(truth, folder / "truth.track.h5")
+            difference = shape_difference(self.head, self._played(playing, folder), true)
+        same = shape_difference(self.head, self._neutral_tracks[0], true)
+        return {**difference, "identity_same_person_mm": same["identity_mm"]}
+
+    def floor(self) -> dict[str, float]:
+        """identity_without_emotion_mm: the avatar that has learnt nothing, against its film without emotion."""
+        film, still = self._neutral_tracks
+        return {"identity_without_emotion_mm": shape_difference(self.head, still, film)["identity_mm"]}
+
+    @functools.cached_property
+    def _neutral_tracks(self) -> tuple[Track, Track]:
+        """Tracks of the film and of the avatar, both without emotion."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self._copy_neutral(folder / "film")
+            film = track_folder(folder / "film", folder / "film.track.h5")
+            return film, self._played(self.still, folder)
+
+    def _played(self, playing: Play, folder: Path) -> Track:
+        """The track of what `playing` shows, with landmarks as a detector gives them."""
+        played = folder / "played"
+        for view, frame, name in self._pictures():
+            write_png(played / "images" / name, playing.picture((view, frame)))
+            covered = np.where(playing.coverage((view, frame)), 255, 0).astype(np.uint8)
             for kind in ("masks", "head_masks"):
-                write_png(folder / kind / name, np.where(covered, 255, 0).astype(np.uint8))
-    _write_landmarks(playing, head, chosen, frames, fps, folder)
-    write_capture_index(folder, chosen, len(frames), fps, {"source": "benchmarks/emotion_truth.py"})
+                write_png(played / kind / name, covered)
+        self._finish(played, np.stack([playing.vertices(frame) for frame in self.frames]))
+        return track_folder(played, folder / "played.track.h5")
 
+    def _copy_neutral(self, folder: Path) -> None:
+        film = open_capture(self.neutral)
+        for view, frame, name in self._pictures():
+            write_png(folder / "images" / name, film.image(view, frame))
+            write_png(folder / "masks" / name, film.mask(view, frame))
+            write_png(folder / "head_masks" / name, film.head_mask(view, frame))
+        self._finish(folder, load_film(self.neutral, list(self.views[:1]), list(self.frames)).vertices)
 
-def tracked_again(
-    playing: Play, head: Head, truth: Path, cameras: list[Camera], views: tuple[int, ...], frames: tuple[int, ...],
-    folder: Path,
-) -> dict[str, float]:  # fmt: skip
-    """`shape_difference` between tracking an avatar's emotion pictures and tracking the film `truth` of them."""
-    write_played(playing, head, cameras, views, frames, open_capture(truth).fps, folder / "played")
-    played = track_folder(folder / "played", folder / "played.track.h5")
-    return shape_difference(head, played, track_folder(truth, folder / "truth.track.h5"))
+    def _pictures(self) -> list[tuple[int, int, str]]:
+        """View, frame and file name of every picture."""
+        return [
+            (view, frame, f"{self.cameras[view].name}/{index:06d}.png")
+            for view in self.views
+            for index, frame in enumerate(self.frames)
+        ]
+
+    def _finish(self, folder: Path, vertices: np.ndarray) -> None:
+        """Landmarks of meshes [T,V,3], of one and the same detector for every film, and the index."""
+        cameras, fps = [self.cameras[view] for view in self.views], open_capture(self.neutral).fps
+        _write_landmarks(self.head, vertices, cameras, fps, folder)
+        write_capture_index(folder, cameras, len(self.frames), fps, {"source": "benchmarks/emotion_truth.py"})
 
 
 def _write_landmarks(
-    playing: Play, head: Head, cameras: list[Camera], frames: tuple[int, ...], fps: float, folder: Path
+    head: Head, vertices: np.ndarray, cameras: list[Camera], fps: float, folder: Path
 ) -> None:
     embedding = head.landmarks["mediapipe478"]
-    posed = torch.from_numpy(np.stack([playing.vertices(frame) for frame in frames]))
+    posed = torch.from_numpy(vertices).double()
     points, template = embedding.points(posed).numpy(), embedding.points(head.template.double()).numpy()
     normals = smooth_normals(embedding.points(vertex_normals(posed, head.faces)).numpy(), template)
     exact = exact_landmarks(points, cameras)
@@ -79,6 +131,6 @@ def _write_landmarks(
     noisy = detected_landmarks(exact, cosines, template, float(heights.max()), seed=0)
     for camera, values in zip(cameras, noisy, strict=True):
         save_landmarks(
-            folder / "landmarks" / f"{camera.name}.npz", values, np.ones(len(frames), bool), camera.width,
-            camera.height, fps, source="the avatar's mesh, detector-like noise", overwrite=True,
+            folder / "landmarks" / f"{camera.name}.npz", values, np.ones(len(vertices), bool), camera.width,
+            camera.height, fps, source="the mesh, detector-like noise", overwrite=True,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from emotion_films import Studio
+from emotion_identity import Retracking
 from emotion_methods import SEED, Edited, Method, edited, masked, weights_for
+from emotion_playing import played
 from emotion_scoring import Case
 
 import emoga
 from emoga.avatar import Avatar
 from emoga.emotion.learning import learn_emotions
+from emoga.head import load_head
 from emoga.progress import Reporter, silent
 
 
@@ -69,6 +73,15 @@ class Person:
     def original(self, case: Case) -> Path:
         """The film of the true emotion pictures that were edited."""
         return self._studio.film_of_edits(case.emotion)
+
+    @functools.cached_property
+    def retracking(self) -> Retracking:
+        """How the person's shape is tracked anew in the pictures that were edited."""
+        reel, still = self.cases[0].learnt_from, played(self.avatar, self.track, None)
+        return Retracking(
+            load_head(self.track.head_name), self.track.cameras, reel.views, reel.frames,
+            self._studio.film_without_emotion(), still,
+        )  # fmt: skip
 
     def _learnt(self, method: Method) -> Avatar:
         edits = masked(self.edits(method.pattern), method.masks, self.avatar, self.track)

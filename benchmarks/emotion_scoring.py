@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from emotion_figures import changed, dilated, psnrs, views_noise_error, views_temporal_error
+from emotion_figures import beyond, changed, dilated, psnrs, views_noise_error, views_temporal_error
 from emotion_films import Reel
 from emotion_methods import Edited
 from emotion_peers import uv_change_pictures, uv_mean_pictures
@@ -117,12 +117,15 @@ def motion_figures(
         faces, reel.emotion.cameras,
     )  # fmt: skip
     with_failed = flicker(ours, views_temporal_error(theirs, *surface), reached.share)
+    without = flicker(quiet, clean, 1.0).ratio
     return {
         "flicker": found.ratio,
         "flicker_valid": bool(found.valid),
         "flicker_with_failed_edits": with_failed.ratio,
-        "flicker_without_emotion": flicker(quiet, clean, 1.0).ratio,
+        "flicker_without_emotion": without,
         "flicker_of_noise": found.floor,
+        "flicker_beyond_noise": beyond(found.ratio, found.floor),
+        "flicker_of_emotion": beyond(found.ratio, without),
         "psnr_without_emotion": float(psnrs(calm, reel.before, reel.neutral_masks).mean()),
         "displacement_share": reached.share,
         "displacement_cosine": reached.cosine,

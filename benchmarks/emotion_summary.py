@@ -34,10 +34,15 @@ NOTES = {
     "fitting flicker by, whatever is learnt",
     "flicker_of_noise": "what a result without any error would get, for the truth itself is noisy by what its film "
     "says; taken for Gaussian",
+    "flicker_beyond_noise": "root of the difference of squares of flicker and flicker_of_noise: the part that is ours",
+    "flicker_of_emotion": "the same of flicker and flicker_without_emotion: what learning the emotion adds",
     "displacement_share": "slope of the learnt displacement of face vertices on the true one",
     "change_outside": "mean absolute change in levels of 255 where the truth does not change, margin 3 %",
     "identity_mm": "face vertices at rest, tracked from the avatar's emotion pictures, from tracking the true ones, "
     "after a similarity alignment; landmarks of the avatar's pictures are its mesh's, with a detector's noise",
+    "identity_without_emotion_mm": "the same of the avatar that learnt nothing and the film without emotion: what "
+    "tracking and fitting differ by, whatever is learnt",
+    "identity_same_person_mm": "between the person's own films with and without the emotion, tracked alike",
 }
 
 
@@ -87,8 +92,12 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         "flicker": figure("flicker"),
         "flicker_without_emotion": figure("flicker_without_emotion"),
         "flicker_of_noise": figure("flicker_of_noise"),
+        "flicker_beyond_noise": figure("flicker_beyond_noise"),
+        "flicker_of_emotion": figure("flicker_of_emotion"),
         "change_outside": figure("change_outside"),
         "identity_mm": figure("identity_mm"),
+        "identity_without_emotion_mm": figure("identity_without_emotion_mm"),
+        "identity_same_person_mm": figure("identity_same_person_mm"),
     }
     summary = {name: summarise(values, "high") for name, values in high.items()}
     return summary | {name: summarise(values, "low") for name, values in low.items()}

@@ -29,7 +29,6 @@ import torch
 from emotion_ablations import ABLATIONS
 from emotion_figures import psnrs
 from emotion_films import SCORED_FRAMES, SCORED_VIEWS, Studio
-from emotion_identity import tracked_again
 from emotion_methods import METHODS, SEED, Method, edited
 from emotion_person import Lessons, Person
 from emotion_playing import pictures_of, played
@@ -67,7 +66,7 @@ def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], A
 
 
 def case_rows(
-    person: Person, index: int, ours: Avatar, geometry: Avatar, sheets: Path | None, identity: bool
+    person: Person, index: int, ours: Avatar, geometry: Avatar, sheets: Path | None
 ) -> Iterator[dict[str, Any]]:
     """What belongs to one case and no learning: edits, peers, motion, change outside, identity."""
     case, track = person.cases[index], person.track
@@ -91,12 +90,7 @@ def case_rows(
         **motion_figures(case, head, pictures, unseen, playing, still),
         **outside_figures(case, pictures, still),
     }
-    if identity:
-        with tempfile.TemporaryDirectory() as folder:
-            reel = case.learnt_from
-            figures |= tracked_again(
-                playing, head, person.original(case), track.cameras, reel.views, reel.frames, Path(folder)
-            )
+    figures |= person.retracking.compare(playing, person.original(case)) | person.retracking.floor()
     yield figures
     if sheets is not None:
         columns = {
@@ -130,8 +124,7 @@ def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None
     if options.ablations:
         return
     for index in range(len(person.cases)):
-        identity = not options.quick or index == 0
-        for row in case_rows(person, index, avatars["ours"], avatars["geometry only"], sheets, identity):
+        for row in case_rows(person, index, avatars["ours"], avatars["geometry only"], sheets):
             _print(row)
             yield row
 

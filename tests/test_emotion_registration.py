@@ -6,7 +6,7 @@ import numpy as np
 
 from emoga.emotion.learning.bounded import Meant, bounded
 from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
-from emoga.emotion.learning.pyramid import Compared
+from emoga.emotion.learning.pyramid import Compared, of_other_frames
 from emoga.emotion.learning.stranger import BUMPS, LENGTH, SIZE, Strangeness
 from emoga.emotion.learning.surface import skin_points
 from emoga.emotion.learning.task import Priors
@@ -66,6 +66,19 @@ def test_what_is_drawn_on_the_skin_moves_nothing():
     normal, right = normal_equations(parts, strange, 1e-3)
     solved = np.linalg.solve(normal, right)
     assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 0.01
+
+
+def test_grain_that_stays_at_its_pixels_is_not_what_edits_are_compared_with():
+    rng = np.random.default_rng(3)
+    skin, grain = rng.normal(size=(POINTS, 3)), rng.normal(size=(7, POINTS, 3))
+    views, shares = [5, 9, 5, 9, 5, 9, 2], np.ones((7, POINTS))
+    shares[[2, 4], :9] = 0
+    captured = of_other_frames(skin + grain, shares, views)
+    for p in range(6):
+        assert abs((grain[p, 9:] * (captured[p, 9:] - skin[9:])).mean()) < 0.1, "own grain is left"
+    assert np.abs(captured[0, 9:] - skin[9:] - 0.5 * (grain[2] + grain[4])[9:]).max() < 1e-6
+    assert np.array_equal(captured[0, :9], (skin + grain[0])[:9]), "no other frame shows these"
+    assert np.array_equal(captured[6], skin + grain[6]), "nor this view"
 
 
 def solve(wanted, sure, meant):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -44,17 +45,20 @@ class Level:
         self.size = (max(8, round(width * rows / height)), rows)
         self.cameras = [task.cameras[view].resized(*self.size) for view, _ in task.pairs]
         self.edited = [self._contrasts(picture) for picture in edits.edited]
-        self.captured, self.gradients, self.shares, self.places = [], [], [], []
+        captured, gradients, self.shares, self.places = [], [], [], []
         lips = task.surface.region == task.frames.puppet.head.region_names.index("lips")
         telling = np.where(lips, np.float32(LIPS), np.float32(1))
         for p, ((_, row), camera) in enumerate(zip(task.pairs, self.cameras, strict=True)):
             sight = look(task.surface, before[row], camera)
             contrasts = self._contrasts(edits.captured[p])
-            self.captured.append(read(contrasts, sight.pixels))
-            self.gradients.append(_gradients(contrasts, sight.pixels))
+            captured.append(read(contrasts, sight.pixels))
+            gradients.append(_gradients(contrasts, sight.pixels))
             allowed = read(cv2.resize(edits.masks[p], self.size, interpolation=cv2.INTER_AREA), sight.pixels)
             self.shares.append(sight.share * telling * (allowed > 0.02))
             self.places.append(sight.pixels / self.size - 0.5)
+        views = [view for view, _ in task.pairs]
+        self.captured = of_other_frames(np.stack(captured), self.shares, views)
+        self.gradients = of_other_frames(np.stack(gradients), self.shares, views)
 
     def compare(self, p: int, posed: np.ndarray, axes: np.ndarray) -> Compared:
         """Picture p on a mesh [V,3], on which the axes of rest lie along axes [N,3,3] (columns) in the world."""
@@ -83,6 +87,24 @@ class Level:
         hue = _contrast(np.dstack([red - green, blue - green]), FAINT_HUE)
         bright = _contrast(np.dstack([red + green + blue]) / 3, FAINT)
         return np.dstack([hue, bright])
+
+
+def of_other_frames(values: np.ndarray, shares: Sequence[np.ndarray], views: Sequence[int]) -> np.ndarray:
+    """values [P,N,...] of points, each the mean of those of its view in other frames, its own without any.
+
+    Grain that editor and camera leave where it was is in a captured picture and in its edit at the same pixels, and
+    would say that nothing has moved. On the skin of other frames it lies elsewhere.
+    """
+    weights = np.stack(shares).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
+    out = np.empty_like(values)
+    for view in sorted(set(views)):
+        at = [p for p, one in enumerate(views) if one == view]
+        own, heavy = weights[at], weights[at] * values[at]
+        others = own.sum(0) - own
+        out[at] = np.where(
+            others > LEAST_SHARE, (heavy.sum(0) - heavy) / np.maximum(others, LEAST_SHARE), values[at]
+        )
+    return out
 
 
 def _gradients(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:

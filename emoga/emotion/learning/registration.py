@@ -27,7 +27,7 @@ from emoga.emotion.learning.task import Registered, Task
 
 STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
-LEVELS = ((48, 3), (96, 3), (192, 5))  # pixels of height, and steps on pictures of that size
+LEVELS = ((48, 3), (96, 3), (192, 5), (256, 4))  # pixels of height, and steps on pictures of that size
 NOISE = 0.5  # of one point in one edit, in units of the local contrast
 # Points and channels that err alike: in all pictures together, and in one picture another way than in the others.
 CLUSTER, OWN_CLUSTER = 40.0, 4.0

@@ -15,7 +15,7 @@ from emoga.emotion.learning.cleaning import cleaned
 from emoga.emotion.learning.coloring import gaussian_colors
 from emoga.emotion.learning.fields import Sizes
 from emoga.emotion.learning.lesson import Body, Lesson
-from emoga.emotion.learning.registration import LEVELS, Registration
+from emoga.emotion.learning.registration import Registration
 from emoga.emotion.learning.schedule import decay_at, phase_at
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.texture import colors_of
@@ -34,7 +34,6 @@ TETHER = 0.01  # weight of an offset's square millimetres beside a picture's los
 SETTLING = (
     80  # updates of the colours from what was worked out on the skin alone, at the beginning of a cycle
 )
-FINER = ((192, 2),)  # levels of a registration that goes on from an offset
 REPORT_EVERY = 10
 
 
@@ -112,7 +111,7 @@ class Trainer:
     def _begin(self, cycle: int) -> None:
         """A new cycle: what the edits agree on is worked out anew under the present offsets."""
         learning = self.learning
-        if learning.geometry and learning.registered:
+        if learning.geometry and learning.registered and self.cycle < 0:
             self._register()
         self.cycle = cycle
         self.looked = [offset.clone() for offset in self.offsets]
@@ -121,16 +120,11 @@ class Trainer:
             self._settle()
 
     def _register(self) -> None:
-        """Work out what moves, from nothing in the first cycle; what stays the same in all emotions is the editor's."""
-        first = self.cycle < 0
-        registration = self.registration
-        registration.found = [lesson.registered for lesson in self.lessons]
-        registration.run(LEVELS if first else FINER)
-        for lesson, found in zip(self.lessons, registration.found, strict=True):
+        """Work out what moves, once: from where it ends, every further pass takes off a little of the motion."""
+        self.registration.run()
+        for index, (lesson, found) in enumerate(zip(self.lessons, self.registration.found, strict=True)):
             lesson.registered = found
-        if first:
-            for index, lesson in enumerate(self.lessons):
-                self.offsets[index] = lesson.registered.offset.expand_as(self.offsets[index]).clone()
+            self.offsets[index] = found.offset.expand_as(self.offsets[index]).clone()
 
     def look(self) -> None:
         """Lift the edits under the offsets of the cycle's beginning, and make the targets."""
