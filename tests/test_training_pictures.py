@@ -14,7 +14,7 @@ from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.head import HeadParams, load_head
 from emoga.images import write_png
-from emoga.optimize.backdrop import bars, on_backdrop
+from emoga.optimize.backdrop import bars, on_backdrop, seen_through
 from emoga.optimize.training_pictures import CLOTHING_WEIGHT, UNCERTAIN_WEIGHT, TrainingPictures
 from emoga.progress import silent
 
@@ -102,3 +102,18 @@ def test_bars_along_the_borders_are_no_part_of_the_scene():
     painted = on_backdrop(picture, mask, np.float32([10, 200, 10]) / 255, flat=True)
     assert (painted[90:] == (10, 200, 10)).all()
     np.testing.assert_array_equal(painted[mask > 0], picture[mask > 0])
+
+
+def test_hair_through_which_a_vivid_backdrop_shines_is_not_opaque():
+    green, hair = np.float32([0.27, 0.59, 0.4]), np.float32([0.1, 0.09, 0.08])
+    picture = np.tile((green * 255).astype(np.uint8), (100, 100, 1))
+    mask = np.zeros((100, 100), np.uint8)
+    mask[20:80, 20:80] = 255
+    picture[20:80, 20:80] = hair * 255
+    picture[20:80, 20:24] = (0.6 * hair + 0.4 * green) * 255
+    picture[45:50, 45:50] = (0.6 * hair + 0.4 * green) * 255
+    found = seen_through(picture, mask, green) / 255
+    assert np.allclose(found[30:70, 20:24], 0.65, atol=0.12)
+    assert (found[20:80, 24:80] == 1).all(), "hair itself, and what lies far from the outline"
+    assert (found[mask == 0] == 0).all()
+    assert (seen_through(picture, mask, np.float32([0.8, 0.82, 0.85])) == mask).all(), "a dull backdrop"

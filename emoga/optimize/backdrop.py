@@ -13,6 +13,9 @@ CERTAIN_EMPTY, CERTAIN_FULL = 8, 247  # 8-bit alpha outside of which a matte cou
 FLAT = 0.06  # colour distance from the backdrop that a flat background keeps to
 PICTURES = 6
 RIM = 0.015  # of the picture's height
+VIVID = 0.1  # by which a backdrop's strongest channel exceeds the others so that it can be told from hair and skin
+FRINGE = 0.08  # of the picture's height: how deep into hair a backdrop shines
+NOISE = 0.02  # of that excess in hair that nothing shines through
 EVEN = 8  # levels by which the pixels of a bar along the picture's border differ
 
 
@@ -53,6 +56,26 @@ def on_backdrop(picture: np.ndarray, mask: np.ndarray | None, color: np.ndarray,
         empty = cv2.erode(empty.astype(np.uint8), brush).astype(bool) | (empty & bars(picture))
     painted = (np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)
     return np.where(empty[..., None], painted, picture)
+
+
+def seen_through(picture: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """The matte uint8 [H,W] less what shines through of a backdrop in a vivid `color` [3]; as it is for a dull one.
+
+    Mattes call the fringe of hair full. With share a of hair, a pixel is a F + (1 - a) B; of all a that leave F no
+    excess in the backdrop's strongest channel and none of its channels below zero, this is the least. Far from the
+    outline nothing shines through.
+    """
+    strongest = int(np.argmax(color))
+    others = [channel for channel in range(3) if channel != strongest]
+    excess = color[strongest] - color[others].max()
+    if excess < VIVID:
+        return mask
+    pixels = picture.astype(np.float32) / 255
+    spill = pixels[..., strongest] - pixels[..., others].max(-1) - NOISE
+    through = np.minimum(spill / excess, (pixels / np.maximum(color, 1e-3)).min(-1)).clip(0, 1)
+    reach = max(1, round(FRINGE * picture.shape[0]))
+    inner = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 5) > reach
+    return np.where(inner, mask, np.minimum(mask, np.round(255 * (1 - through)).astype(np.uint8)))
 
 
 def bars(picture: np.ndarray) -> np.ndarray:

@@ -11,7 +11,14 @@ import torch
 from emoga.camera import Camera
 from emoga.capture.track import Track
 from emoga.kernels import kernel, run_parallel
-from emoga.optimize.backdrop import CERTAIN_EMPTY, CERTAIN_FULL, backdrops, certain_matte, on_backdrop
+from emoga.optimize.backdrop import (
+    CERTAIN_EMPTY,
+    CERTAIN_FULL,
+    backdrops,
+    certain_matte,
+    on_backdrop,
+    seen_through,
+)
 from emoga.progress import Reporter, tracked
 
 CLOTHING_WEIGHT = 0.3
@@ -75,7 +82,9 @@ class TrainingPictures:
             clothing = cv2.dilate(np.where((mask > 127) & beside, full, 0), _HEM) * beside
         if not self.flat[view]:
             weight[(mask >= CERTAIN_EMPTY) & (mask <= CERTAIN_FULL)] = 0
-        target = on_backdrop(picture, mask, self.backdrops[view], bool(self.flat[view]))
+        else:
+            mask = seen_through(picture, mask, self.backdrops[view])
+        target = on_backdrop(picture, track.masks[view, frame], self.backdrops[view], bool(self.flat[view]))
         return target, weight, mask, clothing
 
     def example(
