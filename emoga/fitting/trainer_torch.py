@@ -152,7 +152,6 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "pictures": DevicePictures(trainer.pictures, device),
         "hidden": replace(trainer.hidden, device=device, _hidden={}),
         "_tether_of": None,
-        "mouth": None,  # to pick its rows the host would have to wait for the device
         "_mouth_of": None,
     }
     return DeviceTrainer(**given, maker=FrameMaker.of(trainer.rig, device))
