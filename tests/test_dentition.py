@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from emoga.avatar import Gaussians
 from emoga.avatar.rig import rig_of
 from emoga.camera import look_at, stack_cameras
 from emoga.capture import HeldOut, Track
@@ -12,7 +11,7 @@ from emoga.head import HeadParams, load_head
 from emoga.images import write_png
 from emoga.optimize.dentition import moved_teeth, place_teeth
 from emoga.optimize.first_gaussians import start_gaussians
-from emoga.optimize.mouth_colors import MouthColors
+from emoga.optimize.mouth_colors import mouth_colors, paint_mouth
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import SH_C0, rasterize_mesh
@@ -87,57 +86,24 @@ def test_a_lowered_upper_row_passes_before_the_lower_one(head):
     assert centres[upper][:, 2].max() > centres[~upper][:, 2].max() + 0.001
 
 
-@pytest.fixture
-def mouth(head) -> MouthColors:
+def test_the_inside_of_a_mouth_is_dark_red_and_has_light_teeth(head):
     rest = head.identify(torch.zeros(len(head.shape_names)), None).rest
-    return MouthColors.of(head, rest, np.array(LIPS), np.array(SKIN))
-
-
-@pytest.fixture
-def gaussians(head) -> Gaussians:
-    rest = head.identify(torch.zeros(len(head.shape_names)), None).rest
-    return start_gaussians(head, rest, rig_of(head, "smooth"), 12_000, 1, np.random.default_rng(0))
-
-
-def test_the_inside_of_a_mouth_is_dark_red_and_has_light_teeth(head, mouth):
-    tongue, teeth = (mouth.likely[head.faces_of((name,))] for name in ("tongue", "teeth"))
+    colors = mouth_colors(head, rest, np.array(LIPS), np.array(SKIN))
+    tongue, teeth = (colors[head.faces_of((name,))] for name in ("tongue", "teeth"))
     assert tongue.mean(1).max() < 0.6 * np.mean(LIPS)
     assert (tongue[:, 0] > 1.3 * tongue[:, 1]).all()
     assert teeth.mean(1).max() > 0.9 * np.mean(SKIN)
     assert ((teeth[:, 1] / teeth[:, 0]) > SKIN[1] / SKIN[0]).all(), "less red than skin"
 
 
-def test_gaussians_inside_start_as_mouths_look_and_skin_is_left_alone(head, mouth, gaussians):
-    mouth.paint(gaussians)
-    shown = gaussians.sh[:, 0] * SH_C0 + 0.5
-    inside = head.faces_of(("tongue", "teeth", "mouth_interior"))[gaussians.binding]
-    assert (shown[inside] - mouth.likely[gaussians.binding][inside]).abs().max() < 1e-6
-    assert (shown[~inside] == 0.5).all()
-
-
-def test_lips_and_skin_are_those_of_the_pictures(head, mouth, tmp_path):
+def test_gaussians_inside_start_as_mouths_look_and_skin_is_left_alone(head, tmp_path):
     params = HeadParams.zeros(head, FRAMES)
     pictures = filmed(head, params, params, tmp_path)
     rest = head.identify(params.shape, None).rest
-    seen = MouthColors.seen(head, params, rest, pictures, pictures.pairs)
-    assert (seen.pure[seen.inside] - mouth.pure[mouth.inside]).abs().max() < 0.02
-
-
-def test_a_tongue_cannot_be_painted_white_nor_teeth_red_or_green(head, mouth, gaussians):
-    rows = mouth.rows(gaussians)
-    labels = gaussians.labels[rows]
-    tongue, teeth = (labels == head.region_names.index(name) for name in ("tongue", "teeth"))
-    painted = torch.where(tongue[:, None], torch.tensor([0.9, 0.9, 0.85]), torch.tensor([0.8, 0.1, 0.1]))
-    gaussians.sh[rows, 0] = (painted - 0.5) / SH_C0
-    gaussians.sh[:, 1:] = 0.3
-    mouth.hold(gaussians, rows)
-    shown = gaussians.sh[rows, 0] * SH_C0 + 0.5
-    assert (shown[tongue] < torch.tensor(LIPS) + 0.0801).all()
-    assert (np.ptp(shown[teeth].numpy(), axis=1) < 0.25).all()
-    assert (gaussians.sh[rows, 1:] == 0).all(), "from every side"
-    others = torch.ones(len(gaussians), dtype=torch.bool).index_fill(0, rows, False)
-    assert (gaussians.sh[others, 1:] == 0.3).all()
-    likely = mouth.likely[gaussians.binding[rows]]
-    gaussians.sh[rows, 0] = (likely - 0.5) / SH_C0
-    mouth.hold(gaussians, rows)
-    assert (gaussians.sh[rows, 0] * SH_C0 + 0.5 - likely).abs().max() < 1e-5, "what is likely may stay"
+    gaussians = start_gaussians(head, rest, rig_of(head, "smooth"), 12_000, 0, np.random.default_rng(0))
+    paint_mouth(gaussians, head, params, rest, pictures, pictures.pairs)
+    shown = gaussians.sh[:, 0] * SH_C0 + 0.5
+    inside = head.faces_of(("tongue", "teeth", "mouth_interior"))[gaussians.binding]
+    wanted = mouth_colors(head, rest, np.array(LIPS), np.array(SKIN))[gaussians.binding]
+    assert (shown[inside] - wanted[inside]).abs().max() < 0.02
+    assert (shown[~inside] == 0.5).all()

@@ -58,22 +58,6 @@ def test_a_closed_mouth_teaches_nothing_inside_and_an_open_one_what_it_shows(tra
     assert heard[inside].sum() > 20 and not (heard & hidden).any()
 
 
-def test_what_is_hidden_stays_as_it_was(trainer):
-    trainer.iteration = next(i for i in range(1000) if at(trainer, i) == CLOSED)
-    hidden = trainer.next_example(0.5).hidden[trainer.splats.bindings.rows]
-    trainer.mouth.hold(trainer.splats.gaussians, trainer.mouth.rows(trainer.splats.gaussians))
-    before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
-    trainer.step()
-    after = trainer.splats.gaussians.detach()
-    for name in ("means", "logit_opacities", "sh"):
-        changed = (getattr(before, name) != getattr(after, name)).flatten(
-            1 if name != "logit_opacities" else 0
-        )
-        changed = changed.any(1) if changed.ndim > 1 else changed
-        inside = hidden & labelled(trainer, "teeth", "tongue", "eyeballs", "irises")
-        assert inside.any() and not changed[inside].any() and changed[~hidden].any(), name
-
-
 def test_what_is_hidden_wears_another_colour_in_every_picture(trainer):
     colors = []
     for trainer.iteration in range(4):

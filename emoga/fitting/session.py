@@ -194,8 +194,6 @@ def prepare(
     middle = FirstLook(track, head, identity, rig, pictures, frames, how_squarely(track, head, pictures))
     middle.settle(gaussians)
     middle.color(gaussians)
-    mouth = middle.mouth()
-    mouth.paint(gaussians)
     label = head.region_names.index("shoulders")
     count = round(preset.gaussians * SHARE)
     below, roots = middle.below_collar()
@@ -211,20 +209,7 @@ def prepare(
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
     turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None
     trainer = Trainer(
-        head,
-        identity,
-        rig,
-        bind,
-        splats,
-        motion,
-        pictures,
-        preset,
-        rates,
-        seed,
-        turned,
-        network,
-        patches,
-        mouth=mouth,
+        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches
     )
     if device != "cpu":
         trainer = trainer_on(device, trainer)

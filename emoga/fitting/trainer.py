@@ -24,7 +24,6 @@ from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.carry import carry
 from emoga.optimize.density import Density, refine
 from emoga.optimize.first_gaussians import FIXED_SHARE
-from emoga.optimize.mouth_colors import MouthColors
 from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
@@ -61,9 +60,7 @@ class Trainer:
     patches: PatchTerm | None = None
     iteration: int = 0
     hidden: HiddenParts | None = None
-    mouth: MouthColors | None = None
     _tether_of: tuple[Splats, Tether] | None = None
-    _mouth_of: tuple[Splats, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.hidden is None:
@@ -90,9 +87,9 @@ class Trainer:
         if self.patches is not None and self.patches.due(self.iteration):
             loss = loss + self.patches.loss(rendering, example, self.iteration)
         loss.backward()
-        shown = self._shown_rows(rendering, example)
+        shown = rendering.statistics.visible[0] & ~self._disguised(example)
         self.splats.observe(rendering.statistics.means2d_grad[0], shown)
-        self._update(shown, progress)
+        self._update(rendering, progress)
         if learning:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
         if self.turned is not None and self.iteration % self.preset.turn_every == 0:
@@ -132,7 +129,7 @@ class Trainer:
         example, params = self.sent(*self.draw_turned(generator, progress))
         rendering = self.render(example, self.pose(params))
         self.loss(rendering, example).backward()
-        self._update(self._shown_rows(rendering, example), progress)
+        self._update(rendering, progress)
 
     def _rehearse(self, filmed: Example, progress: float) -> None:
         """One update of the skin from an expression that nobody filmed."""
@@ -155,19 +152,11 @@ class Trainer:
         """A turned picture and the head's parameters in it."""
         return self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
 
-    def _update(self, rows: torch.Tensor, progress: float) -> None:
-        """Move the Gaussians in rows [N] by the gradients at hand and the pull of their tethers."""
-        self._move(rows, self._gaussian_rates(progress))
+    def _update(self, rendering: Rendering, progress: float) -> None:
+        """Move the visible Gaussians by the gradients at hand and the pull of their tethers."""
+        self._move(rendering.statistics.visible[0], self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)
-        elif self.mouth is not None:
-            self.mouth.hold(self.splats.gaussians, self._inside_mouth())
-
-    def _inside_mouth(self) -> torch.Tensor:
-        """Numbers of the Gaussians inside the mouth; worked out again when Gaussians came or went."""
-        if self._mouth_of is None or self._mouth_of[0] is not self.splats:
-            self._mouth_of = (self.splats, self.mouth.rows(self.splats.gaussians))
-        return self._mouth_of[1]
 
     def _move(self, rows: torch.Tensor, rates: dict[str, float | torch.Tensor]) -> None:
         """One step of the Gaussians in rows [N]."""
@@ -206,10 +195,6 @@ class Trainer:
         """colors [N,3] as a picture has them: hidden parts disguised."""
         colors = torch.zeros_like(colors) if example.bare else colors
         return torch.where(self._disguised(example)[:, None], example.disguise, colors)
-
-    def _shown_rows(self, rendering: Rendering, example: Example) -> torch.Tensor:
-        """bool [N]: visible Gaussians, less what is hidden: it must not learn to vanish where skin is still thin."""
-        return rendering.statistics.visible[0] & ~self._disguised(example)
 
     def _disguised(self, example: Example) -> torch.Tensor:
         """bool [N]: Gaussians of what is hidden in a picture."""

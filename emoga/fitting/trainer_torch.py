@@ -152,6 +152,5 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "pictures": DevicePictures(trainer.pictures, device),
         "hidden": replace(trainer.hidden, device=device, _hidden={}),
         "_tether_of": None,
-        "_mouth_of": None,
     }
     return DeviceTrainer(**given, maker=FrameMaker.of(trainer.rig, device))
