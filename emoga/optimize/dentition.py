@@ -24,10 +24,8 @@ PICTURES = 48
 LOWERED = np.arange(0, 9) * 0.001  # metres by which the upper row may stand lower than in the head
 RAISED = np.arange(-6, 5) * 0.001  # metres by which the lower row may stand higher
 UP, AHEAD = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-OVERJET, DEEPEST = (
-    0.5,
-    0.002,
-)  # of what the upper row was lowered it comes forward, metres at most: it passes the lower
+# The upper row passes the lower: this share of what it was lowered it comes forward, so many metres at most.
+OVERJET, DEEPEST = 0.5, 0.002
 RELUCTANCE = 10.0  # share of the pixels that must agree better, per metre
 LEAST = 200  # pixels of teeth or their absence in all pictures together, below which nobody knows
 SKIN = ("face", "cheeks", "forehead")
