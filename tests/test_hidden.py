@@ -46,13 +46,10 @@ def labelled(trainer: Trainer, *names: str) -> torch.Tensor:
 
 
 def test_a_closed_mouth_teaches_nothing_inside_and_an_open_one_what_it_shows(trainer):
-    inside, skin = labelled(trainer, "teeth", "tongue"), labelled(trainer, "cheeks", "nose")
-    lips = labelled(trainer, "lips")
+    inside, skin = labelled(trainer, "teeth", "tongue"), labelled(trainer, "lips", "cheeks", "nose")
     hidden, heard = taught(trainer, CLOSED)
     assert hidden[inside].all() and not heard[inside].any()
     assert not hidden[skin].any() and heard[skin].float().mean() > 0.3
-    assert 0.1 < hidden[lips].float().mean() < 0.6, "of lips, what folds inwards"
-    assert heard[lips & ~hidden].float().mean() > 0.3
     assert hidden[labelled(trainer, "irises")].float().mean() < 0.4, "of open eyes, what lids cover"
     hidden, heard = taught(trainer, OPEN)
     assert heard[inside].sum() > 20 and not (heard & hidden).any()

@@ -20,9 +20,6 @@ from emoga.render import rasterize_mesh
 from emoga.render.mesh import MeshFragments
 
 BEHIND = ("mouth_interior", "teeth", "tongue", "eyeballs", "irises")
-FOLDED = (
-    "lips",
-)  # skin that folds inwards: what a closed mouth hides of it looks like the open mouth's shadows
 SLACK = 0.001  # metres by which what shows may be deeper than the surface found under a pixel
 
 
@@ -64,13 +61,12 @@ class HiddenParts:
 def hidden_frames(
     head: Head, vertices: torch.Tensor, fragments: MeshFragments, camera: Camera
 ) -> torch.Tensor:
-    """bool [F + bones]: triangles of lips, and behind lips and lids, of which a picture of the posed mesh [V,3] shows
-    nothing.
+    """bool [F + bones]: triangles behind lips and lids of which a picture of the posed mesh [V,3] shows nothing.
 
     Neighbours of what shows count as shown, and so does what is no deeper than what shows a pixel away: neither mesh
     nor pixels are exact, and triangles may be smaller than these.
     """
-    behind = np.flatnonzero(head.faces_of((*BEHIND, *FOLDED)).cpu().numpy())
+    behind = np.flatnonzero(behind_skin(head))
     faces, face_index = head.faces.numpy(), fragments.face_index[0].numpy()
     seen = np.intersect1d(face_index, behind)
     corners = np.zeros(len(vertices), bool)
