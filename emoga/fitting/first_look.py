@@ -16,7 +16,6 @@ from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, Identity
 from emoga.optimize.coloring import color_as_seen
 from emoga.optimize.first_gaussians import FLATNESS
-from emoga.optimize.mouth_colors import paint_mouth
 from emoga.optimize.scoring import evenly
 from emoga.optimize.training_pictures import TrainingPictures
 
@@ -75,7 +74,6 @@ class FirstLook:
         """Give Gaussians the colours of some training pictures."""
         pairs = evenly(self.pictures.pairs, SIGHTINGS)
         color_as_seen(gaussians, self.head, self.identity, self.rig, self.track.params, self.pictures, pairs)
-        paint_mouth(gaussians, self.head, self.track.params, self.identity.rest, self.pictures, pairs)
 
     @torch.no_grad()
     def below_collar(self) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,6 @@ from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity, load_head
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
-from emoga.optimize.dentition import place_teeth
 from emoga.optimize.first_gaussians import start_gaussians
 from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
@@ -185,8 +184,7 @@ def prepare(
     if len(track.cameras) == 1:
         track = replace(track, params=anchor_shoulders(head, track.params, frames))
     pictures = TrainingPictures(track, views, frames, report)
-    params = fit_outline(head, track, track.params, pictures.pairs, report)
-    track = replace(track, params=place_teeth(head, params, pictures, report))
+    track = replace(track, params=fit_outline(head, track, track.params, pictures.pairs, report))
     identity, rig = head.identify(track.params.shape, track.params.static_offset), rig_of(head, rig_name)
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
