@@ -25,7 +25,7 @@ ROUNDS = 3
 BATCH = 64  # frames in memory
 NUDGE = np.array(
     [2e-3] * 3 + [2e-4] * 3
-)  # radians and metres by which the portrait is moved to see what changes
+)  # radians and metres: moved by this, the portrait shows what changes
 STRAY = 0.06  # of a colour, from where on a pixel loses its say: lips, lids, highlights, a hand
 RIDGE = 1e-3  # of the mean curvature: what hardly shows hardly moves
 COUNTED = 0.5  # of a pixel's weight
@@ -36,23 +36,28 @@ RIM = 8  # pixels of backdrop around the head that count
 def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
     """The state with the rotation and translation of every frame that shows a face set by the whole picture.
 
-    track: what the state stands for, with masks. One camera only. Frames depend on the portrait alone, not on each
-    other.
+    track: what the state stands for, with masks. One camera only. Frames depend on the portrait and hardly on each
+    other, training frames not at all on held-out ones.
     """
     view = tracker.clip.views[0]
     camera = tracker.focused(view, state)
     seen = np.flatnonzero(tracker.clip.landmarks.valid[view])
+    held = np.isin(seen, tracker.clip.held_out.frames)
+    batches = [
+        part[at : at + BATCH] for part in (seen[~held], seen[held]) for at in range(0, len(part), BATCH)
+    ]
     rotation, translation = state.params.rotation.clone(), state.params.translation.clone()
     params = replace(state.params, static_offset=None)
     tracker.report(Stage("settle the head", len(seen)))
-    for start in range(0, len(seen), BATCH):
-        batch = seen[start : start + BATCH].tolist()
-        pictures = TrainingPictures(track, [view], batch, silent, halves=False)
-        for done, frame in enumerate(batch, start + 1):
+    done = 0
+    for batch in batches:
+        pictures = TrainingPictures(track, [view], batch.tolist(), silent, halves=False)
+        for frame in batch.tolist():
             example = pictures.example(view, frame, head_only=True, backdrop=portrait.backdrop)
             moved = torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
             rotation[frame] += moved[:3]
             translation[frame] += moved[3:]
+            done += 1
             tracker.report(Step(done))
     return replace(state, params=replace(state.params, rotation=rotation, translation=translation))
 
