@@ -23,9 +23,8 @@ from emoga.tracking.stages import Tracker
 
 ROUNDS = 3
 BATCH = 64  # frames in memory
-NUDGE = np.array(
-    [2e-3] * 3 + [2e-4] * 3
-)  # radians and metres: moved by this, the portrait shows what changes
+# Radians and metres: moved by this, the portrait shows what changes.
+NUDGE = np.array([2e-3] * 3 + [2e-4] * 3)
 STRAY = 0.06  # of a colour, from where on a pixel loses its say: lips, lids, highlights, a hand
 RIDGE = 1e-3  # of the mean curvature: what hardly shows hardly moves
 COUNTED = 0.5  # of a pixel's weight
