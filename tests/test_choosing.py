@@ -44,6 +44,12 @@ def test_wishes_that_do_not_fit_are_refused(method: str, wishes: PictureWishes, 
         choice_of(method, wishes)
 
 
+@pytest.mark.parametrize("editor", ["instruct-pix2pix", "warp"])
+@pytest.mark.parametrize("method", ["edit3dgs", "dynamicavatars"])
+def test_the_seed_that_was_asked_for_is_the_editors(method: str, editor: str) -> None:
+    assert choice_of(method, PictureWishes(editor, TRACK, seed=5)).seed == 5
+
+
 def test_guidance_is_one_number_or_two() -> None:
     assert editor_options("7.5,1.5", 12) == {"steps": 12, "text_guidance": 7.5, "image_guidance": 1.5}
     assert editor_options("7", None) == {"text_guidance": 7.0}

@@ -22,9 +22,9 @@ class PictureChoice:
     """Which pictures are edited, and by what.
 
     track: the one the avatar was fitted to; media: where its media lies now. editor: see `emoga.guidance.open_editor`,
-    with `options`. source: what the cameras captured, or renders. views, frames: "0,2,5-7", default a spread of those
-    not held out. believe: "plan" holds against an editor what it changes though the plan does not name it; "all" takes
-    the edits as they are.
+    with `options` and `seed`. source: what the cameras captured, or renders. views, frames: "0,2,5-7", default a spread
+    of those not held out. believe: "plan" holds against an editor what it changes though the plan does not name it;
+    "all" takes the edits as they are.
     """
 
     track: Track | str | Path

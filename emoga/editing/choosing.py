@@ -59,7 +59,7 @@ def choice_of(
         return None
     return PictureChoice(
         wishes.track, wishes.editor, wishes.media, wishes.source, wishes.views, wishes.frames, wishes.believe,
-        options=wishes.options,
+        wishes.seed, wishes.options,
     )  # fmt: skip
 
 
