@@ -109,6 +109,15 @@ def test_same_seed_same_person_and_speech():
     assert ((calm.expr >= 0) & (calm.expr <= 1)).all()
 
 
+def test_films_of_one_person_have_grain_of_their_own():
+    plans = [
+        plan_capture(size=64, **kind)
+        for kind in ({}, {"emotion": "sad"}, {"emotion": "happy"}, {"change": "older"})
+    ]
+    for at in ((0, 0), (8, 17)):
+        assert len({plan.seed_at(*at) for plan in plans}) == len(plans)
+
+
 def test_rig_covers_its_arc():
     cameras = rig_cameras(16, 64)
     azimuths = np.degrees([np.arctan2(c.position[0], c.position[2] + 0.045) for c in cameras])
