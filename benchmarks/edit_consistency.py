@@ -16,7 +16,6 @@ at lids, lips, outlines: there no pattern of the edit's own counts. Each is a ra
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -30,7 +29,7 @@ import h5py
 import numpy as np
 import torch
 from emotion_films import Studio
-from harness import write_report
+from harness import cache_folder, print_figures, write_report
 
 from emoga.camera import Camera, stack_cameras
 from emoga.editing.correspondence import rendered_scene
@@ -193,14 +192,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     options = parser.parse_args()
     sheets = None if options.json is None else options.json.with_suffix("")
-    with tempfile.TemporaryDirectory() as folder:
-        cache = options.cache or Path(folder)
+    with cache_folder(options.cache) as cache:
         studio = Studio(cache, options.performer, options.size)
         studio.person()
         rows = []
         for row in rows_of(studio, cache / f"p{options.performer}.neutral", options.editor, options, sheets):
             rows.append(row)
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            print_figures(row)
     summary = summary_of(rows)
     for way, figures in summary.items():
         print(f"{way:<10} " + "  ".join(f"{key} {value}" for key, value in figures.items()), flush=True)

@@ -12,7 +12,6 @@ hair differs.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 from edit_films import EditStudio
-from harness import write_report
+from harness import cache_folder, print_figures, write_report
 
 from emoga.avatar import Avatar
 from emoga.capture import Track
@@ -118,12 +117,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder to keep films, track and avatar in")
     options = parser.parse_args()
     prompts = QUICK if options.quick else (*CASES, *(() if options.no_hair else (HAIR,)))
-    with tempfile.TemporaryDirectory() as folder:
-        studio = EditStudio(options.cache or Path(folder), options.performer, options.size, "default")
+    with cache_folder(options.cache) as cache:
+        studio = EditStudio(cache, options.performer, options.size, "default")
         rows = []
         for row in rows_of(studio, prompts):
             rows.append(row)
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            print_figures(row)
     worst = {name: max(row[name] for row in rows) for name in ("outside_mean", "outside_999")}
     write_report(rows, torch.get_num_threads(), options.json, summary=worst, performer=options.performer,
                  size=options.size)  # fmt: skip

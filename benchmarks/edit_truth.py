@@ -12,7 +12,6 @@ edited avatars are kept too, but only --resume trusts them.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,12 +28,12 @@ from edit_figures import NOTES, agreement_of_units, summary_of
 from edit_films import PROMPTS, SEED, EditCase, EditStudio
 from edit_regions import region_overlaps
 from emotion_figures import psnrs
-from emotion_identity import track_folder, write_played
 from emotion_peers import uv_change_pictures, uv_mean_pictures
 from emotion_playing import pictures_of, played
 from emotion_sheets import case_sheet, telling_rows
 from emotion_summary import finite
-from harness import write_report
+from harness import cache_folder, print_figures, say, write_report
+from recapture import Recapture
 
 from emoga.avatar import Avatar
 from emoga.editing.refitting import METHODS, RefitOptions, refit
@@ -42,7 +41,6 @@ from emoga.evaluation.emotion_play import Play
 from emoga.guidance import plan_edit
 from emoga.head import load_head
 from emoga.images import write_png
-from emoga.progress import Event, Note, Stage
 
 IDENTITIES, QUICK_IDENTITIES = (1, 2, 3), (1,)
 QUICK_CHANGES = ("older", "flushed")
@@ -56,7 +54,7 @@ def learnt(case: EditCase, method: str) -> Avatar:
     truth, everything = "fed the truth" in method, "believing all" in method
     edits = case.learnt_from.truth if truth else case.edits
     plan = None if truth or everything else plan_edit(case.prompt)
-    return refit(case.avatar, case.motion, case.record(edits), RefitOptions(name, plan, seed=SEED), _say)
+    return refit(case.avatar, case.motion, case.record(edits), RefitOptions(name, plan, seed=SEED), say)
 
 
 def case_rows(
@@ -111,8 +109,7 @@ def units_row(case: EditCase, playing: Play) -> dict[str, float]:
     head, track = load_head(case.track.head_name), case.track
     views, frames = tuple(range(len(track.cameras))), tuple(range(track.frame_count))
     with tempfile.TemporaryDirectory() as folder:
-        write_played(playing, head, track.cameras, views, frames, track.fps, Path(folder) / "played")
-        found = track_folder(Path(folder) / "played", Path(folder) / "played.track.h5")
+        found = Recapture(head, track.cameras, views, frames, track.fps).track_played(playing, Path(folder))
     return agreement_of_units(head, found.params.expr.numpy(), case.motion.expr.numpy())
 
 
@@ -148,16 +145,16 @@ def run(options: argparse.Namespace, cache: Path) -> None:
     sheets = None if options.json is None else options.json.with_suffix("")
     begun, rows = time.perf_counter(), []
     for performer in identities:
-        studio = EditStudio(cache, performer, options.size, "fast" if options.quick else "default", _say)
+        studio = EditStudio(cache, performer, options.size, "fast" if options.quick else "default", say)
         for change in changes:
             case = EditCase(studio, performer, change)
             if change == changes[0]:
                 rows.append({"case": f"p{performer}", "method": "regions", **region_overlaps(case)})
-                _print(rows[-1])
+                print_figures(rows[-1], but=("shares",))
                 own_units = units_row(case, played(case.avatar, case.track, None))
             for row in case_rows(case, own_units, cache / "edited", options, sheets):
                 rows.append(row)
-                _print(row)
+                print_figures(row, but=("shares",))
             write_report(
                 finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
                 size=options.size, identities=list(identities), changes=list(changes), seed=SEED,
@@ -165,16 +162,6 @@ def run(options: argparse.Namespace, cache: Path) -> None:
             )  # fmt: skip
     for name, value in summary_of(rows).items():
         print(f"{name:<40} {value}", flush=True)
-
-
-def _print(row: dict[str, Any]) -> None:
-    shown = (f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k != "shares")
-    print("  ".join(shown), flush=True)
-
-
-def _say(event: Event) -> None:
-    if isinstance(event, Note | Stage):
-        print(f"  {event.text if isinstance(event, Note) else event.name}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -191,12 +178,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="score avatars that --cache holds")
     options = parser.parse_args()
     options.size = options.size or (256 if options.quick else 512)
-    if options.cache is not None:
-        options.cache.mkdir(parents=True, exist_ok=True)
-        run(options, options.cache)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        run(options, Path(folder))
+    with cache_folder(options.cache) as cache:
+        run(options, cache)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The ablations: each choice of the optimisation changed alone, on the same edits.
 
-Colours as SH and by a network trained with the avatar need fits of their own: `fit.py --appearance` compares them.
+Colours by a network that was trained with the avatar need a fit of their own: `--appearance color_mlp`.
 """
 
 from __future__ import annotations

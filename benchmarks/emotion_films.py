@@ -3,6 +3,7 @@
 p1.neutral           16 views x 24 frames; views 5, 10 and frames 18..23 held out
 p1.track.h5, p1.ply  made of it by the real verbs
 p1.happy.edits       10 views x 8 training frames: what is spoilt and learnt from
+p1.color_mlp.h5      the avatar whose colours a network gives from the start
 p1.happy.scored      2 held-out views x 6 held-out frames, four times the samples: what is scored
 """
 
@@ -78,18 +79,24 @@ class Studio:
     """Films, tracks and fits one performer; what the folder holds already is kept."""
 
     def __init__(
-        self, folder: Path, performer: int, size: int, preset: str = "default", report: Reporter = silent
+        self,
+        folder: Path,
+        performer: int,
+        size: int,
+        preset: str = "default",
+        report: Reporter = silent,
+        appearance: str = "sh",
     ) -> None:
         self._folder, self._name, self._performer = folder, f"p{performer}", performer
-        self._size, self._preset, self._report = size, preset, report
+        self._size, self._preset, self._report, self._appearance = size, preset, report, appearance
 
     def person(self) -> tuple[Avatar, Track]:
         """The neutral avatar and the track it was made from."""
         track = self._made("track.h5", lambda path: emoga.track(
             self.film_without_emotion(), path, hold_out=HOLD_OUT, overlay=False, resume=True, report=self._report
         ))  # fmt: skip
-        avatar = self._made("ply", lambda path: emoga.fit(
-            track, path, preset=self._preset, resume=True, report=self._report
+        avatar = self._made("ply" if self._appearance == "sh" else f"{self._appearance}.h5", lambda path: emoga.fit(
+            track, path, preset=self._preset, appearance=self._appearance, resume=True, report=self._report
         ))  # fmt: skip
         return emoga.load_avatar(avatar), load_track(track)
 

@@ -14,9 +14,11 @@ from emotion_identity import Retracking
 from emotion_methods import SEED, Edited, Method, edited, masked, weights_for
 from emotion_playing import played
 from emotion_scoring import Case
+from recapture import Recapture
 
 import emoga
 from emoga.avatar import Avatar
+from emoga.capture import open_capture
 from emoga.emotion.learning import learn_emotions
 from emoga.head import load_head
 from emoga.progress import Reporter, silent
@@ -78,10 +80,15 @@ class Person:
     def retracking(self) -> Retracking:
         """How the person's shape is tracked anew in the pictures that were edited."""
         reel, still = self.cases[0].learnt_from, played(self.avatar, self.track, None)
-        return Retracking(
-            load_head(self.track.head_name), self.track.cameras, reel.views, reel.frames,
-            self._studio.film_without_emotion(), still,
-        )  # fmt: skip
+        film = self._studio.film_without_emotion()
+        recapture = Recapture(
+            load_head(self.track.head_name),
+            self.track.cameras,
+            reel.views,
+            reel.frames,
+            open_capture(film).fps,
+        )
+        return Retracking(recapture, film, still)
 
     def _learnt(self, method: Method) -> Avatar:
         edits = masked(self.edits(method.pattern), method.masks, self.avatar, self.track)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,12 +42,11 @@ from emotion_scoring import (
 )
 from emotion_sheets import case_sheet, telling_rows
 from emotion_summary import NOTES, finite, summary_of
-from harness import write_report
+from harness import cache_folder, print_figures, say, write_report
 
 from emoga.avatar import Avatar
 from emoga.head import load_head
 from emoga.images import write_png
-from emoga.progress import Event, Note, Stage
 
 IDENTITIES, EMOTIONS = (1, 2, 3), ("happy", "sad", "angry", "surprised")
 QUICK_IDENTITIES, QUICK_EMOTIONS, QUICK_ITERATIONS = (1,), ("happy", "angry"), 100
@@ -61,7 +59,7 @@ def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], A
     for case in person.cases:
         playing = played(avatar, person.track, case.emotion)
         rows.append(learnt_row(case, method.name, playing, pictures_of(playing, case.scored.pairs), seconds))
-        _print(rows[-1])
+        print_figures(rows[-1], but=("shares",))
     return rows, avatar
 
 
@@ -118,15 +116,24 @@ def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None
     if options.ablations:
         for case, edits in zip(person.cases, person.edits("spread"), strict=True):
             yield edits_row(case, edits, "edits, spread")
-    for method in ABLATIONS if options.ablations else METHODS:
+    for method in chosen_methods(options):
         rows, avatars[method.name] = method_rows(person, method)
         yield from rows
-    if options.ablations:
+    if options.ablations or options.methods:
         return
     for index in range(len(person.cases)):
         for row in case_rows(person, index, avatars["ours"], avatars["geometry only"], sheets):
-            _print(row)
+            print_figures(row, but=("shares",))
             yield row
+
+
+def chosen_methods(options: argparse.Namespace) -> list[Method]:
+    """The methods that are compared, or those asked for by name."""
+    known = {method.name: method for method in (ABLATIONS if options.ablations else METHODS)}
+    unknown = [name for name in options.methods or () if name not in known]
+    if unknown:
+        sys.exit(f"unknown method {unknown[0]!r}; known: {', '.join(known)}")
+    return [known[name] for name in options.methods or known]
 
 
 def chosen_iterations(options: argparse.Namespace) -> dict[str, int]:
@@ -142,30 +149,22 @@ def run(options: argparse.Namespace, cache: Path) -> None:
     emotions = options.emotions or (QUICK_EMOTIONS if few else EMOTIONS)
     sheets = None if options.json is None else options.json.with_suffix("")
     begun, rows = time.perf_counter(), []
-    lessons = Lessons(cache / "learnt", options.resume, chosen_iterations(options))
+    learnt = cache / ("learnt" if options.appearance == "sh" else f"learnt.{options.appearance}")
+    lessons = Lessons(learnt, options.resume, chosen_iterations(options))
     for performer in identities:
-        studio = Studio(cache, performer, options.size, "fast" if options.quick else "default", _say)
-        person = Person(studio, performer, emotions, lessons, _say)
+        preset = "fast" if options.quick else "default"
+        studio = Studio(cache, performer, options.size, preset, say, options.appearance)
+        person = Person(studio, performer, emotions, lessons, say)
         for row in person_rows(person, options, sheets):
             rows.append(row)
             write_report(
                 finite(rows), torch.get_num_threads(), options.json, summary=summary_of(rows), notes=NOTES,
                 size=options.size, identities=list(identities), emotions=list(emotions),
                 scored={"views": SCORED_VIEWS, "frames": SCORED_FRAMES}, seed=SEED,
-                learning=lessons.common, seconds=round(time.perf_counter() - begun, 1),
+                learning=lessons.common, appearance=options.appearance, seconds=round(time.perf_counter() - begun, 1),
             )  # fmt: skip
     for name, value in summary_of(rows).items():
         print(f"{name:<40} {value}", flush=True)
-
-
-def _print(row: dict[str, Any]) -> None:
-    shown = (f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k != "shares")
-    print("  ".join(shown), flush=True)
-
-
-def _say(event: Event) -> None:
-    if isinstance(event, Note | Stage):
-        print(f"  {event.text if isinstance(event, Note) else event.name}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -179,6 +178,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="pixels on a side  [default: 512, quick and ablations 256]")
     parser.add_argument("--identities", type=int, nargs="+")
     parser.add_argument("--emotions", nargs="+")
+    parser.add_argument("--methods", nargs="+", help="only these; nothing but their pictures is scored then")
+    parser.add_argument("--appearance", choices=("sh", "color_mlp"), default="sh", help="of the avatar's fit")
     parser.add_argument("--iterations", type=int, help="of the learning, per emotion")
     parser.add_argument("--cache", type=Path, help="folder to keep films, tracks and avatars of one size in")
     parser.add_argument(
@@ -186,12 +187,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     options.size = options.size or (256 if options.quick or options.ablations else 512)
-    if options.cache is not None:
-        options.cache.mkdir(parents=True, exist_ok=True)
-        run(options, options.cache)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        run(options, Path(folder))
+    with cache_folder(options.cache) as cache:
+        run(options, cache)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,18 @@ import json
 import os
 import platform
 import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
+
+from emoga.progress import Event, Note, Stage
 
 WARM_SECONDS = 0.3
 PACKAGES = ("emoga", "torch", "numba", "llvmlite", "numpy", "gsplat")
@@ -87,3 +92,26 @@ def print_row(row: dict[str, Any]) -> None:
     )
     times = f"{row['median_ms']:>10.2f} ms (min {row['min_ms']:.2f})"
     print(f"{row['case']:<36} {row['threads']:>2} threads {times}  {rest}", flush=True)
+
+
+def print_figures(row: dict[str, Any], but: tuple[str, ...] = ()) -> None:
+    """One row of figures on the terminal, without those named in `but`."""
+    shown = (f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k not in but)
+    print("  ".join(shown), flush=True)
+
+
+def say(event: Event) -> None:
+    """What long work is at, on stderr; a reporter without a progress bar."""
+    if isinstance(event, Note | Stage):
+        print(f"  {event.text if isinstance(event, Note) else event.name}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def cache_folder(folder: Path | None) -> Iterator[Path]:
+    """The folder that keeps what was made, or one that goes away with the run."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
