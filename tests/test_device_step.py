@@ -186,7 +186,9 @@ def test_pictures_and_gradients_are_those_of_the_compiled_step(trainers, iterati
     assert (example.view, example.frame, example.head_only) == (
         on_device.view, on_device.frame, on_device.head_only,
     )  # fmt: skip
-    assert (same_image - image).abs().max() < 1e-4
+    # Whether a Gaussian at the edge of being drawn is drawn hangs on last digits, and those on the processor.
+    off = (same_image - image).abs()
+    assert off.max() < 2e-3 and (off > 1e-4).float().mean() < 1e-3
     assert same_loss.item() == pytest.approx(loss.item(), rel=1e-5)
     for one, other in zip(same_gradients, gradients, strict=True):
         assert relative(one, other) < 1e-4

@@ -57,7 +57,7 @@ def assert_carried_alike(fast, plain):
     torch.testing.assert_close(fast.means, plain.means, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(fast.scales, plain.scales, atol=1e-7, rtol=1e-4)
     # How far a squeezed lid triangle has faded hangs on its last digits.
-    torch.testing.assert_close(fast.opacities, plain.opacities, atol=5e-5, rtol=0)
+    torch.testing.assert_close(fast.opacities, plain.opacities, atol=2e-4, rtol=0)
     # A quaternion and its negative are the same rotation.
     torch.testing.assert_close(
         (fast.quats * torch.nn.functional.normalize(plain.quats, dim=-1)).sum(-1).abs(),
