@@ -22,7 +22,7 @@ from emoga.guidance.edit_plan import (
 )
 from emoga.guidance.planning import hint_for, plan_edit
 from emoga.guidance.planning_model import plan_edit_by_model, plan_schema
-from emoga.guidance.rewording import spelt
+from emoga.guidance.spelling import spelt
 
 PROMPTS = expected_prompts()
 

@@ -99,7 +99,7 @@ AXES: dict[str, tuple[str, str]] = {
              "small smaller tiny*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
     "width": ("wide wider widen widened broad broader broaden square squarer", "narrow narrower narrowed"),
     "length": ("long longer grow grows grown lengthen lengthened elongate elongated",
-               "short shorter shorten shortened"),
+               "short shorter shorten shortened cut trim trimmed crop cropped"),
     "height": ("high higher raise raised lift lifted tall", "low lower lowered"),
     "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
                   "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
@@ -226,7 +226,7 @@ REMOVE = _words(
     "remove removed without no erase delete lose shave wash clean hide undo neither eliminate ditch gone vanish "
     "vanishes disappear disappears discard hate hates dislike dislikes"
 )
-ADD = _words("add put give wear wears wearing place draw apply get insert")
+ADD = _words("add put give wear wears wearing place draw apply get insert pierce pierced")
 MOVE = _words("move shift relocate transfer slide swap switch")
 # Said of what there is more of than there should be.
 TOO_MUCH = "too_much"

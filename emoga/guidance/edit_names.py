@@ -206,5 +206,5 @@ STYLES = _table("""
     teardrop:
     vertical:
     horizontal:
-    deep: deeper
+    deep: deeper deepen deepened
 """)

@@ -180,6 +180,8 @@ def resolve(adjective: Describing, part: str, side: str, less: bool) -> Operatio
     """What an adjective asks of a part of the head ("" is none named); None when it means nothing there."""
     if adjective.implied:
         return Operation(*adjective.implied)
+    # What is too yellow shall be less so.
+    less = less or (bool(adjective.colour) and not adjective.axis and adjective.sign < 0)
     if adjective.material and part in ("", "person", "face", "skin"):
         return _made_of(adjective, part)
     if part == "lips" and adjective.axis == "flush":
@@ -197,7 +199,8 @@ def _coloured(adjective: Describing, part: str, side: str, less: bool) -> Operat
             "change", "skin" if part == "face" else part, "flush", "less" if less else "more", side=side
         )
     if less:
-        return None
+        # Of teeth and eyes that have a colour, the white is meant.
+        return Operation("change", part, "lightness", "more") if part == "teeth" else None
     if part in ("face", "skin") and name in ("black", "brown", "dark brown", "white"):
         return Operation("change", "skin", "lightness", "more" if name == "white" else "less")
     if part == "hair" and name == "gold":

@@ -1,24 +1,12 @@
-"""Instructions reworded before they are cut into clauses: words misspelt, things exchanged, two sides told apart."""
+"""Instructions reworded before they are cut into clauses: things exchanged, two sides told apart, what is complained of."""
 
 from __future__ import annotations
 
 import re
 
-from emoga.guidance.edit_lexicon import (
-    ADD,
-    BOTH,
-    IMPLIED,
-    KEEP,
-    LEFT,
-    LESS,
-    MORE,
-    PHRASES,
-    REMOVE,
-    RIGHT,
-    STRENGTHS,
-)
-from emoga.guidance.edit_names import COLOUR_WORDS, FIGURES, HOME, MATERIALS, REGIONS, SHADES, STYLES, THINGS
-from emoga.guidance.edit_words import ADJECTIVES, is_known, noun
+from emoga.guidance.edit_names import COLOUR_WORDS, HOME, SHADES
+from emoga.guidance.edit_words import noun
+from emoga.guidance.spelling import spelt
 
 # What comes in two, so that "one" and "the other" can be told apart.
 TWINS = r"(?:eyebrow|eye|brow|iris|ear|cheek)"
@@ -80,34 +68,35 @@ MISSING = re.compile(
 MENDED = re.compile(
     r"\b(?:fix|change|correct|remedy|rectify)\s+(?:that|this|it)\b|\bdo\s+something\s+about\s+(?:that|this|it)\b"
 )
-NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
-# A word misspelt is one letter away from one that is known; which letters may differ depends on its length.
-SHORTEST, SPARE_FROM, OTHER_FROM = 4, 6, 7
-SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips")
-# Words that are right, though a known one is near.
-GOOD = set(
-    re.findall(
-        r"\w+",
-        "banana bear bears bond bow brad browser cape chain chains crown cured fact faster finger fingers hood line "
-        "mask note pear perl pin printed pump quit scarf shot state states tail tick wings",
-    )
+# "I don't like how big his ears are": they are too big.
+COMPLAINED = re.compile(
+    r"\b(?:(?:do\s+not|don't|doesn't|never)\s+(?:really\s+)?(?:like|love)|hates?|dislikes?|can't\s+stand|not\s+a\s+fan\s+of"
+    r"|(?:sick|tired)\s+of|(?:not|un)\s*happy\s+with|bothered\s+by|bothers\s+me)\s+how\s+"
+    r"(?P<how>[a-z-]+)\s+(?P<what>(?:his|her|their|the)\s[\w\s-]{1,30}?)\s+(?P<is>is|are|looks?)\b"
 )
-_KNOWN = {
-    word
-    for table in (
-        ADJECTIVES, COLOUR_WORDS, MATERIALS, STYLES, FIGURES, IMPLIED, REGIONS, THINGS, STRENGTHS, ADD, BOTH, KEEP,
-        LEFT, LESS, MORE, REMOVE, RIGHT,
-    )
-    for word in table
-    if word.isalpha() and len(word) >= SHORTEST
-}  # fmt: skip
-_SAID = {word for phrase in PHRASES for word in re.findall(r"[a-z]+", phrase)}
-
+# "pierce her ears" asks for what is worn there, unless it is said.
+PIERCED = re.compile(r"\bpierced?\s+((?:[a-z]+\s+){0,2}(?:ears?|earlobes?|nose|nostrils?))\b(?!\s+with)")
+# Where skin gets its tan.
+HOLIDAY = re.compile(
+    r"\b(?:spent|been|(?:just\s+)?(?:came|come|got|back|returned|home)|after|fresh)\b(?:\s+[\w']+){0,6}?"
+    r"\s+(?:beach|holidays?|vacation|seaside|tropics|caribbean|summer|surfing)\b"
+)
+# What is said for the sake of saying it.
+CHATTER = re.compile(
+    r"\b(?:nothing\s+(?:too\s+)?(?:fancy|crazy|special|extreme|wild|more|else)|that's\s+(?:it|all)|that\s+is\s+all"
+    r"|if\s+(?:that's\s+|it's\s+|it\s+is\s+|at\s+all\s+)?(?:possible|ok(?:ay)?|you\s+(?:can|could|please|don't\s+mind)|not\s+too\s+much\s+trouble)"
+    r"|thanks?\s+(?:you\s+)?(?:so\s+much|a\s+lot|in\s+advance|very\s+much)|many\s+thanks|cheers|no\s+rush"
+    r"|(?:just\s+)?for\s+(?:fun|a\s+laugh)|as\s+a\s+joke|to\s+be\s+honest|tbh|lol|haha|you\s+know|i\s+mean|would\s+you\s+mind"
+    r"|is\s+it\s+possible\s+to|i\s+was\s+(?:wondering\s+if\s+you\s+could|hoping\s+(?:you\s+could|for))|in\s+my\s+opinion)\b"
+)
+NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
 
 def reworded(text: str) -> str:
     """An instruction in small letters, as the rules read it."""
     text = UNMARKED.sub(r"\1n't", text)
     text = re.sub(r"[a-z]+(?:'[a-z]+)?", lambda found: spelt(found[0]), text)
+    text = HOLIDAY.sub(" tanned ", CHATTER.sub(" ", text))
+    text = COMPLAINED.sub(r"\g<what> \g<is> too \g<how>", PIERCED.sub(r"a piercing in \1", text))
     text = LISTED.sub(_listed, THAN.sub(" ", _missing(text)))
     text = YEARS_ON.sub(r"\1 older ", YEARS_OFF.sub(r"\1 younger ", text))
     text = DECADE.sub(lambda found: "young" if found["young"] else "old", text)
@@ -120,9 +109,18 @@ def reworded(text: str) -> str:
             " ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text)
         ),
     )
-    text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", text)
+    text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", _named_again(text))
     text = INSTEAD.sub(", remove", NEITHER.sub(lambda found: f"no {found[1]}, no ", text))
     return TOLD_APART.sub(_sides, WORN.sub(", ", text))
+
+
+def _named_again(text: str) -> str:
+    """ "swap the glasses for round ones": the ones are glasses."""
+    found = EXCHANGED.search(text)
+    things = [word for word in re.findall(r"[a-z]+", found[1]) if noun(word) in HOME] if found else []
+    if not found or not things:
+        return text
+    return text[: found.end()] + re.sub(r"\bones?\b", things[-1], text[found.end() :], count=1)
 
 
 def _missing(text: str) -> str:
@@ -135,15 +133,6 @@ def _missing(text: str) -> str:
     return said[: found.start()] + told if told != rest else text
 
 
-def spelt(word: str) -> str:
-    """The known word that a misspelt one must be, or the word itself."""
-    known = {*COLOUR_WORDS, *SAID_MOST} if len(word) < SHORTEST else _KNOWN
-    if len(word) < SHORTEST - 1 or not word.isalpha() or word in GOOD or word in _SAID or is_known(word):
-        return word
-    near = [other for other in known if other[0] == word[0] and _one_slip(word, other)]
-    return near[0] if len(near) == 1 else word
-
-
 def _listed(found: re.Match) -> str:
     return f"{found[1]}{found[2]}{found[3]} " if noun(found[3]) else found[0]
 
@@ -151,18 +140,3 @@ def _listed(found: re.Match) -> str:
 def _sides(found: re.Match) -> str:
     part = found["before"] or found["after"] or found["last"] or "eye"
     return f"left {part} {found['first']}, right {part} {found['second']}"
-
-
-def _one_slip(word: str, known: str) -> bool:
-    """Two letters in the wrong order, one doubled or not, and in longer words one missing, spare or another."""
-    at = next(
-        (i for i, (a, b) in enumerate(zip(word, known, strict=False)) if a != b), min(len(word), len(known))
-    )
-    mine, theirs = word[at:], known[at:]
-    if len(word) == len(known):
-        swapped = mine[:2] == theirs[1::-1] and mine[2:] == theirs[2:]
-        return swapped or (len(word) >= OTHER_FROM and mine[1:] == theirs[1:])
-    if len(word) + 1 == len(known):
-        return mine == theirs[1:]
-    spare = len(word) == len(known) + 1 and mine[1:] == theirs
-    return spare and (word[at] == word[at - 1] or len(word) >= SPARE_FROM)
