@@ -12,6 +12,7 @@ from emoga.guidance.edit_lexicon import (
     KEEP,
     LEFT,
     MAX_STRENGTH,
+    MIRRORED,
     MOVE,
     NEGATION,
     PERSONS,
@@ -139,7 +140,9 @@ class Clause:
             return "left"
         if self.present & RIGHT:
             return "right"
-        return "both" if self.present & BOTH else "other" if "other" in self.present else ""
+        if self.present & BOTH:
+            return "both"
+        return "other" if "other" in self.present or self.present & MIRRORED else ""
 
     @property
     def strength(self) -> float:

@@ -65,7 +65,8 @@ PHRASES: dict[str, str] = {
     "receding hairline": "higher forehead", "higher hairline": "higher forehead", "lower hairline": "lower forehead",
     "lower the hairline": "lower the forehead", "raise the hairline": "raise the forehead",
     "stick out": "protruding", "sticks out": "protruding", "sticking out": "protruding",
-    "jug ears": "protruding ears",
+    "jug ears": "protruding ears", "like a superhero": "strong", "like superman": "strong",
+    "superhero's": "strong", "superhero": "strong", "like an action hero": "strong", "like a movie star": "strong",
     "stand out": "protruding", "stands out": "protruding",
     "tone down": "reduce", "toned down": "reduced", "play down": "reduce", "dial down": "reduce",
     "dial back": "reduce", "scale back": "reduce", "take off": "remove", "takes off": "remove",
@@ -86,7 +87,7 @@ PHRASES: dict[str, str] = {
     "a tiny bit": "slightly",
     "a little bit": "slightly", "a wee bit": "slightly",
     "a lot": "much", "lots of": "much", "a touch": "slightly", "a tad": "slightly", "a hint of": "slightly",
-    "a shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
+    "a shade": "slightly", "one shade": "slightly", "1 shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
     "red head": "redhead", "red haired": "redhead", "cartoon character": "cartoon", "rose gold": "rose_gold",
     "stainless steel": "steel", "tortoise shell": "brown", "rosy cheeked": "rosy cheeks",
     "made out of": "of", "made of": "of", "looks like": "resembling",
@@ -115,7 +116,7 @@ AXES: dict[str, tuple[str, str]] = {
     "lightness": ("light lighter lighten lightened bright brighter brighten brightened fair fairer whiter whiten",
                   "dark darker darken darkened"),
     "shine": ("shiny shinier glossy glossier oily oilier", "matte dull"),
-    "smoothness": ("smooth smoother smoothed flawless airbrushed", "rough rougher"),
+    "smoothness": ("smooth smoother smoothed flawless airbrushed soft softer soften softened silky velvety", "rough rougher"),
     "curl": ("curly curlier wavy curled", "straight straighter straightened"),
     "pallor": ("pale paler pallid ashen sickly pasty", "healthy healthier"),
     "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
@@ -181,10 +182,11 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     },
     "mouth": {"width": "width", "size": "width", "height": "height"},
     "teeth": {"lightness": "lightness", "colour": "colour", "size": "size"},
-    "jaw": {"width": "width", "size": "width", "prominence": "width", "thickness": "width", "pointedness": "width"},
+    "jaw": {"width": "width", "size": "width", "prominence": "width", "thickness": "width", "pointedness": "width",
+            "smoothness": "width", "roundness": "width"},
     "chin": {
         "width": "width", "height": "height", "length": "height", "prominence": "prominence", "size": "height",
-        "pointedness": "width", "thickness": "width", "roundness": "width",
+        "pointedness": "width", "thickness": "width", "roundness": "width", "smoothness": "prominence",
     },
     "ears": {
         "size": "size", "length": "size", "width": "size", "prominence": "prominence", "colour": "colour",
@@ -194,7 +196,8 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "temples": {"colour": "colour", "lightness": "lightness"},
 }  # fmt: skip
 # (part, axis) whose adjective means less of the attribute: a pointed chin is a narrow one.
-REVERSED = {("chin", "pointedness"), ("jaw", "pointedness"), ("brows", "prominence")}
+REVERSED = {("chin", "pointedness"), ("jaw", "pointedness"), ("brows", "prominence"), ("jaw", "smoothness"),
+            ("jaw", "roundness"), ("chin", "smoothness")}  # fmt: skip
 # Skin is meant when these are said of a face.
 SKIN_AXES = {"lightness", "tan", "pallor", "flush", "smoothness", "shine", "colour"}
 # What an adjective of this axis is about when no part is named.
@@ -219,7 +222,7 @@ NUMBERS = {
 }  # fmt: skip
 
 LESS = _words(
-    "lose loses losing lost less fewer reduce reduced decrease decreased diminish soften fade weaken"
+    "lose loses losing lost less fewer reduce reduced decrease decreased diminish fade weaken"
 )
 MORE = _words("gain gains gained more increase increased enhance emphasise emphasize intensify boost")
 REMOVE = _words(
@@ -227,7 +230,8 @@ REMOVE = _words(
     "vanishes disappear disappears discard hate hates dislike dislikes"
 )
 ADD = _words("add put give wear wears wearing place draw apply get insert pierce pierced")
-MOVE = _words("move shift relocate transfer slide swap switch")
+MOVE = _words("move shift relocate transfer slide swap switch mirror flip")
+MIRRORED = {"mirror", "flip"}
 # Said of what there is more of than there should be.
 TOO_MUCH = "too_much"
 KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact stay")
@@ -279,7 +283,7 @@ FILLERS = _words(
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
-    "statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
+    "build physique statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
     "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon see love"
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from emoga.guidance.edit_lexicon import (
     MOVE,
     NEGATION,
     NUMBERS,
+    PERSONS,
     REMOVE,
     REVERSED,
     RIGHT,
@@ -104,6 +105,7 @@ def is_known(word: str) -> bool:
         or word.startswith("#")
         or word.isdigit()
         or word in NUMBERS
+        or word in PERSONS
         or any(word in table for table in tables)
     )
 

@@ -34,6 +34,8 @@ YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
 WHOLE = {"face", "skin"}  # parts that nothing is left without
 HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
+# Before a part that only says where the thing before goes.
+PLACING = {"on", "at", "around", "under", "above", "below", "across", "over", "near", "along", "beside"}
 
 
 def plan_edit(text: str) -> EditPlan:
@@ -193,7 +195,8 @@ class _Reader:
                 # "one in each ear": where it goes anyhow.
                 self._replace_last(replace(before[-1], side=clause.side or before[-1].side))
                 return True
-            if before[-1].target in HOME and before[-1].position:
+            placed = before[-1].position or clause.present & PLACING
+            if before[-1].target in HOME and placed:
                 places = sorted({*before[-1].position, *(name for _, name in clause.regions)})
                 self._replace_last(replace(before[-1], position=tuple(places)))
                 return True
@@ -206,6 +209,15 @@ class _Reader:
                 ]
                 self.operations += found
                 return bool(found)
+        if (
+            all(word.colour and not word.axis for word in clause.adjectives)
+            and clause.adjectives
+            and clause.present & LESS
+            and not (clause.nouns or clause.unknown)
+            and before[-1].colour
+        ):
+            # "more coral | less pink": a colour has been named.
+            return True
         told_again = clause.present & PRONOUNS and [name for _, name in clause.things] == [before[-1].target]
         if (
             "none" in clause.words

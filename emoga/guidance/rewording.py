@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from emoga.guidance.edit_names import COLOUR_WORDS, HOME, SHADES
-from emoga.guidance.edit_words import noun
+from emoga.guidance.edit_words import ADJECTIVES, noun
 from emoga.guidance.spelling import spelt
 
 # What comes in two, so that "one" and "the other" can be told apart.
@@ -89,6 +89,25 @@ CHATTER = re.compile(
     r"|(?:just\s+)?for\s+(?:fun|a\s+laugh)|as\s+a\s+joke|to\s+be\s+honest|tbh|lol|haha|you\s+know|i\s+mean|would\s+you\s+mind"
     r"|is\s+it\s+possible\s+to|i\s+was\s+(?:wondering\s+if\s+you\s+could|hoping\s+(?:you\s+could|for))|in\s+my\s+opinion)\b"
 )
+# "his right ear is bigger than the left, fix that": what shall be mended is too much.
+LAMENTED = re.compile(
+    r"\b(?P<is>is|are|looks?)\s+(?!not\b|too\b|missing\b)(?P<how>[a-z-]+)(?P<rest>[^,.;:!?]*)[,.;:!?]\s*(?:and\s+|so\s+|please\s+|can\s+you\s+)*"
+    + MENDED.pattern
+)
+DECADES = re.compile(r"\b(?:(?P<one>an?|one)|(?P<two>two|2|a\s+couple\s+of)|(?P<three>three|3)|(?P<four>four|4))\s+decades?\b")
+# "half as wide", "twice the size".
+HALF = re.compile(r"\bhalf\s+(?:as|so)\s+([a-z]+)(?:\s+as\s+(?:it|they)\s+(?:is|are|was|were)|\s+as\s+now)?\b")
+TWICE = re.compile(r"\b(?:twice|double|two\s+times|three\s+times)\s+(?:as|so)\s+([a-z]+)(?:\s+as\s+(?:it|they)\s+(?:is|are|was|were)|\s+as\s+now)?\b")
+HALF_OF, TWICE_OF = (
+    re.compile(rf"\b{often}\s+(?:the|its|their|his|her)\s+(?=(?:size|width|length|height|thickness|volume)\b)")
+    for often in ("half", "(?:twice|double|two\\s+times)")
+)
+# "as red as a tomato", "blond like a Viking": what it is likened to says nothing more.
+SIMILE = re.compile(
+    r"\b(?:as\s+)?(?P<how>[a-z-]+)(?P<of>(?:\s+(?:hair|skin|lips|eyes|cheeks|brows|nose|teeth|face))?)\s+(?:as|like)\s+"
+    r"(?!(?:if|though|it|they|he|she|is|are|possible|well|before|in|the\s+other|the\s+left|the\s+right)\b)"
+    r"(?:(?:an?|the|some|that|those)\s+)?(?:(?:true|real|natural|proper|fresh|old|young)\s+)?[\w-]+(?:'s)?(?:\s+of\s+\w+)?\b"
+)
 NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
 
 def reworded(text: str) -> str:
@@ -97,6 +116,9 @@ def reworded(text: str) -> str:
     text = re.sub(r"[a-z]+(?:'[a-z]+)?", lambda found: spelt(found[0]), text)
     text = HOLIDAY.sub(" tanned ", CHATTER.sub(" ", text))
     text = COMPLAINED.sub(r"\g<what> \g<is> too \g<how>", PIERCED.sub(r"a piercing in \1", text))
+    text = LAMENTED.sub(r"\g<is> too \g<how>\g<rest>", text)
+    text = TWICE_OF.sub("much more ", HALF_OF.sub("less ", TWICE.sub(r"much more \1", HALF.sub(r"less \1", text))))
+    text = SIMILE.sub(_likened, DECADES.sub(_years, text))
     text = LISTED.sub(_listed, THAN.sub(" ", _missing(text)))
     text = YEARS_ON.sub(r"\1 older ", YEARS_OFF.sub(r"\1 younger ", text))
     text = DECADE.sub(lambda found: "young" if found["young"] else "old", text)
@@ -112,6 +134,16 @@ def reworded(text: str) -> str:
     text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", _named_again(text))
     text = INSTEAD.sub(", remove", NEITHER.sub(lambda found: f"no {found[1]}, no ", text))
     return TOLD_APART.sub(_sides, WORN.sub(", ", text))
+
+
+def _years(found: re.Match) -> str:
+    return f"{10 * (1 + ['one', 'two', 'three', 'four'].index(found.lastgroup))} years"
+
+
+def _likened(found: re.Match) -> str:
+    """A comparison goes when what it explains has been said: "red as a tomato", not "something like a tomato"."""
+    plain = found["how"] in ADJECTIVES or found["how"] in COLOUR_WORDS
+    return f"{found['how']}{found['of']}" if plain else found[0]
 
 
 def _named_again(text: str) -> str:

@@ -24,7 +24,8 @@ from emoga.guidance.edit_words import ADJECTIVES, is_known
 
 # A word misspelt is one letter away from one that is known; which letters may differ depends on its length.
 SHORTEST, SPARE_FROM, OTHER_FROM = 4, 6, 7
-SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips")
+SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips", "with", "without", "please", "look",
+             "change", "should")  # fmt: skip
 # Words that are right, though a known one is near.
 GOOD = set(
     re.findall(
@@ -54,7 +55,7 @@ _SAID = {word for phrase in PHRASES for word in re.findall(r"[a-z]+", phrase)}
 
 def spelt(word: str) -> str:
     """The known word that a misspelt one must be, or the word itself."""
-    known = {*COLOUR_WORDS, *SAID_MOST} if len(word) < SHORTEST else _KNOWN
+    known = {*COLOUR_WORDS, *SAID_MOST} if len(word) < SHORTEST else _KNOWN | {*SAID_MOST}
     if len(word) < SHORTEST - 1 or not word.isalpha() or word in GOOD | _SAID | _OWN or is_known(word):
         return word
     if base := _uninflected(word):
