@@ -55,7 +55,12 @@ PHRASES: dict[str, str] = {
     "baseball cap": "cap", "woolly hat": "beanie", "wool hat": "beanie", "bobble hat": "beanie",
     "top hat": "tophat", "bowler hat": "bowler", "cowboy hat": "cowboy hat",
     "eye shadow": "eyeshadow", "eye liner": "eyeliner", "make up": "makeup", "make-up": "makeup",
-    "smoky eyes": "black eyeshadow", "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
+    "smoky eyes": "black eyeshadow", "smoky eye": "black eyeshadow", "smokey eye": "black eyeshadow",
+    "button nose": "small nose", "roman nose": "prominent nose", "hooked nose": "prominent nose",
+    "aquiline nose": "prominent nose", "fill in": "thicken", "even out": "smooth", "evened out": "smooth",
+    "clear skin": "smooth skin", "clearer skin": "smooth skin", "ever so slightly": "slightly", "soul patch": "goatee",
+    "mutton chops": "sideburns", "alice band": "headband", "birth marks": "moles", "a great deal": "much",
+    "by half": "much", "a ton": "much", "tons of": "much", "loads of": "much", "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
     "cheek bones": "cheekbones", "cheek bone": "cheekbones", "hair line": "hairline", "eye brows": "brows",
     "eye brow": "brow", "lower lip": "lips", "upper lip": "lips", "lower lips": "lips",
     "eye colour": "eyes", "eye color": "eyes", "skin tone": "skin",
@@ -96,18 +101,18 @@ PHRASES: dict[str, str] = {
 
 # Axes of adjectives: +1 words, -1 words. A figure after a word is its own strength.
 AXES: dict[str, tuple[str, str]] = {
-    "size": ("big bigger biggest large larger huge*1.5 enormous*1.5 giant*1.5 enlarge enlarged",
-             "small smaller tiny*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
+    "size": ("big bigger biggest large larger huge*1.5 enormous*1.5 giant*1.5 gigantic*1.5 massive*1.5 enlarge enlarged",
+             "small smaller tiny*1.5 teeny minuscule*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
     "width": ("wide wider widen widened broad broader broaden square squarer", "narrow narrower narrowed"),
     "length": ("long longer grow grows grown lengthen lengthened elongate elongated",
                "short shorter shorten shortened cut trim trimmed crop cropped"),
     "height": ("high higher raise raised lift lifted tall", "low lower lowered"),
-    "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
-                  "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
+    "thickness": ("thick thicker thicken thickened lush bushy bushier dense denser",
+                  "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer pencil-thin plucked"),
     "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
     "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter saggy sagging droopy"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
-    "prominence": ("prominent protruding strong stronger strengthen strengthened accentuate accentuated"
+    "prominence": ("prominent protruding bold bolder strong stronger strengthen strengthened accentuate accentuated"
                    " pronounced defined projecting jutting",
                    "weak weaker receding closer pin pinned tuck tucked"),
     "opening": ("open opened wide-open", "squinty closed half-closed"),
@@ -115,18 +120,18 @@ AXES: dict[str, tuple[str, str]] = {
     "pointedness": ("pointed pointy pointier sharp sharper", "blunt"),
     "lightness": ("light lighter lighten lightened bright brighter brighten brightened fair fairer whiter whiten",
                   "dark darker darken darkened"),
-    "shine": ("shiny shinier glossy glossier oily oilier", "matte dull"),
-    "smoothness": ("smooth smoother smoothed flawless airbrushed soft softer soften softened silky velvety", "rough rougher"),
-    "curl": ("curly curlier wavy curled", "straight straighter straightened"),
-    "pallor": ("pale paler pallid ashen sickly pasty", "healthy healthier"),
+    "shine": ("shiny shinier glossy glossier oily oilier greasy dewy glowing radiant luminous", "matte dull powdered"),
+    "smoothness": ("smooth smoother smoothed flawless airbrushed soft softer soften softened silky velvety", "rough rougher weathered leathery coarse bumpy"),
+    "curl": ("curly curlier wavy curled frizzy kinky", "straight straighter straightened"),
+    "pallor": ("pale paler pallid ashen sickly pasty ghostly wan bloodless", "healthy healthier"),
     "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
     "flush": ("flushed flush rosy rosier ruddy blushing reddened sunburnt sunburned sunburn", ""),
-    "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5", "young younger youthful rejuvenate"
-            " rejuvenated teenage"),
-    "weight": ("heavy heavier fat fatter fattened overweight obese*1.5 stout stouter corpulent", "lean leaner slimmed"
-               " skeletal*1.5 thinned-down"),
-    "femininity": ("feminine womanly girly feminised feminized", ""),
-    "masculinity": ("masculine manly manlier macho masculinised masculinized virile", ""),
+    "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5 mature middle-aged", "young younger youthful rejuvenate"
+            " rejuvenated teenage juvenile childlike baby-faced"),
+    "weight": ("heavy heavier fat fatter fattened overweight obese*1.5 stout stouter corpulent hefty tubby stocky", "lean leaner slimmed bony"
+               " emaciated*1.5 skeletal*1.5 thinned-down"),
+    "femininity": ("feminine womanly girly feminised feminized feminise feminize ladylike", ""),
+    "masculinity": ("masculine manly manlier macho masculinised masculinized masculinise masculinize virile", ""),
     "muscle": ("muscular beefy burly", ""),
 }  # fmt: skip
 # Nouns of axes, for "increase the width of the nose".
@@ -213,7 +218,9 @@ STRENGTHS: dict[str, float] = {
     "very": 1.3, "strongly": 1.4, "heavily": 1.5, "significantly": 1.4, "considerably": 1.4, "noticeably": 1.2,
     "much": 1.5, "far": 1.5, "lot": 1.5, "many": 1.5, "dramatically": 1.7, "drastically": 1.7, "extremely": 2.0,
     "totally": 1.6, "completely": 1.6, "way": 1.5, "super": 1.5, "intensely": 1.6, "massively": 1.8,
-    "terribly": 1.5, "awfully": 1.5, "badly": 1.4,
+    "terribly": 1.5, "awfully": 1.5, "badly": 1.4, "incredibly": 1.7, "insanely": 1.8, "ridiculously": 1.8, "hugely": 1.7, "greatly": 1.5,
+    "vastly": 1.6, "smidge": 0.4, "smidgen": 0.4, "notch": 0.4, "fraction": 0.4, "modestly": 0.5, "modest": 0.5,
+    "minimally": 0.3, "marginally": 0.3,
 }  # fmt: skip
 MAX_STRENGTH = 2.0
 NUMBERS = {
@@ -283,7 +290,7 @@ FILLERS = _words(
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
-    "build physique statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
+    "build physique wire lens lenses mirrored reading natural statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
     "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon see love"
 )  # fmt: skip
 

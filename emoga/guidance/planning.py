@@ -16,6 +16,7 @@ from emoga.guidance.edit_lexicon import (
     KEEP,
     LESS,
     MAX_STRENGTH,
+    MORE,
     MOVE,
     NUMBERS,
     PERSONS,
@@ -24,7 +25,7 @@ from emoga.guidance.edit_lexicon import (
     REPLACE,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED
+from emoga.guidance.edit_names import HAIRY, HEAD_MATERIALS, HOME, PAIRED
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
 from emoga.guidance.edit_things import dressed, own_style, things_of
 from emoga.guidance.edit_words import Describing, resolve
@@ -32,7 +33,6 @@ from emoga.guidance.edit_words import Describing, resolve
 # Figures that mean strength 1, and the age below which somebody is young.
 YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
 WHOLE = {"face", "skin"}  # parts that nothing is left without
-HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
 # Before a part that only says where the thing before goes.
 PLACING = {"on", "at", "around", "under", "above", "below", "across", "over", "near", "along", "beside"}
@@ -119,7 +119,8 @@ class _Reader:
             self.operations += found
             self.strange += [clause.words[at] for at in sorted(clause.unknown)]
             self.before, self.adjectives = found, clause.adjectives
-            self.mode = found[-1].action
+            # "a bald man with a scar": what a word implies does not go on.
+            self.mode = "remove" if clause.present & REMOVE else "" if found[-1].action == "remove" else found[-1].action
             return
         if clause.regions and not clause.unknown and not clause.adjectives:
             self.pending += [name for _, name in clause.regions]
@@ -186,9 +187,11 @@ class _Reader:
             return False
         if clause.bare and clause.regions and not clause.things:
             parts = [name for _, name in clause.regions]
-            if before[-1].target in HOME and "none" in clause.words:
+            others = "remove" if clause.present & ({"none"} | LESS) else "add" if clause.present & MORE else ""
+            if before[-1].target in HOME and others:
+                # "more on the forehead | fewer around the eyes".
                 self.operations.append(
-                    Operation("remove", before[-1].target, side=clause.side, position=tuple(parts))
+                    Operation(others, before[-1].target, side=clause.side, position=tuple(parts))
                 )
                 return True
             if set(parts) <= HOME.get(before[-1].target, set()):

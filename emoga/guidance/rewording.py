@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from emoga.guidance.edit_names import COLOUR_WORDS, HOME, SHADES
+from emoga.guidance.edit_lexicon import MOVE
+from emoga.guidance.edit_names import COLOUR_WORDS, HOME, MATERIALS, REGIONS, SHADES
 from emoga.guidance.edit_words import ADJECTIVES, noun
 from emoga.guidance.spelling import spelt
 
+PARTS_OF_HEAD = set(REGIONS.values())
 # What comes in two, so that "one" and "the other" can be told apart.
 TWINS = r"(?:eyebrow|eye|brow|iris|ear|cheek)"
 COLOUR = rf"(?:(?:{'|'.join(SHADES)})\s+)?(?:{'|'.join(sorted(COLOUR_WORDS, key=len, reverse=True))})"
@@ -21,12 +23,13 @@ EXCHANGED = re.compile(r"\b(?:swap|exchange|trade|switch|substitute|replace)\s+(
 INSTEAD = re.compile(r"\b(?:instead|in place|in lieu) of\b|\brather than\b")
 OF_COLOUR = re.compile(rf"\b(?:instead of|rather than)\s+{COLOUR}(?:\s+ones?)?\b")
 TAKEN_OFF = re.compile(
-    r"\b(?:take|takes|get|gets)\s+((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b(?:\s+(?:of\s+)?(?=(?P<whose>his|her|the|their)\b))?"
+    r"\b(?:take|takes|get|gets)\s+(?:all\s+)?(?:of\s+)?((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b(?:\s+(?:of\s+)?(?=(?P<whose>his|her|the|their)\b))?"
 )
 # "nothing should change except the brows": they are what it is about.
 ONLY = re.compile(
     r"\b(?:nothing|keep everything|leave everything|keep all|leave all)\b[^.,;:]*?"
     r"\b(?:except|but|apart from|other than)\b(?:\s+for\b)?"
+    r"(?P<what>[^,.;:]*?)(?:\s+(?:the same|as (?:it|they) (?:is|are|was|were)|alone|unchanged|untouched)\b|(?=[,.;:]|$|\band\b))"
 )
 # "more than the left one" is only a measure; "hair: blond" is blond hair.
 THAN = re.compile(r"\bthan\s+(?:the|his|her|its|their)\b[^,.;:]*")
@@ -99,7 +102,7 @@ DECADES = re.compile(r"\b(?:(?P<one>an?|one)|(?P<two>two|2|a\s+couple\s+of)|(?P<
 HALF = re.compile(r"\bhalf\s+(?:as|so)\s+([a-z]+)(?:\s+as\s+(?:it|they)\s+(?:is|are|was|were)|\s+as\s+now)?\b")
 TWICE = re.compile(r"\b(?:twice|double|two\s+times|three\s+times)\s+(?:as|so)\s+([a-z]+)(?:\s+as\s+(?:it|they)\s+(?:is|are|was|were)|\s+as\s+now)?\b")
 HALF_OF, TWICE_OF = (
-    re.compile(rf"\b{often}\s+(?:the|its|their|his|her)\s+(?=(?:size|width|length|height|thickness|volume)\b)")
+    re.compile(rf"\b{often}\s+(?:of\s+)?(?:the|its|their|his|her)\s+(?=(?:size|width|length|height|thickness|volume|wrinkles|freckles|stubble|makeup)\b)")
     for often in ("half", "(?:twice|double|two\\s+times)")
 )
 # "as red as a tomato", "blond like a Viking": what it is likened to says nothing more.
@@ -107,6 +110,27 @@ SIMILE = re.compile(
     r"\b(?:as\s+)?(?P<how>[a-z-]+)(?P<of>(?:\s+(?:hair|skin|lips|eyes|cheeks|brows|nose|teeth|face))?)\s+(?:as|like)\s+"
     r"(?!(?:if|though|it|they|he|she|is|are|possible|well|before|in|the\s+other|the\s+left|the\s+right)\b)"
     r"(?:(?:an?|the|some|that|those)\s+)?(?:(?:true|real|natural|proper|fresh|old|young)\s+)?[\w-]+(?:'s)?(?:\s+of\s+\w+)?\b"
+)
+AGED = re.compile(
+    r"\b(look(?:s|ing)?|be|is|appear|seem)\s+(?:like\s+)?(?:about\s+|around\s+|roughly\s+|to\s+be\s+)*"
+    r"(\d\d|forty|fifty|sixty|seventy|eighty|thirty|twenty)(?:[\s-]something|ish)?\b(?!\s*(?:percent|years?|%))"
+)
+TONED = re.compile(r"\b(?:tone|dial|turn|play)\s+((?:his|her|the|their|that)\s[\w\s-]{1,30}?)\s+(?:down|back)\b")
+PUT_AWAY = re.compile(r"\bput\s+((?:his|her|the|their|those|that)\s[\w\s-]{1,30}?)\s+away\b")
+SAME = re.compile(r"(?:^|(?<=[,;.:])|\band\b|\bbut\b|\bwith\b)\s*(?:with\s+)?(?:the\s+)?same\s+(?=[a-z]+\s*(?:$|[,;.:!?]|\band\b|\bas\b))")
+LIGHTER_BY = re.compile(rf"\b{POUNDS}\s+(?:lighter|less)\b")
+BLEMISHES = re.compile(
+    r"\b(?:remove|erase|get\s+rid\s+of|clear(?:\s+up)?|heal|hide|no|without|delete|clean\s+up|fix|retouch)\s+(?:(?:his|her|the|their|any|all|those|these)\s+)*"
+    r"(?:acne|pimples?|blemish(?:es)?|zits?|pores|imperfections|spots\s+on\s+the\s+skin)\b"
+)
+# "round glasses, not square ones", "pink rather than red": what is not wanted says nothing more.
+NOT_THAT = re.compile(rf"(?<=\w)\s*,?\s+(?:and\s+)?not\s+(?:{COLOUR}|square|round|thick|thin)(?:\s+ones?)?\s*(?=$|[,.;:!?]|\band\b|\bplease\b)")
+RATHER = re.compile(rf"\brather\s+({COLOUR})\s+than\s+{COLOUR}\b")
+# Of two sides told one after another without a comma.
+SIDE_BY_SIDE = re.compile(rf"\b((?:left|right)(?:\s+\w+)?\s+{COLOUR})\s+(?=(?:the\s+)?(?:left|right)(?:\s+\w+)?\s+{COLOUR})")
+# "move the mole from the left to the right cheek": where it was says nothing more.
+FROM_TO = re.compile(
+    r"\b(?P<from>from\s+(?:(?:the|his|her|their|one)\s+)?[\w\s]{1,25}?\s+)(?P<to>(?:on)?to\s+(?:(?:the|his|her|their)\s+)?[^,.;:!?]*)"
 )
 NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
 
@@ -116,6 +140,10 @@ def reworded(text: str) -> str:
     text = re.sub(r"[a-z]+(?:'[a-z]+)?", lambda found: spelt(found[0]), text)
     text = HOLIDAY.sub(" tanned ", CHATTER.sub(" ", text))
     text = COMPLAINED.sub(r"\g<what> \g<is> too \g<how>", PIERCED.sub(r"a piercing in \1", text))
+    text = BLEMISHES.sub("smooth skin", PUT_AWAY.sub(r"remove \1", TONED.sub(r"reduce \1", text)))
+    text = AGED.sub(r"\1 \2 years old", SAME.sub(" keep ", LIGHTER_BY.sub("slimmer", text)))
+    text = SIDE_BY_SIDE.sub(r"\1, ", RATHER.sub(r"\1", NOT_THAT.sub(" ", text)))
+    text = FROM_TO.sub(_moved_there, text) if set(re.findall(r"[a-z]+", text)) & MOVE else text
     text = LAMENTED.sub(r"\g<is> too \g<how>\g<rest>", text)
     text = TWICE_OF.sub("much more ", HALF_OF.sub("less ", TWICE.sub(r"much more \1", HALF.sub(r"less \1", text))))
     text = SIMILE.sub(_likened, DECADES.sub(_years, text))
@@ -128,12 +156,19 @@ def reworded(text: str) -> str:
     text = OF_COLOUR.sub(
         " ",
         ONLY.sub(
-            " ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text)
+            r"\g<what> ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text)
         ),
     )
     text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", _named_again(text))
     text = INSTEAD.sub(", remove", NEITHER.sub(lambda found: f"no {found[1]}, no ", text))
     return TOLD_APART.sub(_sides, WORN.sub(", ", text))
+
+
+def _moved_there(found: re.Match) -> str:
+    """The place that something moves to, with the name of the part that only the place before it has."""
+    parts = [word for word in re.findall(r"[a-z]+", found["from"]) if noun(word) in PARTS_OF_HEAD]
+    named = any(noun(word) in PARTS_OF_HEAD for word in re.findall(r"[a-z]+", found["to"]))
+    return found["to"] if named or not parts else f"{found['to']} {parts[-1]}"
 
 
 def _years(found: re.Match) -> str:
@@ -152,7 +187,14 @@ def _named_again(text: str) -> str:
     things = [word for word in re.findall(r"[a-z]+", found[1]) if noun(word) in HOME] if found else []
     if not found or not things:
         return text
-    return text[: found.end()] + re.sub(r"\bones?\b", things[-1], text[found.end() :], count=1)
+    said, rest = text[: found.end()], text[found.end() :]
+    told = re.sub(r"\bones?\b", things[-1], rest, count=1)
+    first = re.split(r"[,.;:!?]|\band\b", rest)[0]
+    words = re.findall(r"[a-z]+", first)
+    if told == rest and words and words[-1] in MATERIALS and not any(map(noun, words)):
+        # "the studs for pearls" are pearl studs.
+        told = f"{first.rstrip()} {things[-1]}{rest[len(first) :]}"
+    return said + told
 
 
 def _missing(text: str) -> str:

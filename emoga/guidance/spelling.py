@@ -30,7 +30,7 @@ SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips", "wi
 GOOD = set(
     re.findall(
         r"\w+",
-        "banana bear bears bond bow brad browser cape chain chains crown cured fact faster finger fingers hood line "
+        "banana bear bears blur blurred blurry bond bow brad browser cape chain chains crown cured fact faster finger fingers hood line "
         "mask note pear perl pin printed pump quit scarf shot state states tail tick wings",
     )
 )
