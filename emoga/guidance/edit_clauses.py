@@ -22,7 +22,17 @@ from emoga.guidance.edit_lexicon import (
     RIGHT,
     STRENGTHS,
 )
-from emoga.guidance.edit_names import BY_HAIR, FORMS, HAIRY, HEAD_MATERIALS, HOME, INKED, ROLES, SHADES, THINGS
+from emoga.guidance.edit_names import (
+    BY_HAIR,
+    FORMS,
+    HAIRY,
+    HEAD_MATERIALS,
+    HOME,
+    INKED,
+    ROLES,
+    SHADES,
+    THINGS,
+)
 from emoga.guidance.edit_words import Describing, describing, is_known, is_named, noun
 from emoga.guidance.rewording import reworded
 

@@ -177,8 +177,8 @@ HEAD_MATERIALS = (
     "marble", "bronze", "clay", "stone", "plaster", "wood", "jade", "cartoon", "gold", "silver", "copper", "steel",
 )  # fmt: skip
 # What no head is made of, even where a statue is: these are not passed off as marble.
-NOT_MADE_OF = {"ice", "chocolate", "glass", "sand", "snow", "wax", "lego", "plastic", "paper", "butter", "candy", "cheese",
-               "water", "fire", "balloon", "gummy", "cardboard"}  # fmt: skip
+NOT_MADE_OF = {"ice", "chocolate", "glass", "sand", "snow", "wax", "lego", "plastic", "paper", "butter", "candy",
+               "cheese", "water", "fire", "balloon", "gummy", "cardboard"}  # fmt: skip
 HAIRY = ("hair", "brows", "lashes", "temples", "beard", "stubble")
 # Words for people by their hair.
 BY_HAIR = {"redhead", "blond", "blonde", "brunette", "brunet", "ginger"}

@@ -74,4 +74,8 @@ def _thing(clause: Clause, action: str, at: int, name: str, places: list[str], d
         strength=clause.strength,
     )  # fmt: skip
     # "without the heavy eyeliner": which one there is, not how much of it goes.
-    return replace(dressed(plain, looks), strength=plain.strength) if action == "remove" else dressed(plain, looks)
+    return (
+        replace(dressed(plain, looks), strength=plain.strength)
+        if action == "remove"
+        else dressed(plain, looks)
+    )

@@ -125,7 +125,7 @@ def describing(words: list[str]) -> list[Describing]:
         ):
             continue
         # "a little thinner" says how much, "a little nose" how large.
-        if word in STRENGTHS and follows and not is_named(follows):
+        if word in STRENGTHS and (not is_named(follows) if follows else before == "a"):
             continue
         if _is_spare_colour(before, word, follows):
             continue

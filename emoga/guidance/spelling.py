@@ -1,4 +1,4 @@
-"""Words as the tables of edits have them: misspelt ones mended, inflected ones brought back to the form that is known."""
+"""Words as the tables of edits have them: misspelt ones mended, other forms brought back to the known one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from emoga.guidance.edit_words import ADJECTIVES, is_known
 
 # A word misspelt is one letter away from one that is known; which letters may differ depends on its length.
 SHORTEST, SPARE_FROM, OTHER_FROM = 4, 6, 7
-SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips", "with", "without", "please", "look",
-             "change", "should")  # fmt: skip
+SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips", "the", "and", "his", "her", "with",
+             "without", "please", "look", "change", "should")  # fmt: skip
 # Words that are right, though a known one is near.
 GOOD = set(
     re.findall(
         r"\w+",
-        "banana bear bears blur blurred blurry bond bow brad browser cape chain chains crown cured fact faster finger fingers hood line "
+        "banana bear bears blur blurred blurry bond bow brad browser cape chain chains crown cured fact "
+        "faster finger fingers hood line "
         "mask note pear perl pin printed pump quit scarf shot state states tail tick wings",
     )
 )
