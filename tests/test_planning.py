@@ -258,7 +258,8 @@ def test_words_that_only_end_alike_are_left(word: str) -> None:
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
      "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
      "turn his head to the left", "a double chin", "remove his face",
-     "rm -rf /", "a chocolate statue", "make him less bald", "something like a tomato", "longer ears, please bark", "plus vieux"],
+     "rm -rf /", "a chocolate statue",
+     "make him less bald", "something like a tomato", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
     plan = plan_edit(text)

@@ -132,7 +132,7 @@ AXES: dict[str, tuple[str, str]] = {
                    "rough rougher weathered leathery coarse bumpy"),
     "curl": ("curly curlier wavy curled frizzy kinky", "straight straighter straightened"),
     "pallor": ("pale paler pallid ashen sickly pasty ghostly wan bloodless", "healthy healthier"),
-    "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
+    "tan": ("tan warm warmer tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
     "flush": ("flushed flush rosy rosier ruddy blushing reddened sunburnt sunburned sunburn", ""),
     "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5 mature middle-aged",
             "young younger youthful rejuvenate"

@@ -226,7 +226,7 @@ class _Reader:
                 return True
             if self.adjectives and before[-1].action == "change":
                 found = [
-                    step
+                    step if step.strength != 1 else replace(step, strength=before[-1].strength)
                     for part in parts
                     for word in self.adjectives
                     for step in self._apply(clause, word, part)

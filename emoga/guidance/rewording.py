@@ -61,7 +61,10 @@ COLOUR_IN = re.compile(
 # "a clay head wearing glasses": what is worn is said of something else than what wears it.
 WORN = re.compile(r"(?<!n't)(?<!\bnot)(?<!\bbe)(?<!\bis)(?<!\bare)\s+(?=wearing\b)")
 # "not so pale" asks for less of it.
-NOT_SO = re.compile(r"\bnot\s+(?:quite\s+|nearly\s+)?(?:so|as|that)\s+(?=[a-z]+\b(?!\s+as\s+(?:it|they)\b))")
+NOT_SO = re.compile(
+    r"\bnot\s+(?:quite\s+|nearly\s+)?(?:so|as|that)\s+(?:(?:much|many)\s+)?"
+    r"(?=[a-z]+\b(?!\s+as\s+(?:it|they)\b))"
+)
 NOT_ENOUGH = re.compile(r"\b(?:isn't|aren't|is\s+not|are\s+not|not)\s+([a-z]+)\s+enough\b")
 # "she isn't wearing earrings, fix that": what is missing shall come.
 MISSING = re.compile(

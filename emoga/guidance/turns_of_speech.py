@@ -26,7 +26,7 @@ CHATTER = re.compile(
 # Where skin gets its tan.
 HOLIDAY = re.compile(
     r"\b(?:spent|been|(?:just\s+)?(?:came|come|got|back|returned|home)|after|fresh)\b(?:\s+[\w']+){0,6}?"
-    r"\s+(?:beach|holidays?|vacation|seaside|tropics|caribbean|summer|surfing)\b"
+    r"(?:\s+(?:beach|holidays?|vacation|seaside|tropics|caribbean|summer|surfing))+\b"
 )
 BLEMISHES = re.compile(
     r"\b(?:remove|erase|get\s+rid\s+of|clear(?:\s+up)?|heal|hide|no|without|delete|clean\s+up|fix|retouch)\s+"
@@ -36,6 +36,7 @@ BLEMISHES = re.compile(
 # "pierce her ears" asks for what is worn there, unless it is said.
 PIERCED = re.compile(r"\bpierced?\s+((?:[a-z]+\s+){0,2}(?:ears?|earlobes?|nose|nostrils?))\b(?!\s+with)")
 TONED = re.compile(rf"\b(?:tone|dial|turn|play)\s+({OWNER}\s[\w\s-]{{1,30}}?)\s+(?:down|back)\b")
+DROPPED = re.compile(rf"(^|[,;.]\s*|\band\s+)drop\s+(?={OWNER}\s)")
 PUT_AWAY = re.compile(rf"\bput\s+({OWNER}\s[\w\s-]{{1,30}}?)\s+away\b")
 SAME = re.compile(
     r"(?:^|(?<=[,;.:])|\band\b|\bbut\b|\bwith\b)\s*(?:with\s+)?(?:the\s+)?same\s+(?=[a-z]+\s*(?:$|[,;.:!?]|\b(?:and|as)\b))"
@@ -102,6 +103,7 @@ HALF_OF, TWICE_OF = (
 def put_plainly(text: str) -> str:
     """An instruction in small letters, correctly spelt, without such turns."""
     text = HOLIDAY.sub(" tanned ", ESPECIALLY.sub(" ", CHATTER.sub(" ", text)))
+    text = DROPPED.sub(r"\1remove ", text)
     text = BLEMISHES.sub("smooth skin", PUT_AWAY.sub(r"remove \1", TONED.sub(r"reduce \1", text)))
     text = SAME.sub(" keep ", PIERCED.sub(r"a piercing in \1", text))
     text = SIDE_BY_SIDE.sub(r"\1, ", RATHER.sub(r"\1", NOT_THAT.sub(" ", text)))
