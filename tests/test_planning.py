@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from edit_scoring import compare, expected_prompts, f1
+from edit_scoring import MORE, compare, expected_prompts, f1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_server import reply, says, server
@@ -42,6 +42,13 @@ def test_the_committed_prompts_are_planned() -> None:
     refusals = [bool(wanted.get("refused")) for wanted in PROMPTS]
     assert sum(refusals) >= 5
     assert [bool(plan.refused) for plan in plans] == refusals
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_lists_that_were_planned_unseen_once_stay_planned(number: int) -> None:
+    wanted = [row for row in expected_prompts(MORE) if row["list"] == number]
+    assert len(wanted) == 25
+    assert f1([compare(plan_edit(row["prompt"]), row) for row in wanted]) >= 0.94
 
 
 def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
