@@ -5,10 +5,11 @@
 
 A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it. Of every token centre of a view a ray
 finds what the performer's scene, hair and lashes included, shows there; a second ray tells whether another camera
-sees that point, and where. `depth` lifts the centre by the avatar's rendered depth; `epipolar` takes the token on the
-epipolar line that looks most alike, by colours alone: an editor's own features are not asked. `true depth` is `depth`
-with the scene's own depth under every pixel in place of the avatar's: what no fit can beat, since hair is of strands
-that two rays of one token meet or miss.
+sees that point, and where. Eight more points of a token tell what most of it shows ("mostly"). `depth` lifts the
+centre by the avatar's rendered depth; `epipolar` takes the token on the epipolar line that looks most alike, by
+colours alone: an editor's own features are not asked. `true depth` is `depth` with the scene's own depth under every
+pixel in place of the avatar's, by the rule that suits the avatar's; hair is of strands that two rays of one token meet
+or miss.
 """
 
 from __future__ import annotations
@@ -243,7 +244,8 @@ def main() -> None:
         for way in ("depth", "true depth", "epipolar")
     }
     write_report(rows, torch.get_num_threads(), options.json, summary=summary, size=options.size,
-                 performer=options.performer, frames=list(frames), views=list(VIEWS))  # fmt: skip
+                 performer=options.performer, preset=options.preset, frames=list(frames),
+                 views=list(VIEWS))  # fmt: skip
 
 
 if __name__ == "__main__":
