@@ -5,10 +5,11 @@
 
 A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it. Of every token centre of a view a ray
 finds what the performer's scene, hair and lashes included, shows there; a second ray tells whether another camera
-sees that point, and where. `depth` lifts the centre by the avatar's rendered depth; `epipolar` takes the token on the
-epipolar line that looks most alike, by colours alone: an editor's own features are not asked. `true depth` is `depth`
-with the scene's own depth under every pixel in place of the avatar's: what no fit can beat, since hair is of strands
-that two rays of one token meet or miss.
+sees that point, and where. Eight more points of a token tell what most of it shows ("mostly"). `depth` lifts the
+centre by the avatar's rendered depth; `epipolar` takes the token on the epipolar line that looks most alike, by
+colours alone: an editor's own features are not asked. `true depth` is `depth` with the scene's own depth under every
+pixel in place of the avatar's, by the rule that suits the avatar's; hair is of strands that two rays of one token meet
+or miss.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ FRAMES, VIEWS = (18, 21, 23), (0, 4, 8, 11, 15)
 # strict figures beside count what the point's own surface, grazed, hides too.
 HIDES, STRICTLY = 0.010, 0.003
 
+
+# Points of a token, beside its centre, that tell what most of it shows: three times three of them.
+INSIDE = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)]) / 3
 
 # Names of what a ray meets that is no head: the last shape of a scene, and nothing.
 SHIRT, NOTHING = "shirt", ""
@@ -112,12 +116,18 @@ def looks(pictures: np.ndarray, grid: int) -> np.ndarray:
     return np.concatenate(parts, -1)
 
 
-def figures(found: list[Matches], at: np.ndarray, gap: np.ndarray, there: np.ndarray) -> dict[str, float]:
-    """Errors in tokens over tokens that are truly seen, and shares of tokens whose occlusion is told rightly."""
+def figures(
+    found: list[Matches], at: np.ndarray, gap: np.ndarray, there: np.ndarray, share: np.ndarray
+) -> dict[str, float]:
+    """Errors in tokens over tokens that are truly seen, and shares of tokens whose occlusion is told rightly.
+
+    share [N]: of the points of each token, what is truly seen; "mostly" goes by it, "of one mind" is where all agree.
+    """
     places = np.concatenate([one.at for one in found])
     told = np.concatenate([one.seen for one in found])
     there = there & ~np.isnan(gap)
     seen, strictly = gap < HIDES, gap < STRICTLY
+    alike = (share == 0) | (share == 1)
     error = np.linalg.norm(places - at, axis=1)[there & seen & told]
     return {
         "tokens": int(there.sum()),
@@ -126,6 +136,9 @@ def figures(found: list[Matches], at: np.ndarray, gap: np.ndarray, there: np.nda
         "within_one": round(float((error <= 1).mean()), 4),
         "occlusion_right": round(float((told == seen)[there].mean()), 4),
         "occlusion_right_strictly": round(float((told == strictly)[there].mean()), 4),
+        "occlusion_right_mostly": round(float((told == (share > 0.5))[there].mean()), 4),
+        "of_one_mind": round(float(alike[there].mean()), 4),
+        "occlusion_right_of_one_mind": round(float((told == seen)[there & alike].mean()), 4),
         "hidden_found": round(float((~told)[there & ~seen].mean()), 4),
         "seen_found": round(float(told[there & seen].mean()), 4),
     }
@@ -134,7 +147,7 @@ def figures(found: list[Matches], at: np.ndarray, gap: np.ndarray, there: np.nda
 def truths(
     true: TrueScene, cameras: list[Camera], heads: np.ndarray, grid: int
 ) -> dict[tuple[int, int], tuple[np.ndarray, ...]]:
-    """Of every pair of views: true places [G*G,2] in tokens, gaps [G*G], and whether there is a head at all.
+    """Of every pair of views: true places [G*G,2] in tokens, gaps [G*G], whether there is a head at all, and `share`.
 
     heads [V,S,S]: the film's head masks, in which a token must lie.
     """
@@ -145,14 +158,31 @@ def truths(
     for source, camera in enumerate(cameras):
         points, head = true.hits(camera, centres)
         head &= heads[source, y, x] > 250
+        around = (centres[head][:, None] + INSIDE * scale).reshape(-1, 2)
+        parts, shown = true.hits(camera, around)
         for target, other in enumerate(cameras):
             if target == source:
                 continue
             at, gap = np.zeros((len(points), 2)), np.full(len(points), np.nan)
             at[head], gap[head] = other.project(points[head])[0], true.gaps(other, points[head])
             gap[~((at > 0) & (at < other.width)).all(1) & head] = np.inf
-            found[source, target] = (at / scale, gap, head)
+            found[source, target] = (at / scale, gap, head, _seen_share(true, other, parts, shown, head))
     return found
+
+
+def _seen_share(
+    true: TrueScene, camera: Camera, points: np.ndarray, shown: np.ndarray, head: np.ndarray
+) -> np.ndarray:
+    """[G*G]: of the points [H*9,3] of tokens of the head that show it, the share a camera sees; shirts do not count."""
+    gaps = np.full(len(points), np.nan)
+    gaps[shown] = true.gaps(camera, points[shown])
+    at = camera.project(points)[0]
+    gaps[shown & ~((at > 0) & (at < camera.width)).all(1)] = np.inf
+    counted = ~np.isnan(gaps).reshape(-1, len(INSIDE))
+    seen = (gaps < HIDES).reshape(-1, len(INSIDE)).sum(1)
+    share = np.full(len(head), np.nan)
+    share[head] = seen / np.maximum(counted.sum(1), 1)
+    return share
 
 
 def rows_of(
@@ -214,7 +244,8 @@ def main() -> None:
         for way in ("depth", "true depth", "epipolar")
     }
     write_report(rows, torch.get_num_threads(), options.json, summary=summary, size=options.size,
-                 performer=options.performer, frames=list(frames), views=list(VIEWS))  # fmt: skip
+                 performer=options.performer, preset=options.preset, frames=list(frames),
+                 views=list(VIEWS))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -314,6 +314,19 @@ def test_sizes_are_those_of_life(avatar: Avatar) -> None:
     assert 0.11 < np.ptp(frame[:, 0]) < 0.19
 
 
+def test_what_a_plan_names_is_not_implied_once_more(avatar: Avatar) -> None:
+    hair = part_mask(make_subject(avatar), "hair") > 0.9999
+    older = run(avatar, "make him older, with grey hair").gaussians.sh[: len(avatar.gaussians)][hair]
+    grey = run(avatar, "grey hair").gaussians.sh[hair]
+    assert torch.allclose(older[:, 0], grey[:, 0], atol=0.02)
+
+
+def test_lips_are_as_black_as_asked_for(avatar: Avatar) -> None:
+    lips = part_mask(make_subject(avatar), "lips") > 0.9999
+    brightness = [run(avatar, f"{colour} lips").gaussians.sh[lips, 0].mean() for colour in ("black", "plum")]
+    assert brightness[0] < brightness[1] - 0.2
+
+
 def test_a_straw_hat_has_a_brim_and_a_plain_one_none(avatar: Avatar) -> None:
     count = len(avatar.gaussians)
     straw, plain = (
@@ -322,9 +335,10 @@ def test_a_straw_hat_has_a_brim_and_a_plain_one_none(avatar: Avatar) -> None:
     assert np.ptp(straw[:, 0]) > np.ptp(plain[:, 0]) + 0.05
 
 
-def test_a_scar_over_an_eye_goes_from_brow_to_cheek(avatar: Avatar) -> None:
+@pytest.mark.parametrize("position", [("eyes",), ("brows", "cheeks")])
+def test_a_scar_over_an_eye_goes_from_brow_to_cheek(avatar: Avatar, position: tuple[str, ...]) -> None:
     count = len(avatar.gaussians)
-    scar = make_subject(things(avatar, "scar", side="left", position=("eyes",))).means[count:]
+    scar = make_subject(things(avatar, "scar", side="left", position=position)).means[count:]
     eyes = avatar_vertices(avatar, "eyeballs")
     assert (
         scar[:, 1].max() > eyes[:, 1].max() and scar[:, 1].min() < eyes[:, 1].min() and scar[:, 0].min() > 0

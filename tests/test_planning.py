@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from edit_scoring import compare, expected_prompts, f1
+from edit_scoring import MORE, compare, expected_prompts, f1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_server import reply, says, server
@@ -22,7 +22,7 @@ from emoga.guidance.edit_plan import (
 )
 from emoga.guidance.planning import hint_for, plan_edit
 from emoga.guidance.planning_model import plan_edit_by_model, plan_schema
-from emoga.guidance.rewording import spelt
+from emoga.guidance.spelling import spelt
 
 PROMPTS = expected_prompts()
 
@@ -42,6 +42,13 @@ def test_the_committed_prompts_are_planned() -> None:
     refusals = [bool(wanted.get("refused")) for wanted in PROMPTS]
     assert sum(refusals) >= 5
     assert [bool(plan.refused) for plan in plans] == refusals
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_lists_that_were_planned_unseen_once_stay_planned(number: int) -> None:
+    wanted = [row for row in expected_prompts(MORE) if row["list"] == number]
+    assert len(wanted) == 25
+    assert f1([compare(plan_edit(row["prompt"]), row) for row in wanted]) >= 0.94
 
 
 def test_the_score_counts_what_is_missing_and_what_is_too_much() -> None:
@@ -171,6 +178,36 @@ def test_rules_read_what_was_not_in_the_list(text: str, expected: list[Operation
         ("a purple beret, on the left", ["add hat: purple beret"]),
         ("I think her lips are thin, plump them up", ["change lips: more fullness"]),
         ("a tattoo of a cross on the forehead, small", ["add tattoo: cross small at forehead"]),
+        ("auburn hair like a true redhead", ["change hair: auburn colour"]),
+        ("mirror the scar", ["move scar (other)"]),
+        ("a jawline like a superhero", ["change jaw: more width"]),
+        ("turn her brown eyes into green ones", ["change eyes: green colour"]),
+        ("cut her hair a lot shorter, slightly wavier", ["change hair: less length, strength 1.5",
+                                                         "change hair: more curl, strength 0.4"]),
+        ("I don't like how big his ears are", ["change ears: less size"]),
+        ("his right ear is bigger than the left, fix that", ["change ears: less size (right)"]),
+        ("the nose half as wide", ["change nose: less width"]),
+        ("rejuvenate this gentleman by two decades", ["change person: less age"]),
+        ("make him look sixty", ["change person: more age"]),
+        ("fuller lips, but only a tiny bit", ["change lips: more fullness, strength 0.4"]),
+        ("freckles, but only on the nose, none on the cheeks",
+         ["add freckles at nose", "remove freckles at cheeks"]),
+        ("more wrinkles on the forehead, fewer around the eyes",
+         ["add wrinkles at forehead", "remove wrinkles at eyes"]),
+        ("move the mole from the left to the right cheek", ["move mole (right) at cheeks"]),
+        ("swap the glasses for round ones", ["remove glasses", "add glasses: round"]),
+        ("replace the studs with pearls", ["remove stud", "add stud: pearl (both)"]),
+        ("a bald man with a scar over his right eye", ["remove hair", "add scar (right) at eyes"]),
+        ("a freckled redhead", ["add freckles", "change hair: ginger colour"]),
+        ("left eye green right eye brown", ["change eyes: green colour (left)", "change eyes: brown colour (right)"]),
+        ("could the lips be more coral, less pink?", ["change lips: coral colour"]),
+        ("without the heavy eyeliner", ["remove eyeliner"]),
+        ("pierce both ears with tiny gold hoops", ["add earring: gold hoop small (both)"]),
+        ("a nose ring, nothing fancy, thanks a lot", ["add nose_ring"]),
+        ("mkae teh jaw softer", ["change jaw: less width"]),
+        ("remove the acne", ["change skin: more smoothness"]),
+        ("less hair", ["change hair: less thickness"]),
+        ("add volume to her hair", ["change hair: more thickness"]),
     ],
 )  # fmt: skip
 def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> None:
@@ -189,6 +226,8 @@ def test_rules_read_what_is_said_in_odd_ways(text: str, lines: list[str]) -> Non
         ("make the nose thinner without touching the mouth", "mouth"),
         ("a thinner nose without making the lips darker", "lips"),
         ("the nose thinner, the hairline stays put", "hair"),
+        ("a thinner nose, same eyes", "eyes"),
+        ("keep everything but the nose the same and make it thinner", ""),
     ],
 )
 def test_what_shall_stay_is_kept(text: str, keep: str) -> None:
@@ -203,11 +242,31 @@ def test_words_that_are_right_are_not_corrected(word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "known"),
+    [
+        ("wavier", "wavy"),
+        ("whitens", "whiten"),
+        ("narrowing", "narrow"),
+        ("reddest", "red"),
+        ("slimming", "slim"),
+    ],
+)
+def test_other_forms_of_a_word_are_the_word(form: str, known: str) -> None:
+    assert spelt(form) == known
+
+
+@pytest.mark.parametrize("word", ["lighting", "taller", "ring", "piercing", "corner", "winter"])
+def test_words_that_only_end_alike_are_left(word: str) -> None:
+    assert spelt(word) == word
+
+
+@pytest.mark.parametrize(
     "text",
     ["a parrot on his shoulder", "a big parrot on his nose", "two noses", "rotate the earrings", "zoom in", "???",
      "not older", "neither older nor heavier", "turn him into a bear", "gold ones please",
      "turn his head to the left", "a double chin", "remove his face",
-     "rm -rf /", "longer ears, please bark", "plus vieux"],
+     "rm -rf /", "a chocolate statue",
+     "make him less bald", "something like a tomato", "longer ears, please bark", "plus vieux"],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_not_half_done(text: str) -> None:
     plan = plan_edit(text)

@@ -129,6 +129,8 @@ def mole(subject: Subject, step: Operation, amount: float) -> Gaussians:
 def scar(subject: Subject, step: Operation, amount: float) -> Gaussians:
     """A pale line with darker edges across a part, the left cheek unless one is named."""
     part = step.position[0] if step.position else "cheeks"
+    # From the brow to the cheek it goes over the eye.
+    part = "eyes" if {"brows", "cheeks"} <= set(step.position) else part
     centre = middle_of(subject, part, step.side)
     length = (46 if "long" in step.style else 16 if {"small", "short"} & set(step.style) else 28) * MM
     slant = 1.5 if "vertical" in step.style or part == "eyes" else 0.05 if "horizontal" in step.style else 1.0

@@ -76,7 +76,7 @@ def _tan(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> 
 def _pallor(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
     if amount < 0:
         return Paint(_gain(base, FLUSH**0.5, -amount), part_mask(subject, step.target))
-    pale = greyed(base, min(0.45 * amount, 0.9)) * np.array([1.16, 1.16, 1.19]) ** amount
+    pale = greyed(base, min(0.45 * amount, 0.65)) * np.array([1.16, 1.16, 1.19]) ** amount
     return Paint(pale, part_mask(subject, step.target, step.side))
 
 
@@ -99,12 +99,20 @@ def _blood(subject: Subject) -> np.ndarray:
     )
 
 
+# Colours that no lips have by themselves.
+UNLIKE_LIPS = {
+    "black", "white", "grey", "silver", "gold", "blue", "navy", "green", "yellow", "turquoise", "purple",
+}  # fmt: skip
+
+
 def _colour(subject: Subject, base: np.ndarray, step: Operation, amount: float) -> Paint:
     weight = part_mask(subject, step.target, step.side)
     texture = {"hair": 0.45, "lips": 0.8, "skin": 0.9, "teeth": 0.8}.get(step.target, 0.7)
     colour = linear_colour(step.colour, "brown")
     if step.target == "lips":
-        return _lips(subject, base, colour, 0.6 * amount)
+        # Lips that are redder are still lips; black or blue ones are painted.
+        share = 0.95 if UNLIKE_LIPS & set(step.colour.split()) else 0.6
+        return _lips(subject, base, colour, share * amount)
     if step.target == "hair" and step.colour in ("grey", "white", "silver"):
         return Paint(_greying(subject, base, colour, amount), weight)
     own = subject.typical(weight)

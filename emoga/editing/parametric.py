@@ -103,7 +103,8 @@ def carry_out(
     known = [step for step in plan.operations if can(step)]
     outcome.refused += [nearest(step) for step in plan.operations if not can(step)]
     limits = Limits(tuple(part for part in plan.keep if part != "person"), region)
-    steps = [(part, weight * strength) for step in known for part, weight in _expanded(step)]
+    named = {(step.action, step.target, step.attribute) for step in known}
+    steps = [(part, weight * strength) for step in known for part, weight in _expanded(step, named)]
     _check_labels(avatar)
     shape = [(s.target, s.attribute, _signed(s, amount), s.side) for s, amount in steps if _is_shape(s)]
     if shape:
@@ -124,10 +125,13 @@ def carry_out(
     return outcome
 
 
-def _expanded(step: Operation) -> list[tuple[Operation, float]]:
-    """The operation and those it implies, each with its strength."""
-    side = replace(step, strength=1.0)
-    return [(side, step.strength), *((part, part.strength * step.strength) for part in parts_of(step))]
+def _expanded(step: Operation, named: set[tuple[str, str, str]]) -> list[tuple[Operation, float]]:
+    """The operation and those it implies, each with its strength; what the plan itself names is not implied."""
+    implied = [part for part in parts_of(step) if (part.action, part.target, part.attribute) not in named]
+    return [
+        (replace(step, strength=1.0), step.strength),
+        *((part, part.strength * step.strength) for part in implied),
+    ]
 
 
 def _is_shape(step: Operation) -> bool:

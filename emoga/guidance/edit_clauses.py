@@ -12,6 +12,7 @@ from emoga.guidance.edit_lexicon import (
     KEEP,
     LEFT,
     MAX_STRENGTH,
+    MIRRORED,
     MOVE,
     NEGATION,
     PERSONS,
@@ -21,7 +22,17 @@ from emoga.guidance.edit_lexicon import (
     RIGHT,
     STRENGTHS,
 )
-from emoga.guidance.edit_names import FORMS, HEAD_MATERIALS, HOME, INKED, SHADES, THINGS
+from emoga.guidance.edit_names import (
+    BY_HAIR,
+    FORMS,
+    HAIRY,
+    HEAD_MATERIALS,
+    HOME,
+    INKED,
+    ROLES,
+    SHADES,
+    THINGS,
+)
 from emoga.guidance.edit_words import Describing, describing, is_known, is_named, noun
 from emoga.guidance.rewording import reworded
 
@@ -139,7 +150,9 @@ class Clause:
             return "left"
         if self.present & RIGHT:
             return "right"
-        return "both" if self.present & BOTH else "other" if "other" in self.present else ""
+        if self.present & BOTH:
+            return "both"
+        return "other" if "other" in self.present or self.present & MIRRORED else ""
 
     @property
     def strength(self) -> float:
@@ -193,12 +206,15 @@ class Clause:
             return self.things[0]
         if adjective.word in INKED and any(name == "tattoo" for _, name in self.things):
             return next(thing for thing in self.things if thing[1] == "tattoo")
+        if adjective.word in BY_HAIR and not any(name in HAIRY for _, name in self.nouns):
+            return None
         at = adjective.at + 1
         while at < len(self.words) and at in self.unknown:
             at += 1
         stranger = at > adjective.at + 1 and not (at < len(self.words) and noun(self.words[at]))
         if stranger:
-            return -1, ""
+            own = adjective.axis in OF_THEMSELVES and ROLES.fullmatch(self.words[at - 1])
+            return None if own else (-1, "")
         return min(
             self.nouns, key=lambda item: (abs(item[0] - adjective.at), item[0] < adjective.at), default=None
         )

@@ -13,7 +13,7 @@ def _words(text: str) -> set[str]:
 
 # Make-up that has a name.
 CLOWN = "whiteface, bright red nose, bright red lipstick, blue eyeshadow"
-GOTH = "pale skin, black lipstick, black eyeliner, black eyeshadow"
+GOTH = "black lipstick, black eyeliner, black eyeshadow, pale skin"
 # Phrases that are read as one word, longest first.
 PHRASES: dict[str, str] = {
     "five o'clock shadow": "stubble", "5 o'clock shadow": "stubble", "three day beard": "stubble",
@@ -37,6 +37,7 @@ PHRASES: dict[str, str] = {
     "shave it off": "remove it", "wash it off": "remove it", "wipe it off": "remove it",
     "viewer's left": "right", "viewer's right": "left", "camera left": "right", "camera right": "left",
     "image left": "right", "image right": "left", "picture's left": "right", "picture's right": "left",
+    "full face of makeup": "makeup", "full face of make up": "makeup",
     "clown makeup": CLOWN, "clown make up": CLOWN, "clown face": CLOWN, "clown's makeup": CLOWN,
     "clown's make up": CLOWN, "clown's face": CLOWN, "makeup of a clown": CLOWN, "make up of a clown": CLOWN,
     "a clown": CLOWN, "clown": CLOWN, "clown nose": "bright red nose", "clown's nose": "bright red nose",
@@ -55,7 +56,15 @@ PHRASES: dict[str, str] = {
     "baseball cap": "cap", "woolly hat": "beanie", "wool hat": "beanie", "bobble hat": "beanie",
     "top hat": "tophat", "bowler hat": "bowler", "cowboy hat": "cowboy hat",
     "eye shadow": "eyeshadow", "eye liner": "eyeliner", "make up": "makeup", "make-up": "makeup",
-    "smoky eyes": "black eyeshadow", "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
+    "smoky eyes": "black eyeshadow", "smoky eye": "black eyeshadow", "smokey eye": "black eyeshadow",
+    "button nose": "small nose", "roman nose": "prominent nose", "hooked nose": "prominent nose",
+    "aquiline nose": "prominent nose", "fill in": "thicken", "even out": "smooth", "evened out": "smooth",
+    "clear skin": "smooth skin", "clearer skin": "smooth skin",
+    "ever so slightly": "slightly", "to the max": "extremely", "as much as possible": "extremely",
+    "soul patch": "goatee",
+    "mutton chops": "sideburns", "alice band": "headband", "birth marks": "moles", "a great deal": "much",
+    "by half": "much", "a ton": "much", "tons of": "much", "loads of": "much",
+    "smokey eyes": "black eyeshadow", "lip gloss": "lipstick",
     "cheek bones": "cheekbones", "cheek bone": "cheekbones", "hair line": "hairline", "eye brows": "brows",
     "eye brow": "brow", "lower lip": "lips", "upper lip": "lips", "lower lips": "lips",
     "eye colour": "eyes", "eye color": "eyes", "skin tone": "skin",
@@ -65,7 +74,8 @@ PHRASES: dict[str, str] = {
     "receding hairline": "higher forehead", "higher hairline": "higher forehead", "lower hairline": "lower forehead",
     "lower the hairline": "lower the forehead", "raise the hairline": "raise the forehead",
     "stick out": "protruding", "sticks out": "protruding", "sticking out": "protruding",
-    "jug ears": "protruding ears",
+    "jug ears": "protruding ears", "like a superhero": "strong", "like superman": "strong",
+    "superhero's": "strong", "superhero": "strong", "like an action hero": "strong", "like a movie star": "strong",
     "stand out": "protruding", "stands out": "protruding",
     "tone down": "reduce", "toned down": "reduced", "play down": "reduce", "dial down": "reduce",
     "dial back": "reduce", "scale back": "reduce", "take off": "remove", "takes off": "remove",
@@ -86,7 +96,8 @@ PHRASES: dict[str, str] = {
     "a tiny bit": "slightly",
     "a little bit": "slightly", "a wee bit": "slightly",
     "a lot": "much", "lots of": "much", "a touch": "slightly", "a tad": "slightly", "a hint of": "slightly",
-    "a shade": "slightly", "salt and pepper": "greying", "salt-and-pepper": "greying",
+    "a shade": "slightly", "one shade": "slightly", "1 shade": "slightly",
+    "salt and pepper": "greying", "salt-and-pepper": "greying",
     "red head": "redhead", "red haired": "redhead", "cartoon character": "cartoon", "rose gold": "rose_gold",
     "stainless steel": "steel", "tortoise shell": "brown", "rosy cheeked": "rosy cheeks",
     "made out of": "of", "made of": "of", "looks like": "resembling",
@@ -95,37 +106,42 @@ PHRASES: dict[str, str] = {
 
 # Axes of adjectives: +1 words, -1 words. A figure after a word is its own strength.
 AXES: dict[str, tuple[str, str]] = {
-    "size": ("big bigger biggest large larger huge*1.5 enormous*1.5 giant*1.5 enlarge enlarged",
-             "small smaller tiny*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
+    "size": ("big bigger biggest large larger huge*1.5 enormous*1.5 giant*1.5 gigantic*1.5 massive*1.5 enlarge"
+             " enlarged",
+             "small smaller tiny*1.5 teeny minuscule*1.5 little-sized shrink shrunk shrunken petite tinier*1.5"),
     "width": ("wide wider widen widened broad broader broaden square squarer", "narrow narrower narrowed"),
     "length": ("long longer grow grows grown lengthen lengthened elongate elongated",
-               "short shorter shorten shortened"),
+               "short shorter shorten shortened cut trim trimmed crop cropped"),
     "height": ("high higher raise raised lift lifted tall", "low lower lowered"),
-    "thickness": ("thick thicker thicken thickened bushy bushier dense denser",
-                  "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"),
+    "thickness": ("thick thicker thicken thickened lush bushy bushier dense denser",
+                  "thin thinner thinned sparse sparser slim slender fine finer skinny skinnier slimmer"
+                  " pencil-thin plucked"),
     "fullness": ("swollen full fuller plump plumper plumped pouty voluptuous luscious", "thin-lipped deflated"),
-    "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt flat flatter saggy sagging droopy"),
+    "volume": ("chubby chubbier puffy puffier", "hollow hollower sunken gaunt saggy sagging droopy"),
     "roundness": ("round rounder rounded", "angular chiselled chiseled oval"),
-    "prominence": ("prominent protruding strong stronger strengthen strengthened accentuate accentuated"
+    "prominence": ("prominent protruding bold bolder strong stronger strengthen strengthened accentuate accentuated"
                    " pronounced defined projecting jutting",
-                   "weak weaker receding closer pin pinned tuck tucked"),
+                   "weak weaker flat flatter flattened receding closer pin pinned tuck tucked"),
     "opening": ("open opened wide-open", "squinty closed half-closed"),
     "slope": ("sloping slanted sloped", "steep vertical"),
     "pointedness": ("pointed pointy pointier sharp sharper", "blunt"),
     "lightness": ("light lighter lighten lightened bright brighter brighten brightened fair fairer whiter whiten",
                   "dark darker darken darkened"),
-    "shine": ("shiny shinier glossy glossier oily oilier", "matte dull"),
-    "smoothness": ("smooth smoother smoothed flawless airbrushed", "rough rougher"),
-    "curl": ("curly curlier wavy curled", "straight straighter straightened"),
-    "pallor": ("pale paler pallid ashen sickly pasty", "healthy healthier"),
-    "tan": ("tan tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
+    "shine": ("shiny shinier glossy glossier oily oilier greasy dewy glowing radiant luminous", "matte dull powdered"),
+    "smoothness": ("smooth smoother smoothed flawless airbrushed soft softer soften softened silky velvety",
+                   "rough rougher weathered leathery coarse bumpy"),
+    "curl": ("curly curlier wavy curled frizzy kinky", "straight straighter straightened"),
+    "pallor": ("pale paler pallid ashen sickly pasty ghostly wan bloodless", "healthy healthier"),
+    "tan": ("tan warm warmer tanned tanner suntanned sunkissed sun-kissed bronzed", ""),
     "flush": ("flushed flush rosy rosier ruddy blushing reddened sunburnt sunburned sunburn", ""),
-    "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5", "young younger youthful rejuvenate"
-            " rejuvenated teenage"),
-    "weight": ("heavy heavier fat fatter fattened overweight obese*1.5 stout stouter corpulent", "lean leaner slimmed"
-               " skeletal*1.5 thinned-down"),
-    "femininity": ("feminine womanly girly feminised feminized", ""),
-    "masculinity": ("masculine manly manlier macho masculinised masculinized virile", ""),
+    "age": ("old older aged age elderly*1.3 senior aging ageing ancient*1.5 mature middle-aged",
+            "young younger youthful rejuvenate"
+            " rejuvenated teenage juvenile childlike baby-faced"),
+    "weight": ("heavy heavier fat fatter fattened overweight obese*1.5 stout stouter corpulent hefty tubby stocky",
+               "lean leaner slimmed bony"
+               " emaciated*1.5 skeletal*1.5 thinned-down"),
+    "femininity": ("feminine womanly girly feminised feminized feminise feminize ladylike", ""),
+    "masculinity": ("masculine manly manlier macho masculinised masculinized masculinise masculinize virile", ""),
     "muscle": ("muscular beefy burly", ""),
 }  # fmt: skip
 # Nouns of axes, for "increase the width of the nose".
@@ -170,21 +186,23 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     },
     "cheeks": {
         "volume": "volume", "fullness": "volume", "size": "volume", "roundness": "volume", "thickness": "volume",
+        "prominence": "volume",
         "flush": "flush", "colour": "colour", "pallor": "pallor",
     },
     "cheekbones": {"height": "prominence", "prominence": "prominence", "size": "prominence", "pointedness":
                    "prominence", "width": "prominence"},
     "lips": {
         "fullness": "fullness", "thickness": "fullness", "size": "fullness", "volume": "fullness", "colour": "colour",
-        "lightness": "lightness", "width": "width", "shine": "shine", "roundness": "fullness",
+        "lightness": "lightness", "width": "width", "shine": "shine", "roundness": "fullness", "prominence": "fullness",
         "pallor": "lightness",
     },
     "mouth": {"width": "width", "size": "width", "height": "height"},
     "teeth": {"lightness": "lightness", "colour": "colour", "size": "size"},
-    "jaw": {"width": "width", "size": "width", "prominence": "width", "thickness": "width", "pointedness": "width"},
+    "jaw": {"width": "width", "size": "width", "prominence": "width", "thickness": "width", "pointedness": "width",
+            "smoothness": "width", "roundness": "width"},
     "chin": {
         "width": "width", "height": "height", "length": "height", "prominence": "prominence", "size": "height",
-        "pointedness": "width", "thickness": "width", "roundness": "width",
+        "pointedness": "width", "thickness": "width", "roundness": "width", "smoothness": "prominence",
     },
     "ears": {
         "size": "size", "length": "size", "width": "size", "prominence": "prominence", "colour": "colour",
@@ -194,7 +212,8 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "temples": {"colour": "colour", "lightness": "lightness"},
 }  # fmt: skip
 # (part, axis) whose adjective means less of the attribute: a pointed chin is a narrow one.
-REVERSED = {("chin", "pointedness"), ("jaw", "pointedness"), ("brows", "prominence")}
+REVERSED = {("chin", "pointedness"), ("jaw", "pointedness"), ("brows", "prominence"), ("jaw", "smoothness"),
+            ("jaw", "roundness"), ("chin", "smoothness")}  # fmt: skip
 # Skin is meant when these are said of a face.
 SKIN_AXES = {"lightness", "tan", "pallor", "flush", "smoothness", "shine", "colour"}
 # What an adjective of this axis is about when no part is named.
@@ -210,7 +229,10 @@ STRENGTHS: dict[str, float] = {
     "very": 1.3, "strongly": 1.4, "heavily": 1.5, "significantly": 1.4, "considerably": 1.4, "noticeably": 1.2,
     "much": 1.5, "far": 1.5, "lot": 1.5, "many": 1.5, "dramatically": 1.7, "drastically": 1.7, "extremely": 2.0,
     "totally": 1.6, "completely": 1.6, "way": 1.5, "super": 1.5, "intensely": 1.6, "massively": 1.8,
-    "terribly": 1.5, "awfully": 1.5, "badly": 1.4,
+    "terribly": 1.5, "awfully": 1.5, "badly": 1.4, "incredibly": 1.7, "insanely": 1.8, "ridiculously": 1.8,
+    "hugely": 1.7, "greatly": 1.5,
+    "vastly": 1.6, "smidge": 0.4, "smidgen": 0.4, "notch": 0.4, "fraction": 0.4, "modestly": 0.5, "modest": 0.5,
+    "minimally": 0.3, "marginally": 0.3,
 }  # fmt: skip
 MAX_STRENGTH = 2.0
 NUMBERS = {
@@ -218,16 +240,15 @@ NUMBERS = {
     "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
 }  # fmt: skip
 
-LESS = _words(
-    "lose loses losing lost less fewer reduce reduced decrease decreased diminish soften fade weaken"
-)
+LESS = _words("lose loses losing lost less fewer reduce reduced decrease decreased diminish fade weaken")
 MORE = _words("gain gains gained more increase increased enhance emphasise emphasize intensify boost")
 REMOVE = _words(
     "remove removed without no erase delete lose shave wash clean hide undo neither eliminate ditch gone vanish "
     "vanishes disappear disappears discard hate hates dislike dislikes"
 )
-ADD = _words("add put give wear wears wearing place draw apply get insert")
-MOVE = _words("move shift relocate transfer slide swap switch")
+ADD = _words("add put give wear wears wearing place draw apply get insert pierce pierced")
+MOVE = _words("move shift relocate transfer slide swap switch mirror flip")
+MIRRORED = {"mirror", "flip"}
 # Said of what there is more of than there should be.
 TOO_MUCH = "too_much"
 KEEP = _words("keep keeping preserve preserving retain leave leaving except unchanged untouched intact stay")
@@ -271,7 +292,8 @@ FILLERS = _words(
     "get gets getting become becomes change changes changing set him himself herself person someone somebody one man "
     "woman lady girl boy guy male female subject character head portrait avatar with without for from by so please "
     "should would could can must want like would i you we need only just all over around across along above below "
-    "under near next side sides part area colour color coloured colored colors colours tone shade hue kind type sort "
+    "under underneath beneath behind beside between inside onto "
+    "near next side sides part area colour color coloured colored colors colours tone shade hue kind type sort "
     "style some any there which who what more most and or but while also too then now plus even much very still again "
     "rimmed framed frame frames rim made dye dyed paint painted tint tinted wear wearing worn upper inner outer "
     "front back middle center centre top bottom corner tip bridge set instead than before other opposite figure "
@@ -279,7 +301,9 @@ FILLERS = _words(
     "i'd whole entire about approximately carved sculpted cast resembling percent look's "
     "carve sculpt chisel out she'd he'd they'd i've better nicer prettier best good great if were was been seems "
     "heterochromia pls plz thanks thank kindly ones likewise similarly well any anymore none prefer i'm he's she's "
-    "statue sculpture bust bands band pattern shape shaped design picture image through got needs need ink hey "
+    "build physique overall throughout altogether generally entirely appearance features wire lens lenses "
+    "mirrored reading natural statue sculpture bust bands band pattern shape shaped design picture image "
+    "through got needs need ink hey "
     "hello ok okay maybe perhaps actually bring brings possible think believe find feel guess reckon see love"
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _table(text: str) -> dict[str, str]:
     """Lines `name: words` -> word -> name; a name is a word for itself."""
@@ -14,14 +16,14 @@ def _table(text: str) -> dict[str, str]:
 
 # Parts of the head.
 REGIONS = _table("""
-    hair: hairs haired hairstyle hairdo hairline
+    hair: hairs haired hairstyle hairdo hairline locks tresses mane
     skin: complexion
-    face: faced facial
+    face: faced facial visage
     forehead:
     brows: brow eyebrow eyebrows
-    eyes: eye eyed iris irises eyelid eyelids lid lids
+    eyes: eye eyed peepers iris irises eyelid eyelids lid lids
     lashes: lash eyelashes eyelash
-    nose: nosed nostril nostrils
+    nose: nosed nostril nostrils snout schnoz
     cheeks: cheek cheeked
     cheekbones: cheekbone
     lips: lip lipped
@@ -37,25 +39,25 @@ REGIONS = _table("""
 # Things that can be put on a head or taken off it.
 THINGS = _table("""
     glasses: spectacles eyeglasses specs goggles
-    sunglasses: shades aviators
+    sunglasses: shades aviators ray-bans
     earring: earrings
     stud: studs
     nose_ring:
     nose_stud:
-    hat: hats cap caps beanie beanies bowler tophat fedora beret
-    headband: headbands hairband bandana bandanna
+    hat: hats cap caps beanie beanies toque bowler tophat fedora trilby stetson beret snapback
+    headband: headbands hairband sweatband bandana bandanna
     scar: scars scarred
-    tattoo: tattoos tattooed
+    tattoo: tattoos tattooed tattos tats
     mole: moles birthmark birthmarks
     freckles: freckle freckled freckly
     wrinkles: wrinkle wrinkled wrinkly lines crease creases creased furrows
     age_spots: spots
     dark_circles:
-    stubble: stubbly unshaven whiskers
+    stubble: stubbly unshaven whiskers scruff scruffy
     beard: beards bearded goatee moustache moustaches mustache sideburns
-    lipstick:
+    lipstick: lippy
     eyeshadow:
-    eyeliner: mascara
+    eyeliner: mascara kohl
     blush: blusher rouge
     makeup:
 """)
@@ -84,7 +86,8 @@ FORMS = {
 INKED = {"star", "stars", "heart", "hearts", "cross", "crucifix", "moon", "crescent", "teardrop"}
 # Words that say a thing and how it looks.
 THING_STYLES = {
-    "beanie": "beanie", "beanies": "beanie", "cap": "cap", "caps": "cap", "bowler": "bowler", "tophat": "top",
+    "beanie": "beanie", "beanies": "beanie", "toque": "beanie", "trilby": "fedora", "stetson": "fedora",
+    "snapback": "cap", "cap": "cap", "caps": "cap", "bowler": "bowler", "tophat": "top",
     "fedora": "fedora", "beret": "beret", "goatee": "goatee", "moustache": "moustache", "moustaches": "moustache",
     "mustache": "moustache", "sideburns": "sideburns", "aviators": "aviator",
 }  # fmt: skip
@@ -104,45 +107,45 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }  # fmt: skip
 COLOUR_WORDS = _table("""
     red: redder redden reddish scarlet cherry ruby
-    crimson:
-    pink: pinker pinkish
+    crimson: carmine
+    pink: pinker pinkish magenta fuchsia
     rose:
     orange: tangerine
-    coral:
+    coral: salmon
     peach:
-    yellow: yellower yellowish
+    yellow: yellower yellowish mustard
     green: greener greenish
     emerald:
-    olive:
+    olive: khaki
     hazel:
-    turquoise:
+    turquoise: aqua cyan aquamarine
     teal:
-    blue: bluer bluish azure
+    blue: bluer bluish azure sapphire cobalt
     navy:
-    violet:
+    violet: indigo
     purple: purplish
-    lilac: lavender
-    plum:
-    burgundy:
+    lilac: lavender mauve
+    plum: aubergine berry
+    burgundy: wine merlot
     maroon:
-    brown: browner brownish brunette brunet
+    brown: browner brownish brunette brunet caramel chocolate coffee
     chestnut:
-    auburn:
+    auburn: mahogany
     ginger: redhead strawberry
-    blond: blonde blonder fair-haired flaxen
+    blond: blonde blonder fair-haired flaxen sandy honey
     platinum:
     beige:
     nude:
     amber:
     grey: gray greying graying greyer grayer greyish grizzled
-    white: snow-white
-    black: blacker jet raven
+    white: snow-white ivory
+    black: blacker jet raven ebony
     gold: golden
     silver: silvery
-    copper: coppery
+    copper: coppery rust
 """)
 HAIR_ONLY = {"brunette", "brunet", "redhead", "blond", "blonde", "blonder", "fair-haired", "greying", "graying",
-             "ginger", "grizzled", "platinum", "flaxen", "auburn"}  # fmt: skip
+             "ginger", "grizzled", "platinum", "flaxen", "auburn", "sandy"}  # fmt: skip
 # Before a colour they change it, alone they are adjectives of their own.
 SHADES = {"dark": -1, "darker": -1, "deep": -1, "light": 1, "lighter": 1, "pale": 1, "pastel": 1, "bright": 0}
 
@@ -154,7 +157,7 @@ MATERIALS = _table("""
     plaster: gypsum
     wood: wooden oak
     jade:
-    cartoon: cartoonish cartoony comic comics toon anime cel-shaded pixar-like
+    cartoon: cartoonish cartoony comic comics toon anime cel-shaded pixar-like pixar disney
     gold: golden gilded
     rose_gold:
     silver: silvery chrome
@@ -173,6 +176,17 @@ MATERIALS = _table("""
 HEAD_MATERIALS = (
     "marble", "bronze", "clay", "stone", "plaster", "wood", "jade", "cartoon", "gold", "silver", "copper", "steel",
 )  # fmt: skip
+# What no head is made of, even where a statue is: these are not passed off as marble.
+NOT_MADE_OF = {"ice", "chocolate", "glass", "sand", "snow", "wax", "lego", "plastic", "paper", "butter", "candy",
+               "cheese", "water", "fire", "balloon", "gummy", "cardboard"}  # fmt: skip
+HAIRY = ("hair", "brows", "lashes", "temples", "beard", "stubble")
+# Words for people by their hair.
+BY_HAIR = {"redhead", "blond", "blonde", "brunette", "brunet", "ginger"}
+# People whose age, weight or skin is the subject's.
+ROLES = re.compile(
+    r"\w*(?:man|men|woman|lady|wife|boy|girl)|sailor|soldier|farmer|wizard|witch|viking|pirate|professor|monk|nun|king|queen"
+    r"|bombshell|lumberjack|worker|surfer|rocker|hippie|veteran"
+)
 FIGURES = {"statue": "marble", "sculpture": "marble", "bust": "marble"}
 
 STYLES = _table("""
@@ -206,5 +220,5 @@ STYLES = _table("""
     teardrop:
     vertical:
     horizontal:
-    deep: deeper
+    deep: deeper deepen deepened
 """)

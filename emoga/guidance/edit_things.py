@@ -73,4 +73,9 @@ def _thing(clause: Clause, action: str, at: int, name: str, places: list[str], d
         position=tuple(place for place in places if place not in HOME[name]), style=own_style(word),
         strength=clause.strength,
     )  # fmt: skip
-    return dressed(plain, looks)
+    # "without the heavy eyeliner": which one there is, not how much of it goes.
+    return (
+        replace(dressed(plain, looks), strength=plain.strength)
+        if action == "remove"
+        else dressed(plain, looks)
+    )

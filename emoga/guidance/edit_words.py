@@ -23,6 +23,7 @@ from emoga.guidance.edit_lexicon import (
     MOVE,
     NEGATION,
     NUMBERS,
+    PERSONS,
     REMOVE,
     REVERSED,
     RIGHT,
@@ -38,6 +39,7 @@ from emoga.guidance.edit_names import (
     HEAD_MATERIALS,
     INKED,
     MATERIALS,
+    NOT_MADE_OF,
     REGIONS,
     SHADES,
     STYLES,
@@ -104,6 +106,7 @@ def is_known(word: str) -> bool:
         or word.startswith("#")
         or word.isdigit()
         or word in NUMBERS
+        or word in PERSONS
         or any(word in table for table in tables)
     )
 
@@ -122,14 +125,14 @@ def describing(words: list[str]) -> list[Describing]:
         ):
             continue
         # "a little thinner" says how much, "a little nose" how large.
-        if word in STRENGTHS and follows and not is_named(follows):
+        if word in STRENGTHS and (not is_named(follows) if follows else before == "a"):
             continue
         if _is_spare_colour(before, word, follows):
             continue
         meant = _describing(at, word, TOO_MUCH if TOO_MUCH in words else before)
         if meant is not None:
             found.append(meant)
-    if figure and not any(word.material for word in found):
+    if figure and not any(word.material for word in found) and not NOT_MADE_OF & set(words):
         at = next(at for at, word in enumerate(words) if word in FIGURES)
         found.append(Describing(at, words[at], material=FIGURES[words[at]]))
     found += _by_nouns(words)
@@ -166,7 +169,7 @@ def _describing(at: int, word: str, before: str) -> Describing | None:
 
 def _by_nouns(words: list[str]) -> list[Describing]:
     """ "increase the width": an axis by its noun, where a word says more or less of it."""
-    said = next((word for word in words if word in LESS | MORE | REMOVE), "")
+    said = next((word for word in words if word in LESS | MORE | REMOVE | ADD), "")
     # A word of less turns every adjective after it round, so these say more; "take the shine off" does not.
     sign = -1 if said in REMOVE - LESS else 1
     return [
@@ -179,7 +182,9 @@ def _by_nouns(words: list[str]) -> list[Describing]:
 def resolve(adjective: Describing, part: str, side: str, less: bool) -> Operation | None:
     """What an adjective asks of a part of the head ("" is none named); None when it means nothing there."""
     if adjective.implied:
-        return Operation(*adjective.implied)
+        return None if less and adjective.implied[0] == "remove" else Operation(*adjective.implied)
+    # What is too yellow shall be less so.
+    less = less or (bool(adjective.colour) and not adjective.axis and adjective.sign < 0)
     if adjective.material and part in ("", "person", "face", "skin"):
         return _made_of(adjective, part)
     if part == "lips" and adjective.axis == "flush":
@@ -197,7 +202,8 @@ def _coloured(adjective: Describing, part: str, side: str, less: bool) -> Operat
             "change", "skin" if part == "face" else part, "flush", "less" if less else "more", side=side
         )
     if less:
-        return None
+        # Of teeth and eyes that have a colour, the white is meant.
+        return Operation("change", part, "lightness", "more") if part == "teeth" else None
     if part in ("face", "skin") and name in ("black", "brown", "dark brown", "white"):
         return Operation("change", "skin", "lightness", "more" if name == "white" else "less")
     if part == "hair" and name == "gold":

@@ -9,6 +9,7 @@ from emoga.errors import InputError
 from emoga.guidance.edit_clauses import OF_THEMSELVES, WORD, Clause, clauses
 from emoga.guidance.edit_lexicon import (
     ADD,
+    ATTRIBUTES,
     HERS,
     HINTS,
     HIS,
@@ -16,24 +17,28 @@ from emoga.guidance.edit_lexicon import (
     KEEP,
     LESS,
     MAX_STRENGTH,
+    MORE,
     MOVE,
-    NUMBERS,
+    NEGATION,
     PERSONS,
     PRONOUNS,
     REMOVE,
     REPLACE,
     UP_DOWN,
 )
-from emoga.guidance.edit_names import HEAD_MATERIALS, HOME, PAIRED
+from emoga.guidance.edit_names import HAIRY, HEAD_MATERIALS, HOME, PAIRED
 from emoga.guidance.edit_plan import MAX_TEXT, EditPlan, Operation
+from emoga.guidance.edit_steps import last_colours, measured, said_once
 from emoga.guidance.edit_things import dressed, own_style, things_of
 from emoga.guidance.edit_words import Describing, resolve
 
-# Figures that mean strength 1, and the age below which somebody is young.
-YEARS_AT_ONE, PERCENT_AT_ONE, YOUNG = 20, 20, 30
+# The age below which somebody is young.
+YOUNG = 30
 WHOLE = {"face", "skin"}  # parts that nothing is left without
-HAIRY = ("hair", "brows", "lashes", "temples")
 OPPOSITE = {"left": "right", "right": "left"}
+ACTING = ADD | REMOVE | MOVE | KEEP | LESS | MORE | NEGATION
+# Before a part that only says where the thing before goes.
+PLACING = {"on", "at", "around", "under", "above", "below", "across", "over", "near", "along", "beside"}
 
 
 def plan_edit(text: str) -> EditPlan:
@@ -81,7 +86,7 @@ class _Reader:
             self.refused.append(self.text)
         return EditPlan(
             self.text,
-            _said_once(self.operations),
+            said_once(self.operations),
             tuple(sorted(set(self.keep))),
             tuple(dict.fromkeys(self.refused)),
             tuple(dict.fromkeys(self.strange)),
@@ -117,7 +122,14 @@ class _Reader:
             self.operations += found
             self.strange += [clause.words[at] for at in sorted(clause.unknown)]
             self.before, self.adjectives = found, clause.adjectives
-            self.mode = found[-1].action
+            # "a bald man with a scar": what a word implies does not go on.
+            self.mode = (
+                "remove"
+                if clause.present & REMOVE
+                else ""
+                if found[-1].action == "remove"
+                else found[-1].action
+            )
             return
         if clause.regions and not clause.unknown and not clause.adjectives:
             self.pending += [name for _, name in clause.regions]
@@ -182,30 +194,54 @@ class _Reader:
         before = self.before
         if not before or clause.present & IMPOSSIBLE:
             return False
+        if clause.words[0] == "like" and not clause.things:
+            # "bigger eyes | like a doll": what they are likened to.
+            return True
+        if clause.strength != 1 and not (
+            clause.nouns or clause.adjectives or clause.unknown or clause.present & ACTING
+        ):
+            # "fuller lips | but only a little".
+            self.before = [replace(step, strength=clause.strength) for step in before]
+            self.operations[-len(before) :] = self.before
+            return True
         if clause.bare and clause.regions and not clause.things:
             parts = [name for _, name in clause.regions]
-            if before[-1].target in HOME and "none" in clause.words:
+            others = (
+                "remove" if clause.present & ({"none"} | LESS) else "add" if clause.present & MORE else ""
+            )
+            if before[-1].target in HOME and others:
+                # "more on the forehead | fewer around the eyes".
                 self.operations.append(
-                    Operation("remove", before[-1].target, side=clause.side, position=tuple(parts))
+                    Operation(others, before[-1].target, side=clause.side, position=tuple(parts))
                 )
                 return True
             if set(parts) <= HOME.get(before[-1].target, set()):
                 # "one in each ear": where it goes anyhow.
                 self._replace_last(replace(before[-1], side=clause.side or before[-1].side))
                 return True
-            if before[-1].target in HOME and before[-1].position:
+            placed = before[-1].position or clause.present & PLACING
+            if before[-1].target in HOME and placed:
                 places = sorted({*before[-1].position, *(name for _, name in clause.regions)})
                 self._replace_last(replace(before[-1], position=tuple(places)))
                 return True
             if self.adjectives and before[-1].action == "change":
                 found = [
-                    step
+                    step if step.strength != 1 else replace(step, strength=before[-1].strength)
                     for part in parts
                     for word in self.adjectives
                     for step in self._apply(clause, word, part)
                 ]
                 self.operations += found
                 return bool(found)
+        if (
+            all(word.colour and not word.axis for word in clause.adjectives)
+            and clause.adjectives
+            and clause.present & LESS
+            and not (clause.nouns or clause.unknown)
+            and before[-1].colour
+        ):
+            # "more coral | less pink": a colour has been named.
+            return True
         told_again = clause.present & PRONOUNS and [name for _, name in clause.things] == [before[-1].target]
         if (
             "none" in clause.words
@@ -254,13 +290,15 @@ class _Reader:
                 self.region = steps[-1].target
         if found:
             self.pending = []
-        return found
+        return last_colours(found, clause)
 
     def _unnamed(self, clause: Clause, adjective: Describing) -> str:
         """The part that an adjective without a noun is about."""
         of_person = clause.present & (HIS | HERS)
         if adjective.hair and not adjective.axis:
-            return "hair"
+            named = next((name for name in self.pending if name in HAIRY), "hair")
+            self.pending = [name for name in self.pending if name != named]
+            return named
         if adjective.material in HEAD_MATERIALS and not adjective.axis and not adjective.colour:
             return ""
         if self.pending and adjective.axis not in OF_THEMSELVES:
@@ -276,7 +314,7 @@ class _Reader:
         step = resolve(adjective, part, side, less)
         if step is None:
             return []
-        strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength * _measured(clause, step), 3))
+        strength = min(MAX_STRENGTH, round(clause.strength * adjective.strength * measured(clause, step), 3))
         direction = step.direction
         if step.attribute == "age" and (years := re.search(r"\b(\d+) years? old\b", clause.text)):
             direction = "less" if int(years[1]) < YOUNG else "more"
@@ -299,6 +337,10 @@ class _Reader:
         parts = [name for _, name in clause.regions]
         if clause.present & REMOVE and parts and not clause.unknown and not WHOLE & set(parts):
             return [Operation("remove", part, side=clause.side) for part in parts]
+        if clause.present & (LESS | MORE) and parts and set(parts) <= set(HAIRY) and not clause.unknown:
+            direction = "less" if clause.present & LESS else "more"
+            return [Operation("change", part, "thickness", direction, strength=clause.strength) for part in parts
+                    if "thickness" in ATTRIBUTES[part]]  # fmt: skip
         way = next((UP_DOWN[word] for word in clause.words if word in UP_DOWN), "")
         if clause.present & MOVE and way and parts:
             return [
@@ -309,27 +351,3 @@ class _Reader:
                 if part in ("brows", "mouth", "forehead", "cheekbones")
             ]
         return []
-
-
-def _measured(clause: Clause, step: Operation) -> float:
-    """The strength that a figure asks for: "20 years older", "by 30 percent"."""
-    for at, word in enumerate(clause.words):
-        value = NUMBERS.get(word, int(word) if word.isdigit() and len(word) < 4 else 0)
-        unit = clause.words[at + 1] if at + 1 < len(clause.words) else ""
-        by_years = (
-            step.attribute == "age"
-            and unit in ("years", "year")
-            and "old" not in clause.words[at + 2 : at + 3]
-        )
-        if value and (by_years or unit == "percent"):
-            return max(0.1, value / (YEARS_AT_ONE if by_years else PERCENT_AT_ONE))
-    return 1.0
-
-
-def _said_once(steps: list[Operation]) -> tuple[Operation, ...]:
-    """What is said again only says how much, or what is meant: "her lips look thin | plump them up"."""
-    found = {
-        replace(step, strength=1.0, direction=step.direction if step.action == "move" else ""): step
-        for step in steps
-    }
-    return tuple(found.values())

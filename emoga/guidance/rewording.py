@@ -1,28 +1,16 @@
-"""Instructions reworded before they are cut into clauses: words misspelt, things exchanged, two sides told apart."""
+"""Instructions reworded before they are cut into clauses: things exchanged, two sides told apart, years and pounds."""
 
 from __future__ import annotations
 
 import re
 
-from emoga.guidance.edit_lexicon import (
-    ADD,
-    BOTH,
-    IMPLIED,
-    KEEP,
-    LEFT,
-    LESS,
-    MORE,
-    PHRASES,
-    REMOVE,
-    RIGHT,
-    STRENGTHS,
-)
-from emoga.guidance.edit_names import COLOUR_WORDS, FIGURES, HOME, MATERIALS, REGIONS, SHADES, STYLES, THINGS
-from emoga.guidance.edit_words import ADJECTIVES, is_known, noun
+from emoga.guidance.edit_names import HOME, MATERIALS
+from emoga.guidance.edit_words import noun
+from emoga.guidance.spelling import spelt
+from emoga.guidance.turns_of_speech import COLOUR, MENDED, put_plainly
 
 # What comes in two, so that "one" and "the other" can be told apart.
 TWINS = r"(?:eyebrow|eye|brow|iris|ear|cheek)"
-COLOUR = rf"(?:(?:{'|'.join(SHADES)})\s+)?(?:{'|'.join(sorted(COLOUR_WORDS, key=len, reverse=True))})"
 TOLD_APART = re.compile(
     rf"\bone\s+(?:of\s+\w+\s+)?(?:(?P<before>{TWINS})s?\s+)?(?:is\s+|in\s+)?(?P<first>{COLOUR})\b(?:\s+(?P<after>{TWINS})s?)?"
     rf"\s*,?\s+(?:and\s+)?(?:one|the\s+other|another)\s+(?:one\s+)?(?:{TWINS}\s+)?(?:is\s+|in\s+)?(?P<second>{COLOUR})\b"
@@ -33,12 +21,15 @@ EXCHANGED = re.compile(r"\b(?:swap|exchange|trade|switch|substitute|replace)\s+(
 INSTEAD = re.compile(r"\b(?:instead|in place|in lieu) of\b|\brather than\b")
 OF_COLOUR = re.compile(rf"\b(?:instead of|rather than)\s+{COLOUR}(?:\s+ones?)?\b")
 TAKEN_OFF = re.compile(
-    r"\b(?:take|takes|get|gets)\s+((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b(?:\s+(?:of\s+)?(?=(?P<whose>his|her|the|their)\b))?"
+    r"\b(?:take|takes|get|gets)\s+(?:all\s+)?(?:of\s+)?"
+    r"((?:his|her|the|their|those|these|that)\s[\w\s-]{1,40}?)\s+off\b(?:\s+(?:of\s+)?(?=(?P<whose>his|her|the|their)\b))?"
 )
 # "nothing should change except the brows": they are what it is about.
 ONLY = re.compile(
     r"\b(?:nothing|keep everything|leave everything|keep all|leave all)\b[^.,;:]*?"
     r"\b(?:except|but|apart from|other than)\b(?:\s+for\b)?"
+    r"(?P<what>[^,.;:]*?)"
+    r"(?:\s+(?:the same|as (?:it|they) (?:is|are|was|were)|alone|unchanged|untouched)\b|(?=[,.;:]|$|\band\b))"
 )
 # "more than the left one" is only a measure; "hair: blond" is blond hair.
 THAN = re.compile(r"\bthan\s+(?:the|his|her|its|their)\b[^,.;:]*")
@@ -70,44 +61,24 @@ COLOUR_IN = re.compile(
 # "a clay head wearing glasses": what is worn is said of something else than what wears it.
 WORN = re.compile(r"(?<!n't)(?<!\bnot)(?<!\bbe)(?<!\bis)(?<!\bare)\s+(?=wearing\b)")
 # "not so pale" asks for less of it.
-NOT_SO = re.compile(r"\bnot\s+(?:quite\s+|nearly\s+)?(?:so|as|that)\s+(?=[a-z]+\b(?!\s+as\s+(?:it|they)\b))")
+NOT_SO = re.compile(
+    r"\bnot\s+(?:quite\s+|nearly\s+)?(?:so|as|that)\s+(?:(?:much|many)\s+)?"
+    r"(?=[a-z]+\b(?!\s+as\s+(?:it|they)\b))"
+)
 NOT_ENOUGH = re.compile(r"\b(?:isn't|aren't|is\s+not|are\s+not|not)\s+([a-z]+)\s+enough\b")
 # "she isn't wearing earrings, fix that": what is missing shall come.
 MISSING = re.compile(
     r"\b(?:(?:isn't|aren't|not)\s+wearing|(?:doesn't|don't)\s+have|(?:has|have|got)\s+no)\s+"
     r"(?:(?:any|an?|the|his|her|their)\s+)?(?P<thing>[a-z]+)\b(?P<between>[^,;.:!?]*[,;.:!?]?\s*(?:so|please|and|but)?\s*)"
 )
-MENDED = re.compile(
-    r"\b(?:fix|change|correct|remedy|rectify)\s+(?:that|this|it)\b|\bdo\s+something\s+about\s+(?:that|this|it)\b"
-)
 NEITHER = re.compile(r"\bneither\s+(.+?)\s+nor\s+")
-# A word misspelt is one letter away from one that is known; which letters may differ depends on its length.
-SHORTEST, SPARE_FROM, OTHER_FROM = 4, 6, 7
-SAID_MOST = ("give", "make", "turn", "keep", "hair", "nose", "eyes", "lips")
-# Words that are right, though a known one is near.
-GOOD = set(
-    re.findall(
-        r"\w+",
-        "banana bear bears bond bow brad browser cape chain chains crown cured fact faster finger fingers hood line "
-        "mask note pear perl pin printed pump quit scarf shot state states tail tick wings",
-    )
-)
-_KNOWN = {
-    word
-    for table in (
-        ADJECTIVES, COLOUR_WORDS, MATERIALS, STYLES, FIGURES, IMPLIED, REGIONS, THINGS, STRENGTHS, ADD, BOTH, KEEP,
-        LEFT, LESS, MORE, REMOVE, RIGHT,
-    )
-    for word in table
-    if word.isalpha() and len(word) >= SHORTEST
-}  # fmt: skip
-_SAID = {word for phrase in PHRASES for word in re.findall(r"[a-z]+", phrase)}
 
 
 def reworded(text: str) -> str:
     """An instruction in small letters, as the rules read it."""
     text = UNMARKED.sub(r"\1n't", text)
     text = re.sub(r"[a-z]+(?:'[a-z]+)?", lambda found: spelt(found[0]), text)
+    text = put_plainly(text)
     text = LISTED.sub(_listed, THAN.sub(" ", _missing(text)))
     text = YEARS_ON.sub(r"\1 older ", YEARS_OFF.sub(r"\1 younger ", text))
     text = DECADE.sub(lambda found: "young" if found["young"] else "old", text)
@@ -117,12 +88,29 @@ def reworded(text: str) -> str:
     text = OF_COLOUR.sub(
         " ",
         ONLY.sub(
-            " ", TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text)
+            r"\g<what> ",
+            TAKEN_OFF.sub(lambda found: f"remove {found[1]}{' of ' if found['whose'] else ''}", text),
         ),
     )
-    text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", text)
+    text = EXCHANGED.sub(lambda found: f"replace {found[1]}, ", _named_again(text))
     text = INSTEAD.sub(", remove", NEITHER.sub(lambda found: f"no {found[1]}, no ", text))
     return TOLD_APART.sub(_sides, WORN.sub(", ", text))
+
+
+def _named_again(text: str) -> str:
+    """ "swap the glasses for round ones": the ones are glasses."""
+    found = EXCHANGED.search(text)
+    things = [word for word in re.findall(r"[a-z]+", found[1]) if noun(word) in HOME] if found else []
+    if not found or not things:
+        return text
+    said, rest = text[: found.end()], text[found.end() :]
+    told = re.sub(r"\bones?\b", things[-1], rest, count=1)
+    first = re.split(r"[,.;:!?]|\band\b", rest)[0]
+    words = re.findall(r"[a-z]+", first)
+    if told == rest and words and words[-1] in MATERIALS and not any(map(noun, words)):
+        # "the studs for pearls" are pearl studs.
+        told = f"{first.rstrip()} {things[-1]}{rest[len(first) :]}"
+    return said + told
 
 
 def _missing(text: str) -> str:
@@ -135,15 +123,6 @@ def _missing(text: str) -> str:
     return said[: found.start()] + told if told != rest else text
 
 
-def spelt(word: str) -> str:
-    """The known word that a misspelt one must be, or the word itself."""
-    known = {*COLOUR_WORDS, *SAID_MOST} if len(word) < SHORTEST else _KNOWN
-    if len(word) < SHORTEST - 1 or not word.isalpha() or word in GOOD or word in _SAID or is_known(word):
-        return word
-    near = [other for other in known if other[0] == word[0] and _one_slip(word, other)]
-    return near[0] if len(near) == 1 else word
-
-
 def _listed(found: re.Match) -> str:
     return f"{found[1]}{found[2]}{found[3]} " if noun(found[3]) else found[0]
 
@@ -151,18 +130,3 @@ def _listed(found: re.Match) -> str:
 def _sides(found: re.Match) -> str:
     part = found["before"] or found["after"] or found["last"] or "eye"
     return f"left {part} {found['first']}, right {part} {found['second']}"
-
-
-def _one_slip(word: str, known: str) -> bool:
-    """Two letters in the wrong order, one doubled or not, and in longer words one missing, spare or another."""
-    at = next(
-        (i for i, (a, b) in enumerate(zip(word, known, strict=False)) if a != b), min(len(word), len(known))
-    )
-    mine, theirs = word[at:], known[at:]
-    if len(word) == len(known):
-        swapped = mine[:2] == theirs[1::-1] and mine[2:] == theirs[2:]
-        return swapped or (len(word) >= OTHER_FROM and mine[1:] == theirs[1:])
-    if len(word) + 1 == len(known):
-        return mine == theirs[1:]
-    spare = len(word) == len(known) + 1 and mine[1:] == theirs
-    return spare and (word[at] == word[at - 1] or len(word) >= SPARE_FROM)
