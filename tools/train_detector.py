@@ -53,7 +53,7 @@ def details(options: argparse.Namespace) -> None:
 
     train_details(
         options.work, options.work / "details.pt", load_head(), options.kinds, options.minutes, options.seed,
-        options.start, options.rate,
+        options.start, options.rate, options.kept,
     )  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def main() -> None:
     closer.add_argument("--seed", type=int, default=0)
     closer.add_argument("--start", type=Path, help="go on from these weights")
     closer.add_argument("--rate", type=float, default=2e-3, help="learning rate at the beginning")
+    closer.add_argument("--kept", type=float, default=0.0, help="share of --start's weights in those written")
     closer.set_defaults(run=details)
     unpacking = steps.add_parser("unpack")
     unpacking.add_argument("--work", type=Path, required=True)
