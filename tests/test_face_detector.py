@@ -171,6 +171,15 @@ def test_points_that_the_detector_doubts_more_than_usual_weigh_less():
     assert (unusual_spread(Landmarks(points, valid, "mediapipe478")) == 1).all()
 
 
+def test_lids_that_close_weigh_no_less():
+    points = np.tile(draw_face()[1].astype(np.float32), (1, 3, 1, 1))
+    spread = np.ones((1, 3, 478), np.float32)
+    spread[0, 1, [159, 145]] = 1.9  # a blink, as the detector states it
+    spread[0, 2, [159, 145]] = 50.0  # a hand
+    times = unusual_spread(Landmarks(points, np.ones((1, 3), bool), "mediapipe478", spread)).numpy()
+    assert (times[0, 1] == 1).all() and times[0, 2, 159] == MOST_UNUSUAL
+
+
 def test_a_detector_that_says_it_is_vague_weighs_less_but_on_rims():
     _, truth = draw_face()
     model = load_head().landmarks["mediapipe478"].points(load_head().template).double()

@@ -4,6 +4,7 @@ python tools/train_detector.py make --work DIR --shards 60          synthetic pi
 python tools/train_detector.py make --work DIR --first 9000 --shards 2   those that only choose the weights
 python tools/train_detector.py train --work DIR --minutes 60        writes DIR/network.pt
 python tools/train_detector.py details --work DIR --minutes 60      eyes and mouth: DIR/details.KIND.pt
+python tools/train_detector.py unpack --work DIR                    what is shipped, to go on from
 python tools/train_detector.py ship --work DIR                      writes emoga/capture/data/face_networks.npz
 """
 
@@ -52,8 +53,24 @@ def details(options: argparse.Namespace) -> None:
 
     train_details(
         options.work, options.work / "details.pt", load_head(), options.kinds, options.minutes, options.seed,
-        options.start, options.rate,
+        options.start, options.rate, options.kept,
     )  # fmt: skip
+
+
+def unpack(options: argparse.Namespace) -> None:
+    """Write the shipped weights where training begins from: network.pt and details.KIND.pt."""
+    import torch
+
+    from emoga.capture.face_network import WEIGHTS, read_networks
+    from tools.face_detector.detail_training import KINDS, detail_file
+
+    options.work.mkdir(parents=True, exist_ok=True)
+    networks = read_networks(WEIGHTS)
+    torch.save(networks.face.state_dict(), options.work / options.name)
+    for kind in KINDS:
+        torch.save(
+            getattr(networks.details, kind).state_dict(), detail_file(options.work / "details.pt", kind)
+        )
 
 
 def ship(options: argparse.Namespace) -> None:
@@ -103,7 +120,12 @@ def main() -> None:
     closer.add_argument("--seed", type=int, default=0)
     closer.add_argument("--start", type=Path, help="go on from these weights")
     closer.add_argument("--rate", type=float, default=2e-3, help="learning rate at the beginning")
+    closer.add_argument("--kept", type=float, default=0.0, help="share of --start's weights in those written")
     closer.set_defaults(run=details)
+    unpacking = steps.add_parser("unpack")
+    unpacking.add_argument("--work", type=Path, required=True)
+    unpacking.add_argument("--name", default="network.pt")
+    unpacking.set_defaults(run=unpack)
     shipping = steps.add_parser("ship")
     shipping.add_argument("--work", type=Path, required=True)
     shipping.add_argument("--name", default="network.pt")

@@ -108,13 +108,19 @@ def _paint_eye(canvas: Canvas, rng: np.random.Generator) -> None:
         fold = canvas.stroke(upper + away * up, rng.uniform(0.6, 1.6) * pixel, rng.uniform(0.4, 1.0) * pixel)
         canvas.shade(fold, np.full(3, rng.uniform(0.3, 1.25)))
     if rng.random() < 0.7:
-        lash = canvas.stroke(
-            upper + 0.5 * pixel * up, rng.uniform(0.8, 2.0) * pixel, rng.uniform(0.35, 0.8) * pixel
-        )
-        canvas.lay(lash * rng.uniform(0.2, 1.0), _dark(rng))
+        _paint_lashes(canvas, upper, up, rng)
     _paint_rims(canvas, upper, lower, up, opening, rng)
     if rng.random() < 0.35:
         _paint_brow(canvas, upper, up, length, pixel, rng)
+
+
+def _paint_lashes(canvas: Canvas, upper: np.ndarray, up: np.ndarray, rng: np.random.Generator) -> None:
+    """A dark line along the upper rim: lashes that stand up, or hang down over the eyeball from a rim above them."""
+    pixel = canvas.side / 48
+    width = rng.uniform(0.8, 2.0) if rng.random() < 0.5 else rng.uniform(1.2, 3.6)
+    middle = 0.5 if width < 1.2 or rng.random() < 0.4 else -0.5 * width + rng.uniform(0.0, 0.6)
+    lash = canvas.stroke(upper + middle * pixel * up, width * pixel, rng.uniform(0.35, 0.8) * pixel)
+    canvas.lay(lash * rng.uniform(0.2, 1.0), _dark(rng))
 
 
 def _paint_rims(
