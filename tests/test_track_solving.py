@@ -208,6 +208,46 @@ def test_lids_may_move_faster_than_anything_else(head):
     assert cost_of_a_jump("eyeBlinkRight") == pytest.approx(cost_of_a_jump("eyeBlinkLeft"))
 
 
+def test_both_sides_of_a_face_move_alike_unless_they_clearly_do_not(head):
+    person = head.identify(torch.zeros(len(head.shape_names), dtype=torch.float64))
+    priors = Priors(head, person, PriorWeights(), torch.ones(0), None)
+    units = [head.expr_names[unit] for unit in priors.layout.units]
+    none = torch.zeros(0, 3, dtype=torch.float64)
+
+    def cost(millimetres: float, *names: str) -> float:
+        values = torch.zeros(1, priors.layout.count, dtype=torch.float64)
+        for name in names:
+            at = units.index(name)
+            values[0, priors.layout.expr.start + at] = millimetres / priors.motion[at]
+        return priors.cost(values, none)
+
+    def uneven(millimetres: float, name: str) -> float:
+        """What moving one side alone costs beyond half of what moving both sides as far does."""
+        left, right = f"{name}Left", f"{name}Right"
+        return cost(millimetres, left) - cost(millimetres, left, right) / 2
+
+    assert uneven(0.5, "browOuterUp") > 0.3
+    # A sneer on one side: of its sixth millimetre next to nothing is held against it.
+    assert uneven(6.0, "mouthSmile") - uneven(5.0, "mouthSmile") < uneven(0.5, "mouthSmile")
+    for name in ("eyeBlink", "jaw", "mouth"):
+        assert uneven(2.0, name) == pytest.approx(0.0, abs=0.05)
+
+
+def test_priors_cost_what_the_equations_say(head, params):
+    person = head.identify(params.shape)
+    for form_is_free in (False, True):
+        priors = Priors(head, person, PriorWeights(), torch.ones(FRAMES - 1), None, form_is_free=form_is_free)
+        values = priors.layout.values(params)
+        turns = torch.zeros(FRAMES - 1, 3, dtype=torch.float64)
+        system = SequenceSystem.zeros(FRAMES, priors.layout.count, 0)
+        priors.add(system, values, turns)
+        for frame, column in ((0, 6), (1, 8), (1, 10), (2, 30), (2, priors.layout.eyes.start)):
+            step = torch.zeros_like(values)
+            step[frame, column] = 1e-6
+            slope = (priors.cost(values + step, turns) - priors.cost(values - step, turns)) / 2e-6
+            assert float(system.gradient[frame, column]) == pytest.approx(slope, rel=1e-5, abs=1e-4)
+
+
 def test_smooth_modes_move_neighbours_alike(head):
     modes = smooth_modes(head, 6, 0.03, 1e-3)
     assert modes.shape == (18, len(head.template), 3)

@@ -7,6 +7,7 @@ from the neutral picture of the same frame and view into the emotion's. Pose and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ TOLERANT, STRICT = 15.0, 4.0
 ROUNDS = 10
 FAR = 100  # frames between those looked at, so that they say nothing of each other
 MOST_FRAMES, MOST_VIEWS = 6, 6
+# An observer of what an emotion changes expects no side to follow the other.
+EXPECTS = PriorWeights(settled_sparsity=0.4, asymmetry=math.inf)
 MOVES = 0.05  # units that an emotion changes by less are not listed
 
 Picturing = Callable[[Cell], np.ndarray]
@@ -84,7 +87,7 @@ def _solve(
         spread = (POINT_SPREAD * Ks[:, 0, 0] / depth.clamp_min(0.05)).T[..., None]
         weights = SHARED_ERROR * seen * known / spread**2
         term = LandmarkTerm(surface, viewmats, Ks, observed, weights, robust)
-        problem = Problem(head, [term], PriorWeights(), gaps, basis, solve_shape=shape)
+        problem = Problem(head, [term], EXPECTS, gaps, basis, solve_shape=shape)
         state, _ = solve(problem, state, ROUNDS)
     return state
 

@@ -186,7 +186,9 @@ def total_cost(problem: Problem, priors: Priors, identity: Identity, state: Stat
 
 
 def _priors(problem: Problem, identity: Identity) -> Priors:
-    return Priors(problem.head, identity, problem.weights, problem.gaps, problem.depth_axis)
+    return Priors(
+        problem.head, identity, problem.weights, problem.gaps, problem.depth_axis, problem.solve_shape
+    )
 
 
 def _chunks(frames: int, points: int, width: int) -> list[slice]:
