@@ -1,11 +1,14 @@
 """What lies behind lips and lids learns its colours only from pictures that show it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from painted import FRAMES, make_track
 
 from emoga.capture import HeldOut
+from emoga.fitting.glimpsed import ENOUGH, believable_colors
 from emoga.fitting.hidden import BEHIND
 from emoga.fitting.presets import Preset
 from emoga.fitting.rehearsal import Rehearsal
@@ -83,3 +86,41 @@ def test_skin_learns_to_hide_in_expressions_nobody_filmed_and_nothing_else_chang
     assert torch.equal(after.sh, before.sh)
     assert torch.equal(after.logit_opacities[behind], before.logit_opacities[behind])
     assert not torch.equal(after.logit_opacities, before.logit_opacities)
+
+
+def test_a_step_leaves_alone_what_is_hidden_and_makes_no_glass_of_what_shows(trainer):
+    trainer.iteration = next(i for i in range(1000) if at(trainer, i) == OPEN)
+    hidden = trainer.next_example(0.5).hidden[trainer.splats.bindings.rows]
+    before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
+    trainer.iteration = next(i for i in range(1000) if at(trainer, i) == OPEN)
+    trainer.step()
+    after, behind = trainer.splats.gaussians.detach(), labelled(trainer, *BEHIND)
+    for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+        assert torch.equal(getattr(after, name)[hidden], getattr(before, name)[hidden]), name
+    assert torch.equal(after.logit_opacities[behind], before.logit_opacities[behind])
+    assert not torch.equal(after.sh[behind], before.sh[behind])
+    assert not torch.equal(after.logit_opacities, before.logit_opacities)
+    assert before.logit_opacities[behind].sigmoid().min() > 0.8
+
+
+def test_what_is_hardly_seen_of_teeth_takes_the_colours_of_those_that_are(trainer):
+    gaussians = trainer.splats.gaussians.detach()
+    teeth, skin = labelled(trainer, "teeth"), labelled(trainer, "cheeks")
+    seen = teeth & (torch.arange(len(gaussians)) % 2 == 0)
+    sh = gaussians.sh.clone()
+    sh[teeth, 0] = torch.tensor([-5.0, 5.0, -5.0])  # what leaked through is no colour of teeth
+    sh[seen, 0] = torch.tensor([0.4, 0.3, 0.2])
+    gaussians = replace(gaussians, sh=sh)
+    share = torch.where(seen | skin, 1000 * ENOUGH, 0.0).double().numpy()
+    rows, colors = believable_colors(gaussians, trainer.head, share)
+    assert not skin[rows].any() and set(np.flatnonzero(teeth.numpy())) <= set(rows)
+    found = sh.clone()
+    found[rows] = colors
+    torch.testing.assert_close(found[teeth, 0], torch.tensor([0.4, 0.3, 0.2]).expand(int(teeth.sum()), 3))
+    assert found[teeth & ~seen][:, 1:].abs().max() == 0
+
+
+def test_a_region_that_nothing_shows_keeps_what_it_has(trainer):
+    gaussians = trainer.splats.gaussians.detach()
+    rows, _ = believable_colors(gaussians, trainer.head, np.zeros(len(gaussians)))
+    assert len(rows) == 0

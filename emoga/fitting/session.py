@@ -16,6 +16,7 @@ from emoga.errors import InputError
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.clothing import bare_share, outside_head, skin_beneath
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
+from emoga.fitting.glimpsed import believable_colors, shown_share
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
@@ -59,6 +60,8 @@ class FitSession:
         gaussians, mlp = trainer.splats.gaussians.detach().to("cpu"), None
         if trainer.network is not None:
             gaussians, mlp = trainer.network.finished(trainer.splats.gaussians)
+        else:
+            gaussians = self._with_believable_colors(gaussians)
         params = trainer.motion.refined().to("cpu")
         if not keep_shoulders:
             gaussians = gaussians.select((gaussians.binding >= 0) & ~self._clothing(gaussians))
@@ -91,6 +94,17 @@ class FitSession:
         trainer.splats = trainer.splats.select(kept.to(trainer.splats.slope.device))
         if self._single and self.track.head_masks is not None and trainer.network is None:
             self._bare_the_neck()
+
+    def _with_believable_colors(self, gaussians: Gaussians) -> Gaussians:
+        """The Gaussians, those of eyes and mouth that were hardly seen in colours of those that were."""
+        params = self.trainer.motion.refined().to("cpu")
+        share = shown_share(
+            gaussians, self._identity(), self.trainer.rig, params, self.track, self._sightings()
+        )
+        rows, colors = believable_colors(gaussians, self.head, share)
+        sh = gaussians.sh.clone()
+        sh[rows] = colors
+        return replace(gaussians, sh=sh)
 
     def _bare_the_neck(self) -> None:
         """Give what shows clothing the colour of the skin around it."""

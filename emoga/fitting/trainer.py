@@ -89,7 +89,7 @@ class Trainer:
         loss.backward()
         shown = rendering.statistics.visible[0] & ~self._disguised(example)
         self.splats.observe(rendering.statistics.means2d_grad[0], shown)
-        self._update(rendering, progress)
+        self._update(rendering, example, progress)
         if learning:
             self.motion.update(example.frame, params, decayed(1.0, 0.1, progress))
         if self.turned is not None and self.iteration % self.preset.turn_every == 0:
@@ -129,7 +129,7 @@ class Trainer:
         example, params = self.sent(*self.draw_turned(generator, progress))
         rendering = self.render(example, self.pose(params))
         self.loss(rendering, example).backward()
-        self._update(rendering, progress)
+        self._update(rendering, example, progress)
 
     def _rehearse(self, filmed: Example, progress: float) -> None:
         """One update of the skin from an expression that nobody filmed."""
@@ -152,9 +152,16 @@ class Trainer:
         """A turned picture and the head's parameters in it."""
         return self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
 
-    def _update(self, rendering: Rendering, progress: float) -> None:
-        """Move the visible Gaussians by the gradients at hand and the pull of their tethers."""
-        self._move(rendering.statistics.visible[0], self._gaussian_rates(progress))
+    def _update(self, rendering: Rendering, example: Example, progress: float) -> None:
+        """Move the visible Gaussians by the gradients at hand and the pull of their tethers.
+
+        What is hidden stays as it is: it is for skin to hide it, not for it to vanish. Nor may eyes and the inside of
+        the mouth turn to glass while they show: what is seen through others comes apart once they move.
+        """
+        behind = self.hidden.behind[self.splats.bindings.rows]
+        self.splats.gaussians.logit_opacities.grad.masked_fill_(behind, 0.0)
+        shown = rendering.statistics.visible[0] & ~self._disguised(example)
+        self._move(shown, self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)
 

@@ -20,7 +20,11 @@ REGION_WEIGHT = {
 }  # fmt: skip
 # Regions whose number of Gaussians never changes, with that number as a share of the start.
 FIXED_SHARE = {"eyeballs": 0.05, "irises": 0.05, "teeth": 0.04, "tongue": 0.02}
-START_OPACITY = {"default": 0.5, "scalp": 0.35}
+START_OPACITY = 0.5
+REGION_OPACITY = {
+    "scalp": 0.35,
+    **dict.fromkeys(("mouth_interior", "teeth", "tongue", "eyeballs", "irises"), 0.9),
+}
 HAIR_HEIGHT = 1.2  # local units (each about the width of a triangle) that hair may start above the skin
 FLATNESS = 0.35
 COVER = 0.75
@@ -63,7 +67,7 @@ def start_gaussians(
     lift = generator.random(len(binding)) ** 1.5 * HAIR_HEIGHT
     means[hair, normal] += lift[hair]
     scales[hair, normal] = scales[hair, normal - 1]
-    opacity = np.where(hair, START_OPACITY["scalp"], START_OPACITY["default"])
+    opacity = np.array([REGION_OPACITY.get(name, START_OPACITY) for name in head.region_names])[labels]
     sh = np.zeros((len(binding), (sh_degree + 1) ** 2, 3), np.float32)
     quats = np.zeros((len(binding), 4), np.float32)
     quats[:, 0] = 1

@@ -1,0 +1,66 @@
+"""Of eyes and mouth, what pictures hardly show takes its colours from what they show well.
+
+A few pixels between lips or lids are all that many Gaussians of teeth, tongue or eyeballs are ever fitted to. They soak
+up whatever is left over there, and wear it openly once an emotion opens the mouth or the eyes further.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from emoga.avatar.avatar import Gaussians
+from emoga.avatar.posing import pose_frames
+from emoga.avatar.rig import Rig, to_world
+from emoga.camera import stack_cameras
+from emoga.capture import Track
+from emoga.fitting.hidden import BEHIND
+from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.sightings import told_by_seen
+from emoga.render import gaussian_contributions
+
+ENOUGH = 3.5e-6  # of all pixels looked at: a Gaussian that shows this much is believed half
+FEWEST = 8  # of a region, known well: with fewer nothing is said about the others
+PLAUSIBLE = (0.05, 0.95)  # quantiles of a region's colours, those known well, within which all must lie
+
+
+@torch.no_grad()
+def shown_share(
+    gaussians: Gaussians,
+    identity: Identity,
+    rig: Rig,
+    params: HeadParams,
+    track: Track,
+    pairs: list[tuple[int, int]],
+) -> np.ndarray:
+    """Share [N] of all pixels of the pictures (view, frame) that each Gaussian shows in, by blending weights."""
+    shown, pixels = torch.zeros(len(gaussians)), 0
+    for view, frame in pairs:
+        camera = track.cameras[view]
+        world = to_world(gaussians, pose_frames(identity, rig, params, frame)[1])
+        shown += gaussian_contributions(
+            world.means, world.quats, world.scales, world.opacities, *stack_cameras([camera]), camera.width,
+            camera.height,
+        )[0]  # fmt: skip
+        pixels += camera.width * camera.height
+    return (shown / pixels).numpy()
+
+
+def believable_colors(gaussians: Gaussians, head: Head, share: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    """Rows [K] of what lies behind lips and lids, and the sh [K,B,3] they should have; share [N]: see `shown_share`."""
+    labels, binding = gaussians.labels.long().numpy(), gaussians.binding.numpy()
+    rows, colors = [np.zeros(0, np.int64)], [gaussians.sh[:0]]
+    for name in BEHIND:
+        inside = np.flatnonzero((labels == head.region_names.index(name)) & (binding >= 0))
+        known = inside[share[inside] > ENOUGH]
+        if len(known) < FEWEST:
+            continue
+        sh = gaussians.sh[inside].numpy().copy()
+        likely = told_by_seen(head, binding[inside], binding[known], gaussians.sh[known, 0].numpy())
+        lowest, highest = np.quantile(gaussians.sh[known, 0].numpy(), PLAUSIBLE, axis=0)
+        belief = (share[inside] / (share[inside] + ENOUGH))[:, None]
+        sh[:, 0] = belief * sh[:, 0].clip(lowest, highest) + (1 - belief) * likely
+        sh[:, 1:] *= belief[:, None]
+        rows.append(inside)
+        colors.append(torch.from_numpy(sh.astype(np.float32)))
+    return np.concatenate(rows), torch.cat(colors)
