@@ -10,6 +10,7 @@ import torch
 from mannequin import make_mannequin
 
 from emoga.avatar import Emotion
+from emoga.avatar.conversion import with_emotion_rows
 from emoga.camera import look_at
 from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
@@ -204,6 +205,16 @@ def test_an_avatar_that_learnt_can_learn_more(learnt, person):
     assert more.appearance.rows == 3
     with pytest.raises(InputError, match="form"):
         learn_emotions(*person, [edits_of(person)], replace(SHORT, form="absolute"))
+
+
+def test_a_network_that_was_fitted_with_the_avatar_learns_on(person):
+    started = with_emotion_rows(person[0], ["happy"])
+    fitted = replace(started, appearance=replace(started.appearance, form="absolute"))
+    learnt, _ = learn_emotions(fitted, person[1], [edits_of(person, tint=0.2)], SHORT)
+    assert learnt.appearance.form == "absolute"
+    camera, params = person[1].cameras[0], person[1].params
+    still, before = (AvatarRenderer(one).render(params, 0, [camera]).image for one in (learnt, fitted))
+    assert torch.equal(still, before), "without an emotion nothing changes"
 
 
 def test_an_avatar_keeps_what_it_knew(person):

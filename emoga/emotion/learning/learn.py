@@ -137,7 +137,7 @@ def _prepare(
     base, names = avatar, [one.name for one in edits]
     if learning.texture:
         base = with_emotion_rows(base, names, seed)
-        if base.appearance.form != learning.form:
+        if learning.form not in (None, base.appearance.form):
             raise InputError(
                 f"colours of the form {learning.form!r} are to be learnt, the avatar's are {base.appearance.form!r}; "
                 "an absolute network is fitted with the avatar, by emoga fit --appearance color_mlp"

@@ -24,7 +24,8 @@ class Learning:
     iterations: steps of one picture, per emotion; few, for registration and the agreement on colours have found nearly
     all before the first. geometry, texture: what may change. shared_offset: one
     expression offset for all frames of an emotion, else one for each (nothing plays those afterwards: the avatar
-    gets their mean). form: of the colour network; a fresh one is "residual". weighting: where edits are believed:
+    gets their mean). form: of the colour network, by default the avatar's own; a fresh one is "residual". weighting:
+    where edits are believed:
     "consensus" works it out, "views" takes the thesis's weights per camera, "even" all alike, "given" the caller's.
 
     warm_up: share of the iterations in which the offset alone is learnt; cycles: how often geometry alone and
@@ -44,7 +45,7 @@ class Learning:
     geometry: bool = True
     texture: bool = True
     shared_offset: bool = True
-    form: Form = "residual"
+    form: Form | None = None
     weighting: Weighting = "consensus"
     warm_up: float = 150 / 800
     cycles: int = 3
@@ -78,10 +79,10 @@ class Learning:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise InputError(f"learning: {name} {value} is out of range; {low} to {high} are possible")
-        for name, known in (("weighting", WEIGHTINGS), ("form", FORMS)):
+        for name, known in (("weighting", WEIGHTINGS), ("form", (None, *FORMS))):
             if getattr(self, name) not in known:
                 raise InputError(
-                    f"learning: {name} {getattr(self, name)!r} is unknown; known: {', '.join(known)}"
+                    f"learning: {name} {getattr(self, name)!r} is unknown; known: {', '.join(filter(None, known))}"
                 )
         if not (self.geometry or self.texture):
             raise InputError("learning: geometry or texture must be learnt, or nothing is")
