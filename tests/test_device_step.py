@@ -191,7 +191,9 @@ def test_pictures_and_gradients_are_those_of_the_compiled_step(trainers, iterati
     assert off.max() < 2e-3 and (off > 1e-4).float().mean() < 1e-3
     assert same_loss.item() == pytest.approx(loss.item(), rel=1e-5)
     for one, other in zip(same_gradients, gradients, strict=True):
-        assert relative(one, other) < (1e-2 if learning else 1e-4)  # a pixel counts for much in what moves the whole
+        assert relative(one, other) < (
+            1e-2 if learning else 1e-4
+        )  # a pixel counts for much in what moves the whole
 
 
 def test_a_whole_fit_in_torch_goes_where_the_compiled_one_goes(trainers) -> None:
