@@ -1,4 +1,4 @@
-"""Of eyes and mouth, what pictures hardly show takes its colours from what they show well.
+"""Of eyeballs and mouth, what pictures hardly show takes its colours from what they show well.
 
 A few pixels between lips or lids are all that many Gaussians of teeth, tongue or eyeballs are ever fitted to. They soak
 up whatever is left over there, and wear it openly once an emotion opens the mouth or the eyes further.
@@ -14,14 +14,13 @@ from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig, to_world
 from emoga.camera import stack_cameras
 from emoga.capture import Track
-from emoga.fitting.hidden import BEHIND
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.sightings import told_by_seen
 from emoga.render import gaussian_contributions
 
+GLIMPSED = ("mouth_interior", "teeth", "tongue", "eyeballs")  # irises are seen, and few of them are alike
 ENOUGH = 3.5e-6  # of all pixels looked at: a Gaussian that shows this much is believed half
 FEWEST = 8  # of a region, known well: with fewer nothing is said about the others
-PLAUSIBLE = (0.05, 0.95)  # quantiles of a region's colours, those known well, within which all must lie
 
 
 @torch.no_grad()
@@ -50,16 +49,15 @@ def believable_colors(gaussians: Gaussians, head: Head, share: np.ndarray) -> tu
     """Rows [K] of what lies behind lips and lids, and the sh [K,B,3] they should have; share [N]: see `shown_share`."""
     labels, binding = gaussians.labels.long().numpy(), gaussians.binding.numpy()
     rows, colors = [np.zeros(0, np.int64)], [gaussians.sh[:0]]
-    for name in BEHIND:
+    for name in GLIMPSED:
         inside = np.flatnonzero((labels == head.region_names.index(name)) & (binding >= 0))
         known = inside[share[inside] > ENOUGH]
         if len(known) < FEWEST:
             continue
         sh = gaussians.sh[inside].numpy().copy()
         likely = told_by_seen(head, binding[inside], binding[known], gaussians.sh[known, 0].numpy())
-        lowest, highest = np.quantile(gaussians.sh[known, 0].numpy(), PLAUSIBLE, axis=0)
         belief = (share[inside] / (share[inside] + ENOUGH))[:, None]
-        sh[:, 0] = belief * sh[:, 0].clip(lowest, highest) + (1 - belief) * likely
+        sh[:, 0] = belief * sh[:, 0] + (1 - belief) * likely
         sh[:, 1:] *= belief[:, None]
         rows.append(inside)
         colors.append(torch.from_numpy(sh.astype(np.float32)))
