@@ -32,6 +32,7 @@ from emoga.optimize.regularise import Tether, _add_tether_torch, add_tether
 from emoga.optimize.splats import PARAMETERS, Splats
 from emoga.optimize.ssim import ssim_map, ssim_map_reference
 from emoga.optimize.ssim_torch import ssim_map_banded
+from emoga.optimize.training_pictures import Example
 from emoga.progress import silent
 from emoga.render import Rendering, Statistics
 
@@ -168,32 +169,49 @@ def trainers(track) -> tuple[Trainer, DeviceTrainer]:
     return compiled, trainer_on("cpu", compiled)
 
 
+def undecided(trainer: Trainer, example: Example, frames: TriangleFrames) -> torch.Tensor:
+    """bool [H,W]: pixels that change when triangles move by their last digits.
+
+    There two Gaussians lie as near as each other, or one is just about drawn, and no two ways of adding up agree.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image, found = trainer.render(example, frames).image[0], False
+    for _ in range(8):
+        nudge = torch.randn(frames.origin.shape, generator=generator).clamp(-2, 2)
+        moved = replace(frames, origin=frames.origin.detach() * (1 + torch.finfo(torch.float32).eps * nudge))
+        found |= (trainer.render(example, moved).image[0] - image).abs().amax(-1) > 2e-5
+    return found
+
+
 @pytest.mark.parametrize("iteration", [0, 31])
 def test_pictures_and_gradients_are_those_of_the_compiled_step(trainers, iteration: int) -> None:
-    learning, results = iteration > 0, []
+    learning, results, unclear = iteration > 0, [], None
     for trainer in trainers:
         trainer.iteration = iteration
         example = trainer.next_example(iteration / SETTINGS.iterations)
         params = trainer.motion.of_frame(example.frame, learning)
-        rendering = trainer.render(example, trainer.pose(params))
-        loss = trainer.loss(rendering, example)
+        frames = trainer.pose(params)
+        if unclear is None:
+            unclear = undecided(trainer, example, frames)
+        # What SSIM's windows reach from an undecided pixel says nothing in the loss either.
+        near = torch.nn.functional.max_pool2d(unclear[None, None].float(), 11, 1, 5)[0, 0] > 0
+        clear = replace(example, weight=example.weight * ~near, alpha_weight=example.alpha_weight * ~near)
+        rendering = trainer.render(example, frames)
+        losses = trainer.loss(rendering, example), trainer.loss(rendering, clear)
         leaves = [getattr(trainer.splats.gaussians, name) for name in PARAMETERS]
         leaves += [getattr(params, name) for name in MOTION] if learning else []
-        results.append((example, rendering.image, loss, torch.autograd.grad(loss, leaves)))
+        results.append((example, rendering.image, losses[0], torch.autograd.grad(losses[1], leaves)))
     (example, image, loss, gradients), (on_device, same_image, same_loss, same_gradients) = results
     for name in ("target", "backdrop", "weight", "alpha", "alpha_weight"):
         assert torch.equal(getattr(on_device, name), getattr(example, name)), name
     assert (example.view, example.frame, example.head_only) == (
         on_device.view, on_device.frame, on_device.head_only,
     )  # fmt: skip
-    # Whether a Gaussian at the edge of being drawn is drawn hangs on last digits, and those on the processor.
-    off = (same_image - image).abs()
-    assert off.max() < 2e-3 and (off > 1e-4).float().mean() < 1e-3
+    assert unclear.float().mean() < 1e-3
+    assert (same_image - image)[0, ~unclear].abs().max() < 1e-4
     assert same_loss.item() == pytest.approx(loss.item(), rel=1e-5)
     for one, other in zip(same_gradients, gradients, strict=True):
-        assert relative(one, other) < (
-            1e-2 if learning else 1e-4
-        )  # a pixel counts for much in what moves the whole
+        assert relative(one, other) < 1e-4
 
 
 def test_a_whole_fit_in_torch_goes_where_the_compiled_one_goes(trainers) -> None:

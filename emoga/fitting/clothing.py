@@ -9,10 +9,9 @@ import torch
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig, to_world
-from emoga.camera import stack_cameras
 from emoga.capture import Track
+from emoga.fitting.shown import shown_pixels
 from emoga.head import Head, HeadParams, Identity
-from emoga.render import gaussian_contributions
 
 FOOT = ("neck", "shoulders", "boundary")
 LEAST_SHARE = 0.5  # of its sightings within the pictures that must lie in the head mask
@@ -56,7 +55,6 @@ def outside_head(
     return foot & torch.where(seen, outside, labels != head.region_names.index("neck"))
 
 
-@torch.no_grad()
 def bare_share(
     gaussians: Gaussians,
     identity: Identity,
@@ -68,18 +66,12 @@ def bare_share(
     """Share [N] of what each Gaussian shows in the pictures (view, frame) that lies in the head masks, and how many
     pixels [N] it shows, by blending weights.
     """
-    shown, inside = torch.zeros(2, len(gaussians))
-    for view, frame in pairs:
-        camera = track.cameras[view]
-        world = to_world(gaussians, pose_frames(identity, rig, params, frame)[1])
-        mask = track.head_masks[view, frame].astype(np.float32) / 255
-        planes = torch.from_numpy(np.stack([np.ones_like(mask), mask], -1)[None])
-        both = gaussian_contributions(
-            world.means, world.quats, world.scales, world.opacities, *stack_cameras([camera]), camera.width,
-            camera.height, weights=planes,
-        )[0]  # fmt: skip
-        shown += both[:, 0]
-        inside += both[:, 1]
+
+    def all_and_head(view: int, frame: int) -> torch.Tensor:
+        mask = torch.from_numpy(track.head_masks[view, frame].astype(np.float32) / 255)
+        return torch.stack([torch.ones_like(mask), mask], -1)
+
+    shown, inside = shown_pixels(gaussians, identity, rig, params, track, pairs, all_and_head).T
     return inside / shown.clamp_min(1e-6), shown
 
 

@@ -10,20 +10,17 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Gaussians
-from emoga.avatar.posing import pose_frames
-from emoga.avatar.rig import Rig, to_world
-from emoga.camera import stack_cameras
+from emoga.avatar.rig import Rig
 from emoga.capture import Track
+from emoga.fitting.shown import shown_pixels
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.sightings import told_by_seen
-from emoga.render import gaussian_contributions
 
 GLIMPSED = ("mouth_interior", "teeth", "tongue", "eyeballs")  # irises are seen, and few of them are alike
 ENOUGH = 3.5e-6  # of all pixels looked at: a Gaussian that shows this much is believed half
 FEWEST = 8  # of a region, known well: with fewer nothing is said about the others
 
 
-@torch.no_grad()
 def shown_share(
     gaussians: Gaussians,
     identity: Identity,
@@ -33,16 +30,12 @@ def shown_share(
     pairs: list[tuple[int, int]],
 ) -> np.ndarray:
     """Share [N] of all pixels of the pictures (view, frame) that each Gaussian shows in, by blending weights."""
-    shown, pixels = torch.zeros(len(gaussians)), 0
-    for view, frame in pairs:
-        camera = track.cameras[view]
-        world = to_world(gaussians, pose_frames(identity, rig, params, frame)[1])
-        shown += gaussian_contributions(
-            world.means, world.quats, world.scales, world.opacities, *stack_cameras([camera]), camera.width,
-            camera.height,
-        )[0]  # fmt: skip
-        pixels += camera.width * camera.height
-    return (shown / pixels).numpy()
+
+    def everywhere(view: int, frame: int) -> torch.Tensor:
+        return torch.ones(track.cameras[view].height, track.cameras[view].width, 1)
+
+    shown = shown_pixels(gaussians, identity, rig, params, track, pairs, everywhere)[:, 0]
+    return (shown / sum(track.cameras[view].width * track.cameras[view].height for view, _ in pairs)).numpy()
 
 
 def believable_colors(gaussians: Gaussians, head: Head, share: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
