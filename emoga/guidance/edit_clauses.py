@@ -169,6 +169,11 @@ class Clause:
         return not self.adjectives and not self.unknown and not self.present & (ADD | REMOVE | MOVE | KEEP)
 
     @property
+    def ages(self) -> bool:
+        """ "... like an old lady" says what somebody shall become, "like a doll" how much."""
+        return any(word.axis == "age" for word in self.adjectives)
+
+    @property
     def strange_verb(self) -> bool:
         """ "rotate the earrings" asks for something else than earrings."""
         return any(at + 1 < len(self.words) and self.words[at + 1] in OWNERS for at in self.unknown)

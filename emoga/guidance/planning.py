@@ -194,7 +194,7 @@ class _Reader:
         before = self.before
         if not before or clause.present & IMPOSSIBLE:
             return False
-        if clause.words[0] == "like" and not clause.things:
+        if clause.words[0] == "like" and not clause.things and not clause.ages:
             # "bigger eyes | like a doll": what they are likened to.
             return True
         if clause.strength != 1 and not (

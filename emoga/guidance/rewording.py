@@ -26,7 +26,8 @@ TAKEN_OFF = re.compile(
 )
 # "nothing should change except the brows": they are what it is about.
 ONLY = re.compile(
-    r"\b(?:nothing|keep everything|leave everything|keep all|leave all)\b[^.,;:]*?"
+    r"\b(?:nothing|(?:keep|leave) (?:everything|all)|everything (?:else )?(?:stays|remains|should (?:stay|remain))"
+    r"|(?:don't|do not) (?:change|touch|alter|edit) (?:anything|a thing))\b[^.,;:]*?"
     r"\b(?:except|but|apart from|other than)\b(?:\s+for\b)?"
     r"(?P<what>[^,.;:]*?)"
     r"(?:\s+(?:the same|as (?:it|they) (?:is|are|was|were)|alone|unchanged|untouched)\b|(?=[,.;:]|$|\band\b))"

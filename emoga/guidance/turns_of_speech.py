@@ -81,6 +81,16 @@ SIMILE = re.compile(
     r"[\w-]+(?:'s)?(?:\s+of\s+\w+)?\b"
 )
 
+# "the lips, which should be red": what is said of them is what shall be done.
+WHICH = re.compile(r"\s*,?\s+(?:which|that)\s+(?=(?:should|must|shall|could|needs?|ought)\b)")
+DEEPER = re.compile(rf"\b(deep|bright)er\s+(?={COLOUR}\b)")
+# Colour on lids is worn; the lids' own nobody means.
+LIDS = r"(?:eye)?lids?"
+LIDS_IN = re.compile(
+    rf"\b{LIDS}\s+(?:(?:painted|coloured|colored|made\s+up|in|with|should|be|are)\s+)*({COLOUR})\b"
+)
+LIDS_OF = re.compile(rf"\b({COLOUR})\s+{LIDS}\b")
+
 AGED = re.compile(
     r"\b(look(?:s|ing)?|be|is|appear|seem)\s+(?:like\s+)?(?:about\s+|around\s+|roughly\s+|to\s+be\s+)*"
     r"(\d\d|twenty|thirty|forty|fifty|sixty|seventy|eighty)(?:[\s-]something|ish)?\b(?!\s*(?:percent|years?|%))"
@@ -92,9 +102,14 @@ POUNDS = r"(?:(?:a|some|few|couple|of|\w+)\s+){0,3}?(?:pounds|lbs?|kilos?|kilogr
 LIGHTER_BY = re.compile(rf"\b{POUNDS}\s+(?:lighter|less)\b")
 # "half as wide", "twice the size".
 TIMES = r"(?:twice|double|two\s+times|three\s+times)"
+COUNTED = r"wrinkles|freckles|stubble|makeup"
+HALF_MANY = re.compile(
+    rf"\bhalf\s+(?:(?:as|so)\s+(?:many|much)\b{AS_NOW}|(?:of\s+)?(?:the|his|her|their)\s+(?={COUNTED}))"
+)
+TWICE_MANY = re.compile(rf"\b{TIMES}\s+(?:as|so)\s+(?:many|much)\b{AS_NOW}")
 HALF = re.compile(rf"\bhalf\s+(?:as|so)\s+([a-z]+){AS_NOW}\b")
 TWICE = re.compile(rf"\b{TIMES}\s+(?:as|so)\s+([a-z]+){AS_NOW}\b")
-MEASURES = "(?=(?:size|width|length|height|thickness|volume|wrinkles|freckles|stubble|makeup)\\b)"
+MEASURES = rf"(?=(?:size|width|length|height|thickness|volume|{COUNTED})\b)"
 HALF_OF, TWICE_OF = (
     re.compile(rf"\b{often}\s+(?:of\s+)?(?:the|its|their|his|her)\s+{MEASURES}") for often in ("half", TIMES)
 )
@@ -111,6 +126,10 @@ def put_plainly(text: str) -> str:
         text = FROM_TO.sub(_moved_there, text)
     text = COMPLAINED.sub(r"\g<what> \g<is> too \g<how>", LAMENTED.sub(r"\g<is> too \g<how>\g<rest>", text))
     text = DECADES.sub(_years, AGED.sub(r"\1 \2 years old", LIGHTER_BY.sub("slimmer", text)))
+    text = LIDS_OF.sub(
+        r"\1 eyeshadow", LIDS_IN.sub(r"\1 eyeshadow", DEEPER.sub(r"\1 ", WHICH.sub(" ", text)))
+    )
+    text = TWICE_MANY.sub("much more", HALF_MANY.sub("slightly fewer ", text))
     text = TWICE.sub(r"much more \1", HALF.sub(r"less \1", text))
     return SIMILE.sub(_likened, TWICE_OF.sub("much more ", HALF_OF.sub("less ", text)))
 
