@@ -10,7 +10,7 @@ from typing import Any
 from emoga.guidance.edit_plan import EditPlan
 
 PROMPTS = Path(__file__).with_name("edit_prompts.json")
-# Five lists of 25 written before they were planned; what is wrong of them still is left as it was expected.
+# Eight lists written before they were planned; what is wrong of them still is left as it was expected.
 MORE = Path(__file__).with_name("edit_prompts_more.json")
 SLOTS = ("action", "attribute", "direction", "colour", "material", "side", "position", "style", "strength")
 
