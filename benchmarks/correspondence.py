@@ -2,6 +2,7 @@
 
     python benchmarks/correspondence.py --json benchmarks/results/correspondence.json --cache DIR
     python benchmarks/correspondence.py --json FILE --quick
+    python benchmarks/correspondence.py --json FILE --size 512 --lean --preset fast
 
 A studio performer is filmed, tracked and fitted as `emotion_truth.py` does it. Of every token centre of a view a ray
 finds what the performer's scene, hair and lashes included, shows there; a second ray tells whether another camera
@@ -9,31 +10,34 @@ sees that point, and where. Eight more points of a token tell what most of it sh
 centre by the avatar's rendered depth; `epipolar` takes the token on the epipolar line that looks most alike, by
 colours alone: an editor's own features are not asked. `true depth` is `depth` with the scene's own depth under every
 pixel in place of the avatar's, by the rule that suits the avatar's; hair is of strands that two rays of one token meet
-or miss.
+or miss. A film of 512 pixels takes half an hour; --lean makes do with five frames to learn from, two scored ones, 14
+views and fewer samples, in four minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import emoga  # noqa: F401  before torch: it sets how torch's threads wait
+import emoga  # before torch: it sets how torch's threads wait
 
 # isort: split
 import cv2
 import numpy as np
 import torch
 from emotion_films import HOLD_OUT, Studio
-from harness import write_report
+from harness import cache_folder, write_report
 
+from emoga.avatar import Avatar
 from emoga.camera import Camera
+from emoga.capture import Track, load_track
 from emoga.editing.correspondence import rendered_scene
 from emoga.guidance.correspondence import Matches, ViewScene, epipolar_matches, token_centres
 from emoga.optimize.picture import AvatarRenderer
-from emoga.studio import make_performer, plan_capture
+from emoga.studio import capture, make_performer, plan_capture
 from emoga.studio.filming import bust_motion
 from emoga.studio.mitsuba_scene import mitsuba
 from emoga.studio.stage import Stage
@@ -42,6 +46,12 @@ from emoga.studio.wardrobe import dress
 GRIDS = (64, 32, 16, 8)
 # Held-out frames, and views from side to side; each is matched with every other.
 FRAMES, VIEWS = (18, 21, 23), (0, 4, 8, 11, 15)
+# What a lean film holds: views, frames of which the last two are scored, samples a pixel.
+LEAN_VIEWS, LEAN_FRAMES, LEAN_SAMPLES = (
+    (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 15),
+    (0, 2, 3, 6, 12, 18, 21),
+    8,
+)
 # Metres before a point at which a surface hides it. A token is 5 mm wide at the finest grid, 9 at the next; the
 # strict figures beside count what the point's own surface, grazed, hides too.
 HIDES, STRICTLY = 0.010, 0.003
@@ -55,6 +65,33 @@ SHIRT, NOTHING = "shirt", ""
 NOT_HEAD = (SHIRT, NOTHING)
 # Metres beyond which there is nothing.
 FAR = 100.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """An avatar and the track it was made from; views, frames: the studio's numbers of the track's."""
+
+    avatar: Avatar
+    track: Track
+    views: tuple[int, ...]
+    frames: tuple[int, ...]
+
+    @classmethod
+    def lean(cls, folder: Path, performer: int, size: int, preset: str) -> Person:
+        """From a film of few pictures; what the folder holds already is kept."""
+        film, track, avatar = (folder / f"p{performer}.{name}" for name in ("neutral", "track.h5", "ply"))
+        only = tuple(
+            f"{what}:{','.join(map(str, which))}"
+            for what, which in (("views", LEAN_VIEWS), ("frames", LEAN_FRAMES))
+        )
+        capture(
+            film, performer=performer, size=size, samples=LEAN_SAMPLES, hold_out=(), only=only, resume=True
+        )
+        if not track.exists():
+            emoga.track(film, track, hold_out=("frames:last:2",), overlay=False, resume=True)
+        if not avatar.exists():
+            emoga.fit(track, avatar, preset=preset, resume=True)
+        return cls(emoga.load_avatar(avatar), load_track(track), LEAN_VIEWS, LEAN_FRAMES)
 
 
 class TrueScene:
@@ -186,19 +223,20 @@ def _seen_share(
 
 
 def rows_of(
-    studio: Studio, performer: int, size: int, grids: tuple[int, ...], frames: tuple[int, ...]
+    person: Person, performer: int, grids: tuple[int, ...], frames: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
     """One row per grid and way."""
-    avatar, track = studio.person()
-    renderer, true = AvatarRenderer(avatar), TrueScene(performer, size)
-    cameras = [track.cameras[view] for view in VIEWS]
+    track, views = person.track, [person.views.index(view) for view in VIEWS]
+    cameras = [track.cameras[view] for view in views]
+    renderer, true = AvatarRenderer(person.avatar), TrueScene(performer, cameras[0].width)
     gathered: dict[tuple[str, int], list] = {}
     for frame in frames:
         true.pose(frame)
-        pose = renderer.pose(track.params, frame, frame + 1)[0]
+        at = person.frames.index(frame)
+        pose = renderer.pose(track.params, at, at + 1)[0]
         pictures, scene = rendered_scene(renderer, pose, cameras)
         perfect = ViewScene(np.stack([true.depth(camera) for camera in cameras]), cameras)
-        heads = np.stack([track.head_masks[view, frame] for view in VIEWS])
+        heads = np.stack([track.head_masks[view, at] for view in views])
         for grid in grids:
             features = looks(pictures, grid)
             for (source, target), truth in truths(true, cameras, heads, grid).items():
@@ -225,14 +263,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one frame, grids up to 32")
     parser.add_argument("--performer", type=int, default=1)
     parser.add_argument("--size", type=int, default=256, help="pixels on a side")
+    parser.add_argument("--lean", action="store_true", help="film only what is needed, with few samples")
     parser.add_argument("--preset", default="default", help="of the fit")
     parser.add_argument("--cache", type=Path, help="folder to keep film, track and avatar in")
     options = parser.parse_args()
     grids, frames = (GRIDS[1:], FRAMES[:1]) if options.quick else (GRIDS, FRAMES)
-    with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(options.cache or Path(folder), options.performer, options.size, options.preset)
+    with cache_folder(options.cache) as cache:
+        if options.lean:
+            person = Person.lean(cache, options.performer, options.size, options.preset)
+            frames = tuple(frame for frame in frames if frame in person.frames)
+        else:
+            made = Studio(cache, options.performer, options.size, options.preset).person()
+            person = Person(*made, tuple(range(len(made[1].cameras))), tuple(range(made[1].frame_count)))
         rows = []
-        for row in rows_of(studio, options.performer, options.size, grids, frames):
+        for row in rows_of(person, options.performer, grids, frames):
             rows.append(row)
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     summary = {
@@ -244,7 +288,7 @@ def main() -> None:
         for way in ("depth", "true depth", "epipolar")
     }
     write_report(rows, torch.get_num_threads(), options.json, summary=summary, size=options.size,
-                 performer=options.performer, preset=options.preset, frames=list(frames),
+                 performer=options.performer, preset=options.preset, lean=options.lean, frames=list(frames),
                  views=list(VIEWS))  # fmt: skip
 
 
