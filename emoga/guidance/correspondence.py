@@ -16,8 +16,9 @@ from emoga.camera import Camera
 
 # Metres by which a point may lie behind, or before, what the other view shows there and still be what it shows.
 THICKNESS = 0.010
-# Of the square's side: the neighbourhood of a projected point in which the other view may show its surface.
-NEIGHBOURHOOD = 0.004
+# Of the square's side, one pixel at least: the neighbourhood of a projected point in which the other view may show its
+# surface.
+NEIGHBOURHOOD = 0.002
 # Tokens beside an epipolar line that still count as on it.
 BESIDE = 0.75
 
