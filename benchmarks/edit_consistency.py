@@ -51,6 +51,7 @@ WAYS: dict[str, ViewSettings] = {
     "attention": ViewSettings("depth", inject=0, agree=0),
     "attention, epipolar injection": ViewSettings("epipolar"),
     "attention, depth injection": ViewSettings("depth", agree=0),
+    "that, blends left pale": ViewSettings("depth", agree=0, contrast=1),
     "shared latents": ViewSettings("depth", attend=False),
     "all": ViewSettings("depth"),
 }

@@ -7,7 +7,7 @@ import emoga  # noqa: F401  before torch: it sets how torch's threads wait
 # isort: split
 import torch
 
-from emoga.guidance.injection import Injection
+from emoga.guidance.injection import Injection, blended
 from emoga.guidance.shared_attention import Exchange
 
 
@@ -31,6 +31,34 @@ def test_key_views_take_from_each_other_and_nothing_is_left_listening() -> None:
     end()
     exchange.begin([0, 1], None)
     torch.testing.assert_close(block["attn1"](hidden), plain)
+
+
+def test_a_blend_keeps_the_contrast_and_the_mean_of_what_it_is_made_of() -> None:
+    tokens, sources, width = 400, 3, 3
+    chance = torch.Generator().manual_seed(0)
+    offered = 5 + torch.randn(2, tokens, sources, width, generator=chance)
+    weight = torch.full((1, tokens, sources, 1), 1 / sources)
+    plain, made = offered.mean(2), blended(offered, weight, 2)
+    assert (plain.std(1) < 0.7).all()
+    torch.testing.assert_close(made.std(1), offered.flatten(1, 2).std(1), rtol=0.02, atol=0)
+    torch.testing.assert_close(made.mean(1), plain.mean(1))
+    torch.testing.assert_close(blended(offered, weight, 1), plain)
+    # One source alone is no blend, and what no key view shows stays untouched.
+    weight = torch.zeros_like(weight)
+    weight[:, : tokens // 2, 1] = 1
+    made = blended(offered, weight, 2)
+    torch.testing.assert_close(made[:, : tokens // 2], offered[:, : tokens // 2, 1])
+    assert not made[:, tokens // 2 :].any()
+
+
+def test_what_cancels_is_not_blown_up() -> None:
+    chance = torch.Generator().manual_seed(0)
+    one = torch.randn(1, 50, 1, 2, generator=chance)
+    opposed = torch.cat([one, -0.9 * one], 2).half()
+    weight = torch.full((1, 50, 2, 1), 0.5).half()
+    made = blended(opposed, weight, 2)
+    assert made.dtype == torch.float16 and made.isfinite().all()
+    assert made.float().std() < 2.02 * opposed.float().mean(2).std()
 
 
 class Mean:

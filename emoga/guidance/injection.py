@@ -2,8 +2,8 @@
 
 Edit3DGS 3.3, "feature injection". What attention adds is carried at every step, what the layers behind it add at the
 earlier ones: a small denoiser decides there, place by place, where its patterns lie; later the same layers draw each
-view's own edges. Key views, which otherwise share attention alone, are held to each other likewise where it is known
-which tokens show the same.
+view's own edges. A blend of several tokens is given the contrast that they had. Key views, which otherwise share
+attention alone, are held to each other likewise where it is known which tokens show the same.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ class Carrier(Protocol):
 
 
 class Injection:
-    """Carries what self-attention adds while it has a carrier, what the layers behind it add while it is `whole`."""
+    """Carries what self-attention adds while it has a carrier, what the layers behind it add while it is `whole`.
+
+    contrast: what that of a blend is multiplied by at most, to be what its sources had.
+    """
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.carrier: Carrier | None = None
         self.whole = True
+        self.contrast = 1.0
 
     def install(self, model: Any) -> Callable[[], None]:
         """Listen to every block of a denoiser that has self-attention; returns what ends that."""
@@ -88,7 +92,28 @@ class Injection:
                     view, exchange.keys or exchange.views, math.isqrt(tokens), own[row], theirs
                 )
                 weight = weight.to(added.dtype)[None, :, :, None]
-                found[:, row] = (offered[:, source] * weight).sum(2) + added[:, row] * (1 - weight.sum(2))
+                taken = blended(offered[:, source], weight, self.contrast)
+                found[:, row] = taken + added[:, row] * (1 - weight.sum(2))
         if first:
             exchange.kept[name] = (own, found.flatten(1, 2))
         return found.reshape(branches * views, tokens, width)
+
+
+def blended(sources: torch.Tensor, weight: torch.Tensor, most: float) -> torch.Tensor:
+    """Sources [B,T,M,C] by weights [1,T,M,1], as [B,T,C], with the contrast over the tokens that the sources had.
+
+    Tokens between those of a key view, and key views that do not agree, are blends: each is paler than what it is made
+    of, which over the steps makes pictures soft. Per branch and channel the spread is given back, `most` times what is
+    left of it at most: of views that say the opposite of each other that is little. The mean is kept.
+    """
+    kind = sources.dtype
+    sources, weight = sources.float(), weight.float()  # squares of halves run over
+    taken, share = (sources * weight).sum(2), weight.sum(2)
+    count = share.sum(1, keepdim=True).clamp(min=1e-6)
+    mean = taken.sum(1, keepdim=True) / count
+    had = ((sources - mean[:, :, None]).square() * weight).sum((1, 2))[:, None] / count
+    # Tokens that are taken in part, share s, hold s times a blend: their spread is that of the blend.
+    apart = taken - mean * share
+    left = (apart.square() / share.clamp(min=1e-6)).sum(1, keepdim=True) / count
+    gain = (had / left.clamp(min=1e-12)).sqrt().clamp(1, most)
+    return (mean * share + apart * gain).to(kind)

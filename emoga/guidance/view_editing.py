@@ -37,6 +37,8 @@ LATE = 0.5
 AGREE = 0.7
 # Share of the steps during which more than what attention adds is carried; the rest draws each view's own edges.
 WHOLE = 0.7
+# What the contrast of features blended from several tokens is multiplied by at most, to be what theirs was.
+CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ class ViewSettings:
     re-injected. agree: with "depth", share of the steps in which what the key views take a point's edit for, latents
     without noise less the original's, holds for every view that shows the point: ours, beyond the paper; 0: never.
     attend: whether views attend to the key views' tokens; inject: share of the steps in which what attention adds to
-    the key views' tokens is added in the others too; whole: the same of what the layers behind attention add. Without
-    each, what the others are good for can be told.
+    the key views' tokens is added in the others too; whole: the same of what the layers behind attention add; contrast:
+    what that of a blend of several tokens is multiplied by at most, to be what theirs was; 1: never. Without each,
+    what the others are good for can be told.
     """
 
     correspondence: Correspondence | None = "depth"
@@ -87,6 +90,7 @@ class ViewSettings:
     attend: bool = True
     inject: float = 1.0
     whole: float = WHOLE
+    contrast: float = CONTRAST
 
 
 class ViewEditor:
@@ -110,6 +114,7 @@ class ViewEditor:
         settings = self.settings
         exchange = Exchange(BRANCHES)
         injection = Injection(exchange)
+        injection.contrast = settings.contrast
         shared = settings.correspondence is not None and settings.attend
         put_back = [install(denoiser.model, exchange), injection.install(denoiser.model)] if shared else []
         try:
