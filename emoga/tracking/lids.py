@@ -1,0 +1,33 @@
+"""Lids once more, after gaze and cheeks, which move them too, have been settled by other evidence."""
+
+from __future__ import annotations
+
+import torch
+
+from emoga.optimize.solving import solve
+from emoga.optimize.solving_priors import LIDS
+from emoga.optimize.solving_state import State
+from emoga.tracking.stages import Tracker, training_first
+
+ROUNDS = 4
+
+
+def lids_as_seen(tracker: Tracker, before: State, state: State) -> State:
+    """A state, made from another without solving for lids, with blinks that part them as far as landmarks do.
+
+    Upper lids follow the gaze. Where detail and portraits move it and blinks stay where landmarks put them, closed
+    eyes come open. How far rims part is all that counts here: where they lie a blink cannot mend, and would part
+    them wrongly trying. Nothing else is changed, and nothing at all where the state is the one before.
+    """
+    head = tracker.head
+    if state is before or not head.has_units:
+        return state
+    blinks = [head.unit(name) for name in LIDS]
+
+    def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
+        _, openings = tracker.evidence(part, frames)
+        problem = tracker.problem(frames, [openings], shape=False, focal=False)
+        problem.fixed, problem.only_units = fixed, blinks
+        return solve(problem, part, ROUNDS)[0]
+
+    return training_first(tracker, state, step)
