@@ -49,7 +49,8 @@ class Problem:
     offsets beyond the shape basis; solve_shape frees shape, warp and, where offset_spread [L] (metres) is
     given, the first term's offsets. solve_focal frees the focal length, with focal_spread its prior's spread
     in log units around 0 and distance_prior an extra (metres, spread in log units) on the head's distance.
-    solve_expression frees units, but held_units, and jaw besides the pose of head and neck and the gaze.
+    solve_expression frees units, but held_units, and jaw besides the pose of head and neck and the gaze; only_units,
+    where there are any, frees nothing of motion but these units.
     fixed [T]: frames that only say what their neighbours should be near to. view_prior frees the state's views, of
     which the first stays where it is, on the evidence of the first term. size_spread: by how much, in log units, the
     face may be larger than the template's; a camera that is not known cannot tell a large head from a near one, and
@@ -71,6 +72,7 @@ class Problem:
     fixed: torch.Tensor | None = None
     solve_expression: bool = True
     held_units: Collection[int] = ()
+    only_units: Collection[int] = ()
     view_prior: ViewPrior | None = None
     size_spread: float | None = None
     layout: Layout = field(init=False)
@@ -314,6 +316,10 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     if not problem.solve_expression:
         for columns in (layout.expr, layout.jaw):
             held[:, columns] = True
+    if problem.only_units:
+        freed = torch.zeros(layout.count, dtype=torch.bool)
+        freed[layout.expr] = torch.tensor([unit in problem.only_units for unit in layout.units])
+        held |= ~freed
     if problem.fixed is not None:
         held |= problem.fixed[:, None]
     shared = torch.zeros(problem.shared(state), dtype=torch.bool)

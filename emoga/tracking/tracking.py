@@ -29,6 +29,7 @@ from emoga.tracking.checkpoint import checkpoint_path, fingerprint, load_checkpo
 from emoga.tracking.downscaling import fit_to_memory, free_memory_mb
 from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
+from emoga.tracking.lids import lids_as_seen
 from emoga.tracking.likeness import align_to_portrait
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
@@ -191,7 +192,8 @@ def _motion_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> 
 
 
 def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
-    return align(tracker, state, SKIN, "align the face", tracker.effort.face_passes)
+    aligned = align(tracker, state, SKIN, "align the face", tracker.effort.face_passes)
+    return lids_as_seen(tracker, state, aligned)
 
 
 STAGES = (_shape_stage, _motion_stage, _alignment_stage)
@@ -206,14 +208,15 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
     pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
     outline = Outline.of(tracker, result.head_masks) if tracker.effort.outline else None
-    state = tracker.with_form(state, params.static_offset)
-    state = align(tracker, state, WHOLE, "align the head", tracker.effort.head_passes, outline)
+    before = tracker.with_form(state, params.static_offset)
+    aligned = align(tracker, before, WHOLE, "align the head", tracker.effort.head_passes, outline)
+    state = lids_as_seen(tracker, before, aligned)
 
     def tracked() -> Track:
         return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
 
     for _ in range(PORTRAITS):
-        state = align_to_portrait(tracker, tracked(), state)
+        state = lids_as_seen(tracker, state, align_to_portrait(tracker, tracked(), state))
     return tracked(), state
 
 
