@@ -9,7 +9,7 @@ import torch
 
 from emoga.head import HeadParams, load_head
 from emoga.motion.expressing import express, mix, own_performance
-from emoga.motion.lips import bring_together
+from emoga.motion.lips import EAGER, bring_together
 
 FPS = 25.0
 STEPS = torch.linspace(0, 1, 21)
@@ -208,3 +208,21 @@ def test_lips_come_as_near_as_asked_and_no_nearer(head, performance, shut):
 def with_jaw_shut(head, expr):
     """The same faces as near to shut as the jaw can bring them."""
     return expr.index_fill(1, torch.tensor([head.unit("jawOpen")]), 0)
+
+
+def test_an_emotion_opens_and_shuts_a_mouth_with_the_speech_and_not_at_once(head, identity):
+    """A silent face, lips at rest, that begins to speak: surprised, it shuts in time and opens with the words."""
+    frames, begins = 60, 40
+    params = HeadParams.zeros(head, frames)
+    params.expr[begins:, head.unit("jawOpen")] = torch.linspace(0, 0.4, frames - begins)
+    performance = own_performance(identity, torch.zeros(len(head.expr_names)), params, FPS)
+    surprised = express(performance, head.emotion("surprised"))
+    spoken, shown = (performance.lips.gap(expr, performance.jaw) for expr in (params.expr, surprised))
+    opening = shown[0] - spoken[0]
+    assert opening > 0.005, "silent, the emotion opens it"
+    first_word = int((performance.speech.shut < 1).nonzero()[0])
+    assert (shown - spoken)[first_word - 3 : first_word].abs().max() < 4e-4, "lips meet before the word"
+    assert shown[:first_word].diff().abs().max() < 0.25 * opening, "and are not snapped shut"
+    parting = slice(first_word, None)
+    assert (shown[parting].diff() - (1 + 1.5 * EAGER) * spoken[parting].diff()).max() < 2e-4
+    assert (shown - spoken)[-1] > 0.9 * opening, "an open mouth opens as far as the emotion asks"

@@ -94,18 +94,25 @@ def _let_lids_close(performance: Performance, moved: torch.Tensor) -> torch.Tens
 
 def _keep_lips_shut(performance: Performance, moved: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """moved [T,E] with the lips as near as in the performance where they are shut there."""
-    frames = torch.nonzero(performance.speech.shut > 0)[:, 0]
+    opening = _opening(performance, offset)
+    held = performance.speech.held(opening)
+    frames = torch.nonzero(held > 0)[:, 0]
     if not len(frames):
         return moved
     part, lips = performance.select(frames), performance.lips
     with torch.no_grad():
-        # A face that is silent and at rest may be opened as far as the emotion opens it.
-        silent = (part.neutral + (offset if offset.dim() == 1 else offset[frames])).expand_as(part.expr)
-        opened = lips.gap(silent.clamp(0, 1), part.jaw)
-        resting = lips.gap(part.neutral.expand_as(part.expr), part.jaw)
-        limit = lips.gap(part.expr, part.jaw) + (1 - part.speech.speaking) * (opened - resting).clamp_min(0)
-    closed = bring_together(lips, moved[frames], part.jaw, limit, part.speech.shut)
+        limit = lips.gap(part.expr, part.jaw) + (1 - part.speech.speaking) * opening[frames]
+    closed = bring_together(lips, moved[frames], part.jaw, limit, held[frames])
     return moved.index_copy(0, frames, closed)
+
+
+@torch.no_grad()
+def _opening(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
+    """How far an emotion opens a face that is silent and at rest in each frame, [T] metres."""
+    lips, rest = performance.lips, performance.neutral
+    acted, neutral = ((rest + part).expand_as(performance.expr) for part in (offset, 0 * offset))
+    wide = lips.gap(acted.clamp(0, 1), performance.jaw) - lips.gap(neutral, performance.jaw)
+    return wide.clamp_min(0)
 
 
 def _acting(performance: Performance, expr: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,9 @@ INNER_LIPS = {
 TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
 # Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
 SHUT, OPEN = 0.0005, 0.002
-SPEECH_SECONDS = 0.4
+EAGER = 2.0  # metres that an emotion adds at most, on the way, to each metre by which speech parts the lips
+# Seconds from a parting of the lips: up to the first it is all one word, from the second on it is silence.
+WITHIN_WORDS, SILENCE = 0.2, 0.5
 CLOSING_STEPS = 10
 PARTING_UNITS = (
     "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
@@ -65,23 +67,34 @@ def resting_gap(lips: Lips, gap: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Speech:
-    """How T frames use the lips: shut [T], 1 where they touch, 0 where apart; speaking [T], 1 within words."""
+    """How T frames use the lips: parted [T], metres beyond the resting gap; speaking [T], 1 within words."""
 
-    shut: torch.Tensor
+    parted: torch.Tensor
     speaking: torch.Tensor
 
     def select(self, frames: torch.Tensor | slice | list[int]) -> Speech:
         """Some of the frames."""
-        return Speech(self.shut[frames], self.speaking[frames])
+        return Speech(self.parted[frames], self.speaking[frames])
+
+    @property
+    def shut(self) -> torch.Tensor:
+        """1 where lips touch, 0 where they are apart, [T]."""
+        return self.held(torch.zeros_like(self.parted))
+
+    def held(self, opening: torch.Tensor) -> torch.Tensor:
+        """How far lips keep an emotion from opening them by `opening` [T] metres: 1 where they touch, 0 where apart.
+
+        The wider it opens them the later they let go of it, or a mouth that hardly moves in words would snap open.
+        """
+        return 1 - _smoothstep(self.parted, SHUT, torch.clamp_min(SHUT + opening / EAGER, OPEN))
 
 
 @torch.no_grad()
 def listen(lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, fps: float) -> Speech:
     """The speech of a whole motion of the person with these lips: expr [T,E], jaw [T,3]."""
     gap = lips.gap(expr, jaw)
-    excess = gap - resting_gap(lips, gap)
-    nearby = _sliding_maximum(excess, fps * SPEECH_SECONDS)
-    return Speech(1 - _smoothstep(excess, SHUT, OPEN), _smoothstep(nearby, SHUT, OPEN))
+    parted = gap - resting_gap(lips, gap)
+    return Speech(parted, _around(_smoothstep(parted, SHUT, OPEN), fps))
 
 
 def bring_together(
@@ -136,12 +149,15 @@ def _closing_scale(
     return torch.where(too_open, low, torch.ones_like(low))
 
 
-def _smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
+def _smoothstep(value: torch.Tensor, low: float, high: float | torch.Tensor) -> torch.Tensor:
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _sliding_maximum(values: torch.Tensor, radius: float) -> torch.Tensor:
-    """Largest of values [T] within `radius` frames on either side."""
-    reach = max(1, round(radius))
-    return torch.nn.functional.max_pool1d(values[None, None], 2 * reach + 1, 1, reach)[0, 0]
+def _around(values: torch.Tensor, fps: float) -> torch.Tensor:
+    """Largest of values [T] in 0..1 within words of each frame; farther ones fade with time until silence."""
+    reach = max(1, round(fps * SILENCE))
+    away = torch.arange(-reach, reach + 1, device=values.device).abs().to(values) / fps
+    fade = 1 - _smoothstep(away, WITHIN_WORDS, SILENCE)
+    near = torch.nn.functional.pad(values, (reach, reach)).unfold(0, 2 * reach + 1, 1)
+    return (near * fade).amax(1)
