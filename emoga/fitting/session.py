@@ -10,9 +10,10 @@ import torch
 
 from emoga.avatar import Avatar, Gaussians
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.rig import bind_pose, rig_of, to_world
+from emoga.avatar.rig import bind_pose, binding_rows, rig_of, to_world
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
+from emoga.fitting.all_round import colors_all_round, seen_along
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.clothing import bare_share, outside_head, skin_beneath
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
@@ -62,6 +63,7 @@ class FitSession:
             gaussians, mlp = trainer.network.finished(trainer.splats.gaussians)
         else:
             gaussians = self._with_believable_colors(gaussians)
+            gaussians = self._colored_all_round(gaussians)
         params = trainer.motion.refined().to("cpu")
         if not keep_shoulders:
             gaussians = gaussians.select((gaussians.binding >= 0) & ~self._clothing(gaussians))
@@ -105,6 +107,20 @@ class FitSession:
         sh = gaussians.sh.clone()
         sh[rows] = colors
         return replace(gaussians, sh=sh)
+
+    def _colored_all_round(self, gaussians: Gaussians) -> Gaussians:
+        """The Gaussians in likely colours from where a single camera never looked."""
+        squarely = how_squarely(self.track, self.head, self.trainer.pictures)
+        if squarely is None or gaussians.sh_degree == 0:
+            return gaussians
+        params, rig = self.trainer.motion.refined().to("cpu"), self.trainer.rig
+        bind = _bind(self.track, self.head, self.rig)
+        along = seen_along(
+            gaussians, self.head, self._identity(), rig, bind, params, self.track, self._sightings()
+        )
+        outwards = bind.rotation[..., 2 if rig.patches is not None else 1]
+        normals = outwards[binding_rows(gaussians.binding, len(self.head.faces))].float()
+        return replace(gaussians, sh=colors_all_round(gaussians, self.head, normals, squarely, along))
 
     def _bare_the_neck(self) -> None:
         """Give what shows clothing the colour of the skin around it."""

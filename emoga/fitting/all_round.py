@@ -1,0 +1,116 @@
+"""From where a single camera never looked, Gaussians wear the colours of what it looked at squarely.
+
+Rims are seen at a grazing angle, mixed with what stands behind them, and nothing says how any colour goes on beyond the
+directions it was seen from. Without a word on that, the side of a head filmed from the front is smeared and glitters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from emoga.avatar.avatar import Gaussians
+from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.posing import pose_frames
+from emoga.avatar.rig import Rig, binding_rows, to_world
+from emoga.capture import Track
+from emoga.fitting.hidden import BEHIND
+from emoga.fitting.visibility import GRAZING
+from emoga.head import Head, HeadParams, Identity
+from emoga.optimize.sightings import told_by_seen
+from emoga.render.sh import sh_basis
+
+SQUARE = 0.35  # cosine from which on a triangle's colours are believed; below GRAZING they are not at all
+# What looks alike; the skin of the face is all the rest.
+APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))
+LEFT_OUT = (*BEHIND, "lashes")
+FEWEST = 8  # of a kind, believed wholly: with fewer nothing is said about the others
+DIRECTIONS = 96  # all around
+AWAY = (
+    0.9,
+    0.5,
+)  # cosines from the middle of the directions seen, from which on and where fully others count
+# Of all directions nobody looked from, beside all that were: little, for what was filmed shall stay as it is.
+WEIGHT = 0.003
+
+
+@torch.no_grad()
+def seen_along(
+    gaussians: Gaussians,
+    head: Head,
+    identity: Identity,
+    rig: Rig,
+    bind: TriangleFrames,
+    params: HeadParams,
+    track: Track,
+    pairs: list[tuple[int, int]],
+) -> torch.Tensor:
+    """Unit directions [N,P,3] from cameras to Gaussians in the pictures (view, frame), as their colours know them."""
+    rows = binding_rows(gaussians.binding, len(head.faces))
+    found = []
+    for view, frame in pairs:
+        frames = pose_frames(identity, rig, params, frame)[1]
+        away = to_world(gaussians, frames).means - torch.from_numpy(track.cameras[view].position).float()
+        turn = (frames.rotation @ bind.rotation.mT)[rows].float()
+        found.append((torch.nn.functional.normalize(away, dim=-1)[:, None] @ turn)[:, 0])
+    return torch.stack(found, 1)
+
+
+@torch.no_grad()
+def colors_all_round(
+    gaussians: Gaussians, head: Head, normals: torch.Tensor, squarely: np.ndarray, along: torch.Tensor
+) -> torch.Tensor:
+    """sh [N,B,3] as before along the directions `along` [N,P,3], and likely elsewhere on the side that shows.
+
+    normals [N,3]: of what Gaussians hang on, in the bind pose; squarely [F]: see `shown_squarely`. Least squares over
+    what each looks like from all sides.
+    """
+    count = gaussians.sh.shape[1]
+    seen = sh_basis(along, count)
+    values = seen @ gaussians.sh
+    likely = _likely(gaussians, head, squarely, values.mean(1))
+    around = _all_around().to(values)
+    others = sh_basis(around, count)
+    near, far = AWAY
+    middle = torch.nn.functional.normalize(along.mean(1), dim=-1)
+    weight = (-normals @ around.T).clamp(min=0) * ((near - middle @ around.T) / (near - far)).clamp(0, 1)
+    weight = WEIGHT * weight / weight.sum(1, keepdim=True).clamp_min(1e-6)
+    curvature = seen.mT @ seen / seen.shape[1] + torch.einsum("ns,sk,sl->nkl", weight, others, others)
+    curvature += 1e-6 * torch.eye(count)
+    pull = seen.mT @ values / seen.shape[1] + torch.einsum("ns,sk,nc->nkc", weight, others, likely)
+    result = torch.linalg.solve(curvature, pull)
+    left = np.isin(gaussians.labels.numpy(), _numbers(head, LEFT_OUT)) | (gaussians.binding.numpy() < 0)
+    return torch.where(torch.from_numpy(left)[:, None, None], gaussians.sh, result)
+
+
+def _likely(gaussians: Gaussians, head: Head, squarely: np.ndarray, own: torch.Tensor) -> torch.Tensor:
+    """What Gaussians look like [N,3] from elsewhere: themselves (own [N,3]) where they were seen squarely."""
+    labels, binding = gaussians.labels.long().numpy(), gaussians.binding.numpy()
+    trust = ((squarely - GRAZING) / (SQUARE - GRAZING)).clip(0, 1).astype(np.float32)[np.maximum(binding, 0)]
+    named = {name for kind in (*APART, LEFT_OUT) for name in kind}
+    kinds = (*APART, tuple(name for name in head.region_names if name not in named))
+    result = own.clone()
+    for kind in kinds:
+        inside = np.flatnonzero(np.isin(labels, _numbers(head, kind)) & (binding >= 0))
+        known, doubted = inside[trust[inside] == 1], inside[trust[inside] < 1]
+        if len(known) < FEWEST:
+            continue
+        told = told_by_seen(head, binding[doubted], binding[known], own[known].numpy())
+        share = torch.from_numpy(trust[doubted])[:, None]
+        result[doubted] = share * own[doubted] + (1 - share) * torch.from_numpy(told).float()
+    return result
+
+
+def _numbers(head: Head, names: tuple[str, ...]) -> list[int]:
+    return [number for number, name in enumerate(head.region_names) if name in names]
+
+
+def _all_around() -> torch.Tensor:
+    """Unit directions [DIRECTIONS,3], evenly on the sphere (a Fibonacci lattice)."""
+    number = torch.arange(DIRECTIONS, dtype=torch.float64) + 0.5
+    z = 1 - 2 * number / DIRECTIONS
+    turn = math.pi * (1 + math.sqrt(5)) * number
+    ring = (1 - z * z).sqrt()
+    return torch.stack([ring * turn.cos(), ring * turn.sin(), z], -1)
