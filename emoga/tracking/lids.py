@@ -10,10 +10,8 @@ from emoga.optimize.solving_state import State
 from emoga.tracking.stages import Tracker, training_first
 
 ROUNDS = 4
-WIDER = (
-    "eyeWideLeft",
-    "eyeWideRight",
-)  # what a blink undoes; a squint raises the lower lid, which gaze leaves alone
+# What a blink undoes; a squint raises the lower lid, which gaze leaves alone.
+WIDER = ("eyeWideLeft", "eyeWideRight")
 
 
 def lids_as_seen(tracker: Tracker, before: State, state: State) -> State:
