@@ -77,9 +77,10 @@ def colors_all_round(
     middle = torch.nn.functional.normalize(along.mean(1), dim=-1)
     weight = (-normals @ around.T).clamp(min=0) * ((near - middle @ around.T) / (near - far)).clamp(0, 1)
     weight = WEIGHT * weight / weight.sum(1, keepdim=True).clamp_min(1e-6)
-    curvature = seen.mT @ seen / seen.shape[1] + torch.einsum("ns,sk,sl->nkl", weight, others, others)
+    products = (others[:, :, None] * others[:, None]).flatten(1)
+    curvature = seen.mT @ seen / seen.shape[1] + (weight @ products).unflatten(1, (count, count))
     curvature += 1e-6 * torch.eye(count)
-    pull = seen.mT @ values / seen.shape[1] + torch.einsum("ns,sk,nc->nkc", weight, others, likely)
+    pull = seen.mT @ values / seen.shape[1] + (weight @ others)[..., None] * likely[:, None]
     result = torch.linalg.solve(curvature, pull)
     left = np.isin(gaussians.labels.numpy(), _numbers(head, LEFT_OUT)) | (gaussians.binding.numpy() < 0)
     return torch.where(torch.from_numpy(left)[:, None, None], gaussians.sh, result)
