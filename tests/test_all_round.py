@@ -15,6 +15,7 @@ from emoga.fitting.all_round import LEFT_OUT, colors_all_round, seen_along
 from emoga.fitting.first_look import how_squarely
 from emoga.fitting.presets import Preset
 from emoga.fitting.session import _bind, prepare
+from emoga.fitting.shown import PosedPictures
 from emoga.fitting.visibility import GRAZING
 from emoga.optimize.carry import carry, sort_bindings
 from emoga.progress import silent
@@ -41,8 +42,8 @@ def scene(session):
     sh[:, 0] = torch.where(rim[:, None], GREEN, SKIN) / SH_C0
     gaussians = replace(gaussians, sh=sh)
     bind = _bind(track, head, session.rig)
-    pairs = trainer.pictures.pairs
-    along = seen_along(gaussians, head, trainer.identity, trainer.rig, bind, track.params, track, pairs)
+    pictures = PosedPictures(trainer.identity, trainer.rig, track.params, track, trainer.pictures.pairs)
+    along = seen_along(gaussians, head, bind, pictures)
     normals = bind.rotation[..., 2][binding_rows(gaussians.binding, len(head.faces))]
     return gaussians, normals, squarely, along, rim
 

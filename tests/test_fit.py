@@ -20,6 +20,7 @@ from emoga.fitting.clothing import FOOT, bare_share, skin_beneath
 from emoga.fitting.presets import Preset
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.session import prepare
+from emoga.fitting.shown import PosedPictures
 from emoga.fitting.visibility import shown_squarely
 from emoga.head import BONES, HeadParams, load_head
 from emoga.optimize.first_gaussians import FIXED_SHARE, triangle_counts
@@ -309,8 +310,8 @@ def test_blending_weights_tell_what_shows_beside_the_head(track):
     identity = session.head.identify(track.params.shape, track.params.static_offset)
     gaussians = trainer.splats.gaussians.detach()
     gaussians = gaussians.select(gaussians.binding >= 0)
-    of = identity, trainer.rig, track.params, track, trainer.pictures.pairs[:6]
-    share, shown = bare_share(gaussians, *of)
+    pictures = PosedPictures(identity, trainer.rig, track.params, track, trainer.pictures.pairs[:6])
+    share, shown = bare_share(gaussians, pictures)
     region = [(gaussians.labels == session.head.region_names.index(name)) & (shown > 1) for name in FOOT]
     assert share[region[0]].mean() > 0.75 > 0.4 > share[region[1]].mean()
     assert float(share.min()) >= 0 and float(share.max()) <= 1 + 1e-5

@@ -13,12 +13,11 @@ import torch
 
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.frames import TriangleFrames
-from emoga.avatar.posing import pose_frames
-from emoga.avatar.rig import Rig, binding_rows, to_world
-from emoga.capture import Track
+from emoga.avatar.rig import binding_rows, to_world
 from emoga.fitting.hidden import BEHIND
+from emoga.fitting.shown import PosedPictures
 from emoga.fitting.visibility import GRAZING
-from emoga.head import Head, HeadParams, Identity
+from emoga.head import Head
 from emoga.optimize.sightings import told_by_seen
 from emoga.render.sh import sh_basis
 
@@ -28,31 +27,22 @@ APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))
 LEFT_OUT = (*BEHIND, "lashes")
 FEWEST = 8  # of a kind, believed wholly: with fewer nothing is said about the others
 DIRECTIONS = 96  # all around
-AWAY = (
-    0.9,
-    0.5,
-)  # cosines from the middle of the directions seen, from which on and where fully others count
+# Cosines from the middle of the directions seen, from which on and where fully others count
+AWAY = (0.9, 0.5)
 # Of all directions nobody looked from, beside all that were: little, for what was filmed shall stay as it is.
 WEIGHT = 0.003
 
 
 @torch.no_grad()
 def seen_along(
-    gaussians: Gaussians,
-    head: Head,
-    identity: Identity,
-    rig: Rig,
-    bind: TriangleFrames,
-    params: HeadParams,
-    track: Track,
-    pairs: list[tuple[int, int]],
+    gaussians: Gaussians, head: Head, bind: TriangleFrames, pictures: PosedPictures
 ) -> torch.Tensor:
-    """Unit directions [N,P,3] from cameras to Gaussians in the pictures (view, frame), as their colours know them."""
+    """Unit directions [N,P,3] from cameras to Gaussians in each picture, as their colours know them."""
     rows = binding_rows(gaussians.binding, len(head.faces))
     found = []
-    for view, frame in pairs:
-        frames = pose_frames(identity, rig, params, frame)[1]
-        away = to_world(gaussians, frames).means - torch.from_numpy(track.cameras[view].position).float()
+    for view, _, frames in pictures.frames():
+        position = torch.from_numpy(pictures.track.cameras[view].position).float()
+        away = to_world(gaussians, frames).means - position
         turn = (frames.rotation @ bind.rotation.mT)[rows].float()
         found.append((torch.nn.functional.normalize(away, dim=-1)[:, None] @ turn)[:, 0])
     return torch.stack(found, 1)

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Gaussians
-from emoga.avatar.posing import pose_frames
-from emoga.avatar.rig import Rig, to_world
-from emoga.capture import Track
-from emoga.fitting.shown import shown_pixels
-from emoga.head import Head, HeadParams, Identity
+from emoga.avatar.rig import to_world
+from emoga.fitting.shown import PosedPictures
+from emoga.head import Head
 
 FOOT = ("neck", "shoulders", "boundary")
 LEAST_SHARE = 0.5  # of its sightings within the pictures that must lie in the head mask
@@ -22,27 +20,19 @@ NEIGHBOURS = 8
 
 
 @torch.no_grad()
-def outside_head(
-    gaussians: Gaussians,
-    head: Head,
-    identity: Identity,
-    rig: Rig,
-    params: HeadParams,
-    track: Track,
-    pairs: list[tuple[int, int]],
-) -> torch.Tensor:
-    """bool [N]: Gaussians of neck and shoulders that the pictures (view, frame) show beside the head mask.
+def outside_head(gaussians: Gaussians, head: Head, pictures: PosedPictures) -> torch.Tensor:
+    """bool [N]: Gaussians of neck and shoulders that the pictures show beside the head mask.
 
     Shoulders that no picture holds count as outside as well. Without head masks nothing does.
     """
     labels = gaussians.labels.long()
     foot = torch.isin(labels, torch.tensor([head.region_names.index(name) for name in FOOT]))
+    track = pictures.track
     if track.head_masks is None:
         return torch.zeros_like(foot)
     held, inside = np.zeros((2, len(gaussians)))
-    for view, frame in pairs:
+    for view, frame, frames in pictures.frames():
         camera = track.cameras[view]
-        _, frames = pose_frames(identity, rig, params, frame)
         pixels, _ = camera.project(to_world(gaussians, frames).means.double().numpy())
         column, line = np.floor(pixels).astype(int).T
         rows = np.flatnonzero((column >= 0) & (column < camera.width) & (line >= 0) & (line < camera.height))
@@ -55,23 +45,16 @@ def outside_head(
     return foot & torch.where(seen, outside, labels != head.region_names.index("neck"))
 
 
-def bare_share(
-    gaussians: Gaussians,
-    identity: Identity,
-    rig: Rig,
-    params: HeadParams,
-    track: Track,
-    pairs: list[tuple[int, int]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Share [N] of what each Gaussian shows in the pictures (view, frame) that lies in the head masks, and how many
+def bare_share(gaussians: Gaussians, pictures: PosedPictures) -> tuple[torch.Tensor, torch.Tensor]:
+    """Share [N] of what each Gaussian shows in the pictures that lies in the head masks, and how many
     pixels [N] it shows, by blending weights.
     """
 
     def all_and_head(view: int, frame: int) -> torch.Tensor:
-        mask = torch.from_numpy(track.head_masks[view, frame].astype(np.float32) / 255)
+        mask = torch.from_numpy(pictures.track.head_masks[view, frame].astype(np.float32) / 255)
         return torch.stack([torch.ones_like(mask), mask], -1)
 
-    shown, inside = shown_pixels(gaussians, identity, rig, params, track, pairs, all_and_head).T
+    shown, inside = pictures.shown_pixels(gaussians, all_and_head).T
     return inside / shown.clamp_min(1e-6), shown
 
 

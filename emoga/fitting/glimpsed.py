@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from emoga.avatar.avatar import Gaussians
-from emoga.avatar.rig import Rig
-from emoga.capture import Track
-from emoga.fitting.shown import shown_pixels
-from emoga.head import Head, HeadParams, Identity
+from emoga.fitting.shown import PosedPictures
+from emoga.head import Head
 from emoga.optimize.sightings import told_by_seen
 
 GLIMPSED = ("mouth_interior", "teeth", "tongue", "eyeballs")  # irises are seen, and few of them are alike
@@ -21,21 +19,15 @@ ENOUGH = 3.5e-6  # of all pixels looked at: a Gaussian that shows this much is b
 FEWEST = 8  # of a region, known well: with fewer nothing is said about the others
 
 
-def shown_share(
-    gaussians: Gaussians,
-    identity: Identity,
-    rig: Rig,
-    params: HeadParams,
-    track: Track,
-    pairs: list[tuple[int, int]],
-) -> np.ndarray:
-    """Share [N] of all pixels of the pictures (view, frame) that each Gaussian shows in, by blending weights."""
+def shown_share(gaussians: Gaussians, pictures: PosedPictures) -> np.ndarray:
+    """Share [N] of all pixels of the pictures that each Gaussian shows in, by blending weights."""
+    cameras = pictures.track.cameras
 
     def everywhere(view: int, frame: int) -> torch.Tensor:
-        return torch.ones(track.cameras[view].height, track.cameras[view].width, 1)
+        return torch.ones(cameras[view].height, cameras[view].width, 1)
 
-    shown = shown_pixels(gaussians, identity, rig, params, track, pairs, everywhere)[:, 0]
-    return (shown / sum(track.cameras[view].width * track.cameras[view].height for view, _ in pairs)).numpy()
+    shown = pictures.shown_pixels(gaussians, everywhere)[:, 0]
+    return (shown / sum(cameras[view].width * cameras[view].height for view, _ in pictures.pairs)).numpy()
 
 
 def believable_colors(gaussians: Gaussians, head: Head, share: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:

@@ -23,11 +23,12 @@ from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
+from emoga.fitting.shown import PosedPictures
 from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.trainer import Trainer
 from emoga.fitting.trainer_torch import trainer_on
 from emoga.fitting.turned import TurnedPictures
-from emoga.head import Head, HeadParams, Identity, load_head
+from emoga.head import Head, HeadParams, load_head
 from emoga.motion import Motion
 from emoga.motion.neutral import estimate_neutral
 from emoga.optimize.first_gaussians import start_gaussians
@@ -99,10 +100,7 @@ class FitSession:
 
     def _with_believable_colors(self, gaussians: Gaussians) -> Gaussians:
         """The Gaussians, those of eyes and mouth that were hardly seen in colours of those that were."""
-        params = self.trainer.motion.refined().to("cpu")
-        share = shown_share(
-            gaussians, self._identity(), self.trainer.rig, params, self.track, self._sightings()
-        )
+        share = shown_share(gaussians, self._sightings())
         rows, colors = believable_colors(gaussians, self.head, share)
         sh = gaussians.sh.clone()
         sh[rows] = colors
@@ -113,12 +111,9 @@ class FitSession:
         squarely = how_squarely(self.track, self.head, self.trainer.pictures)
         if squarely is None or gaussians.sh_degree == 0:
             return gaussians
-        params, rig = self.trainer.motion.refined().to("cpu"), self.trainer.rig
         bind = _bind(self.track, self.head, self.rig)
-        along = seen_along(
-            gaussians, self.head, self._identity(), rig, bind, params, self.track, self._sightings()
-        )
-        outwards = bind.rotation[..., 2 if rig.patches is not None else 1]
+        along = seen_along(gaussians, self.head, bind, self._sightings())
+        outwards = bind.rotation[..., 2 if self.trainer.rig.patches is not None else 1]
         normals = outwards[binding_rows(gaussians.binding, len(self.head.faces))].float()
         return replace(gaussians, sh=colors_all_round(gaussians, self.head, normals, squarely, along))
 
@@ -127,10 +122,7 @@ class FitSession:
         gaussians = self.trainer.splats.gaussians
         still = gaussians.detach().to("cpu")
         places = to_world(still, _bind(self.track, self.head, self.rig)).means
-        params = self.trainer.motion.refined().to("cpu")
-        share, shown = bare_share(
-            still, self._identity(), self.trainer.rig, params, self.track, self._sightings()
-        )
+        share, shown = bare_share(still, self._sightings())
         rows, colors = skin_beneath(still, self.head, places, share, shown)
         rows = rows.to(gaussians.sh.device)
         with torch.no_grad():
@@ -141,22 +133,18 @@ class FitSession:
     def _single(self) -> bool:
         return len(self.track.cameras) == 1
 
-    def _sightings(self) -> list[tuple[int, int]]:
-        return evenly(self.trainer.pictures.pairs, SIGHTINGS)
-
-    def _identity(self) -> Identity:
+    def _sightings(self) -> PosedPictures:
+        """Some of the training pictures, on the host."""
         params = self.trainer.motion.refined().to("cpu")
-        return self.head.identify(params.shape, params.static_offset)
+        identity = self.head.identify(params.shape, params.static_offset)
+        chosen = evenly(self.trainer.pictures.pairs, SIGHTINGS)
+        return PosedPictures(identity, self.trainer.rig, params, self.track, chosen)
 
     def _clothing(self, gaussians: Gaussians) -> torch.Tensor:
         """bool [N]: Gaussians bound to the head that turned into clothing."""
-        trainer, params = self.trainer, self.trainer.motion.refined().to("cpu")
         outside = torch.zeros(len(gaussians), dtype=torch.bool)
         bound = gaussians.binding >= 0
-        hung = gaussians.select(bound)
-        outside[bound] = outside_head(
-            hung, self.head, self._identity(), trainer.rig, params, self.track, self._sightings()
-        )
+        outside[bound] = outside_head(gaussians.select(bound), self.head, self._sightings())
         return outside
 
     def _neutral(self, params: HeadParams) -> torch.Tensor:
