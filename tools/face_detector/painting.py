@@ -21,6 +21,7 @@ OUTER = {"upper": (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
 PAINTED = 0.6  # share of the patches
 TOUCHING = 0.02  # of half a patch between lips that touch
 FINE = 4  # bits of a pixel that lines are drawn to
+LARGER = 4  # times, areas before they are brought to a patch's pixels
 
 
 class Canvas:
@@ -43,9 +44,23 @@ class Canvas:
 
     def area(self, outline: np.ndarray, soft: float) -> np.ndarray:
         """Weight [S,S] of a polygon."""
-        mask = np.zeros((self.side, self.side), np.float32)
-        cv2.fillPoly(mask, [np.round(outline * 2**FINE).astype(np.int32)], 1.0, cv2.LINE_AA, FINE)
+        # Drawn larger: OpenCV fills a border of half a pixel, too, as wide as gaps between lips that hardly part.
+        mask = np.zeros((self.side * LARGER, self.side * LARGER), np.float32)
+        fixed = ((outline + 0.5) * LARGER - 0.5) * 2**FINE
+        cv2.fillPoly(mask, [np.round(fixed).astype(np.int32)], 1.0, cv2.LINE_8, FINE)
+        mask = cv2.resize(mask, (self.side, self.side), interpolation=cv2.INTER_AREA)
         return cv2.GaussianBlur(mask, (0, 0), soft)
+
+    def reach(self, side: str, share: float) -> np.ndarray:
+        """From the inner rim [11,2] of a lip that share of the way to its outer one."""
+        return share * (self.line(OUTER[side]) - self.line(INNER[side]))
+
+    def band(self, side: str, share: float, tapered: float, rng: np.random.Generator) -> np.ndarray:
+        """Weight [S,S] of the inner share of a lip, which narrows towards the corners; its border is soft or sharp."""
+        inner = self.line(INNER[side])
+        along = np.sin(np.pi * np.linspace(0, 1, len(inner))) ** tapered
+        outline = np.concatenate([inner, (inner + self.reach(side, share) * along[:, None])[::-1]])
+        return self.area(outline, rng.uniform(0.4, 2.0) * self.side / 64)
 
     def color(self, places: np.ndarray) -> np.ndarray:
         """The median colour [3] at points [K,2]; those outside are taken at the border."""
@@ -151,20 +166,81 @@ def _paint_brow(
     canvas.lay((brow * hairs * rng.uniform(0.4, 1.0)).astype(np.float32), _dark(rng))
 
 
-def _paint_pale_lip(canvas: Canvas, lips: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """A lower lip that is pale and pink inside and brown like skin outside, below a dark upper one."""
+def _paint_two_tones(canvas: Canvas, lips: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """A dark upper lip, darkest where it turns in, on a lower one that is pale and pink inside and brown outside.
+
+    Shut or open alike, so that tone says nothing of how far lips part: nothing but the edges of the gap does.
+    """
+    inner, outer = canvas.line(INNER["lower"])[3:8], canvas.line(OUTER["lower"])[3:8]
+    skin = canvas.color(outer + 0.25 * (outer - inner) + [0, canvas.side / 32])
+    brown = skin * rng.uniform(0.5, 1.0) * np.array([1.0, *rng.uniform(0.75, 1.0, 2)])
+    if rng.random() < 0.8:
+        canvas.lay(lips["upper"] * rng.uniform(0.3, 0.9), brown * rng.uniform(0.55, 1.05))
+        if rng.random() < 0.7:
+            turned = canvas.band("upper", rng.uniform(0.15, 0.8), rng.uniform(0.0, 0.6), rng)
+            darker = rng.uniform(0.45, 0.95) * np.array([1.0, *rng.uniform(0.8, 1.05, 2)])
+            canvas.shade(turned * lips["upper"], darker)
+    if rng.random() < 0.8:
+        canvas.lay(lips["lower"] * rng.uniform(0.3, 0.9), brown)
+    ground = skin if rng.random() < 0.6 else canvas.color(inner + 0.4 * (outer - inner))
+    pink = rng.uniform(0.8, 1.5) * ground * np.array([1.0, *rng.uniform(0.65, 1.0, 2)])
+    pale = canvas.band("lower", rng.uniform(0.25, 1.0), rng.uniform(0.2, 2.0), rng)
+    canvas.lay(pale * lips["lower"] * rng.uniform(0.4, 0.95), pink)
+    if rng.random() < 0.4:
+        edge = canvas.band("lower", rng.uniform(0.05, 0.3), rng.uniform(0.0, 0.6), rng)
+        canvas.shade(edge * lips["lower"], np.full(3, rng.uniform(0.5, 1.1)))
+    if rng.random() < 0.4:
+        _paint_glints(canvas, lips["lower"], rng)
+
+
+def _paint_glints(canvas: Canvas, lip: np.ndarray, rng: np.random.Generator) -> None:
+    """Light spots on a wet lower lip, as bright as teeth."""
     pixel = canvas.side / 64
-    inner, outer = canvas.line(INNER["lower"]), canvas.line(OUTER["lower"])
-    skin = canvas.color(outer[3:8] + 0.2 * (outer - inner)[3:8] + [0, 2 * pixel])
-    lip = canvas.color(inner[3:8] + 0.4 * (outer - inner)[3:8])
-    along = np.sin(np.pi * np.linspace(0, 1, len(inner))) ** rng.uniform(0.2, 1.5)
-    reach = inner + (rng.uniform(0.3, 1.0) * along)[:, None] * (outer - inner)
-    pale = canvas.area(np.concatenate([inner, reach[::-1]]), rng.uniform(0.5, 2.0) * pixel)
-    for side, share in (("lower", 0.6), ("upper", 0.5)):
-        if rng.random() < share:
-            canvas.lay(lips[side] * rng.uniform(0.3, 1.0), skin * rng.uniform(0.45, 1.0))
-    pink = rng.uniform(1.0, 1.6) * (skin if rng.random() < 0.5 else lip) * [1.0, *rng.uniform(0.7, 1.0, 2)]
-    canvas.lay(pale * lips["lower"] * rng.uniform(0.4, 1.0), pink)
+    inner = canvas.line(INNER["lower"])
+    for _ in range(rng.integers(1, 4)):
+        first = rng.integers(2, 8)
+        along = (inner + canvas.reach("lower", rng.uniform(0.1, 0.6)))[first : first + rng.integers(2, 4)]
+        glint = canvas.stroke(along, rng.uniform(0.7, 2.5) * pixel, rng.uniform(0.4, 1.2) * pixel)
+        canvas.lay(glint * lip * rng.uniform(0.1, 0.6), rng.uniform(0.7, 1.0) * np.array([1.0, 0.95, 0.93]))
+
+
+def _paint_corners(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Shadows between the lips on either side of a paler middle, which look like teeth in the dark."""
+    pixel = canvas.side / 64
+    upper, lower = canvas.line(INNER["upper"]), canvas.line(INNER["lower"])
+    middle, far = (upper + lower) / 2, rng.integers(2, 6)
+    width, soft = rng.uniform(1.5, 6) * pixel, rng.uniform(0.7, 2.0) * pixel
+    dark = rng.uniform(0.3, 0.9) * np.array([1.0, 0.95, 0.95])
+    for end in (middle[:far], middle[-far:]):
+        canvas.shade(canvas.stroke(end, width, soft), dark)
+    if rng.random() < 0.5:
+        pale = canvas.color(lower[3:8] + canvas.reach("lower", 0.3)[3:8]) * rng.uniform(0.9, 1.2)
+        above = (upper + canvas.reach("upper", rng.uniform(0.0, 0.6)))[4:7]
+        spot = canvas.stroke(above, rng.uniform(1.5, 5) * pixel, rng.uniform(0.7, 2.0) * pixel)
+        canvas.lay(spot * rng.uniform(0.1, 0.6), pale)
+
+
+def _paint_inside(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Between parted lips: the dark, teeth of any brightness, a tongue; lips that touch are left alone."""
+    pixel = canvas.side / 64
+    upper, lower = canvas.line(INNER["upper"]), canvas.line(INNER["lower"])
+    if np.linalg.norm(upper - lower, axis=1).mean() < TOUCHING * canvas.side / 2:
+        return
+    gap = canvas.area(np.concatenate([upper, lower[::-1]]), 0.4 * pixel)
+    lip = canvas.color(upper[3:8] + canvas.reach("upper", 0.4)[3:8])
+    if rng.random() < 0.5:
+        canvas.lay(gap * rng.uniform(0.3, 1.0), lip * rng.uniform(0.05, 0.6) * np.array([1.0, 0.8, 0.8]))
+    kind = rng.random()
+    if kind < 0.5:
+        share, soft = rng.uniform(0.2, 1.0), 0.4 * pixel
+        teeth = canvas.area(np.concatenate([upper, (upper + share * (lower - upper))[::-1]]), soft)
+        white = rng.uniform(0.25, 0.95) * np.array([1.0, 0.95, rng.uniform(0.75, 0.95)])
+        canvas.lay(teeth * gap * rng.uniform(0.3, 1.0), white)
+    elif kind < 0.75:
+        share, soft = rng.uniform(0.2, 0.8), 0.6 * pixel
+        tongue = canvas.area(np.concatenate([lower, (lower + share * (upper - lower))[::-1]]), soft)
+        pink = lip * rng.uniform(0.5, 1.4) * np.array([1.0, *rng.uniform(0.6, 1.0, 2)])
+        canvas.lay(tongue * gap * rng.uniform(0.3, 1.0), pink)
 
 
 def _paint_shade(canvas: Canvas, side: str, beside: np.ndarray, rng: np.random.Generator) -> None:
@@ -198,7 +274,8 @@ def _paint_mouth(canvas: Canvas, rng: np.random.Generator) -> None:
         )
         for side in INNER
     }
-    if rng.random() < 0.5:
+    two_tones = rng.random() < 0.6
+    if rng.random() < 0.5 and not two_tones:
         canvas.shade(lips["upper"], rng.uniform(0.35, 1.05) * np.array([1.0, rng.uniform(0.85, 1.1), 1.0]))
     if rng.random() < 0.3:
         canvas.shade(lips["lower"], rng.uniform(0.6, 1.4) * np.array([1.0, rng.uniform(0.8, 1.1), 1.0]))
@@ -206,8 +283,12 @@ def _paint_mouth(canvas: Canvas, rng: np.random.Generator) -> None:
         _paint_shade(canvas, "lower", 1 - lips["lower"], rng)
     if rng.random() < 0.25:
         _paint_shade(canvas, "upper", 1 - lips["upper"], rng)
+    if two_tones:
+        _paint_two_tones(canvas, lips, rng)
     if rng.random() < 0.5:
-        _paint_pale_lip(canvas, lips, rng)
+        _paint_inside(canvas, rng)
+    if rng.random() < 0.4:
+        _paint_corners(canvas, rng)
     if rng.random() < 0.5:
         _paint_contact(canvas, rng)
     for side, share in (("lower", 0.6), ("upper", 0.25)):

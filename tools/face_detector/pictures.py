@@ -16,7 +16,7 @@ from emoga.studio.mitsuba_scene import vertex_normals
 from emoga.studio.stage import move
 from tools.face_detector.acting import random_expression, random_gaze, random_turn
 from tools.face_detector.drawing import EYE, SKIN, Pile, draw, normals_of, random_lights
-from tools.face_detector.mouths import close_mouths
+from tools.face_detector.mouths import close_mouths, seen_rims
 from tools.face_detector.people import Person, make_person
 from tools.face_detector.skin import SkinMap, paint, skin_map
 
@@ -113,9 +113,8 @@ class Studio:
         rgba = _developed(color, alpha, rng)
         pixels = seen @ K.T
         pixels = pixels[:, :2] / pixels[:, 2:]
-        return Sample(
-            rgba, (pixels / OVERSAMPLED).astype(np.float32), _visible(pixels, seen[:, 2], depth), not behind
-        )
+        points = seen_rims(pixels, seen, depth) / OVERSAMPLED
+        return Sample(rgba, points.astype(np.float32), _visible(pixels, seen[:, 2], depth), not behind)
 
     def _pile(self, person: Person, vertices: np.ndarray, bones: np.ndarray, rng: np.random.Generator):
         """All meshes of a posed person in the head's axes."""
