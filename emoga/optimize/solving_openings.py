@@ -56,9 +56,13 @@ class OpeningTerm:
 
     def cost(self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State) -> float:
         """Robust cost (Cauchy) of openings [t,K,3]."""
+        return float(self.costs(places, turns, frames).sum())
+
+    def costs(self, places: torch.Tensor, turns: torch.Tensor, frames: slice) -> torch.Tensor:
+        """That cost of every one of them in every view, [C,t,K]."""
         residual = self._residual(places, turns, frames)
         squared = (residual * residual).sum(-1) * self.weights[:, frames]
-        return float((0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)).sum())
+        return 0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)
 
     def quadratic(
         self, places: torch.Tensor, turns: torch.Tensor, frames: slice, state: State

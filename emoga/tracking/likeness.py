@@ -42,16 +42,19 @@ ROUNDS = 5
 LEAST_FRAMES = 8  # training frames, below which a portrait would know little that is not in each of them
 
 
-def align_to_portrait(tracker: Tracker, track: Track, state: State) -> State:
+def portrait_for(tracker: Tracker, track: Track) -> Portrait | None:
+    """What the training frames of `track`, with masks and one camera, teach; nothing of too few, or at no effort."""
+    steps = tracker.effort.portrait_steps
+    if steps == 0 or len(tracker.clip.training_frames) < LEAST_FRAMES:
+        return None
+    return learn_portrait(track, tracker.head, steps, tracker.report)
+
+
+def align_to_portrait(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
     """Align every frame's pose and gaze, expression kept, to a portrait learnt from the training frames of `track`.
 
-    track: what the state stands for, with masks. One camera only. Of too few frames nothing is learnt, and the
-    state stays as it is.
+    track: what the state stands for, with masks. One camera only.
     """
-    steps, frames = tracker.effort.portrait_steps, tracker.clip.training_frames
-    if steps == 0 or len(frames) < LEAST_FRAMES:
-        return state
-    portrait = learn_portrait(track, tracker.head, steps, tracker.report)
     points = points_by_area(tracker.head, REGIONS, POINTS)
     look = Look(tracker, points, portrait, tracker.focused(tracker.clip.views[0], state))
     look.learn(state)

@@ -15,6 +15,7 @@ MEDIAPIPE_PAIRS = (
     (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (191, 95), (415, 324),
 )  # fmt: skip
 IBUG_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
+LIDS = {"mediapipe478": 6, "ibug68": 4}  # so many of these come first, those of lips after them
 SURER = 2.0  # times surer a detector is of an opening than of a rim
 WIDE = 0.9  # quantile over frames of an opening that counts as wide
 
@@ -22,6 +23,12 @@ WIDE = 0.9  # quantile over frames of an opening that counts as wide
 def gaps_of(points: SurfacePoints, scheme: str) -> SurfaceGaps:
     """The openings that the landmarks of a scheme show."""
     return SurfaceGaps(points, torch.tensor(MEDIAPIPE_PAIRS if scheme == "mediapipe478" else IBUG_PAIRS))
+
+
+def of_lips(scheme: str) -> torch.Tensor:
+    """Which openings [K] of a scheme are those of lips."""
+    pairs = MEDIAPIPE_PAIRS if scheme == "mediapipe478" else IBUG_PAIRS
+    return torch.arange(LIDS[scheme], len(pairs))
 
 
 def opening_term(gaps: SurfaceGaps, marks: LandmarkTerm, places: torch.Tensor, state: State) -> OpeningTerm:

@@ -5,6 +5,7 @@ Points on the mesh say where skin is. Hair, ears and outlines lie off it, and ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -38,27 +39,29 @@ def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> 
     track: what the state stands for, with masks. One camera only. Frames depend on the portrait and hardly on each
     other, training frames not at all on held-out ones.
     """
-    view = tracker.clip.views[0]
-    camera = tracker.focused(view, state)
-    seen = np.flatnonzero(tracker.clip.landmarks.valid[view])
-    held = np.isin(seen, tracker.clip.held_out.frames)
-    batches = [
-        part[at : at + BATCH] for part in (seen[~held], seen[held]) for at in range(0, len(part), BATCH)
-    ]
+    camera = tracker.focused(tracker.clip.views[0], state)
     rotation, translation = state.params.rotation.clone(), state.params.translation.clone()
     params = replace(state.params, static_offset=None)
-    tracker.report(Stage("settle the head", len(seen)))
-    done = 0
-    for batch in batches:
-        pictures = TrainingPictures(track, [view], batch.tolist(), silent, halves=False)
-        for frame in batch.tolist():
-            example = pictures.example(view, frame, head_only=True, backdrop=portrait.backdrop)
-            moved = torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
-            rotation[frame] += moved[:3]
-            translation[frame] += moved[3:]
-            done += 1
-            tracker.report(Step(done))
+    tracker.report(Stage("settle the head", int(tracker.clip.landmarks.valid[tracker.clip.views[0]].sum())))
+    for done, (frame, example) in enumerate(pictures_of(tracker, track, portrait), start=1):
+        moved = torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
+        rotation[frame] += moved[:3]
+        translation[frame] += moved[3:]
+        tracker.report(Step(done))
     return replace(state, params=replace(state.params, rotation=rotation, translation=translation))
+
+
+def pictures_of(tracker: Tracker, track: Track, portrait: Portrait) -> Iterator[tuple[int, Example]]:
+    """Frames that show a face, training ones first, with their pictures over the portrait's backdrop."""
+    view = tracker.clip.views[0]
+    seen = np.flatnonzero(tracker.clip.landmarks.valid[view])
+    held = np.isin(seen, tracker.clip.held_out.frames)
+    for part in (seen[~held].tolist(), seen[held].tolist()):
+        for start in range(0, len(part), BATCH):
+            batch = part[start : start + BATCH]
+            pictures = TrainingPictures(track, [view], batch, silent, halves=False)
+            for frame in batch:
+                yield frame, pictures.example(view, frame, head_only=True, backdrop=portrait.backdrop)
 
 
 def _settled(portrait: Portrait, params: HeadParams, camera: Camera, example: Example) -> np.ndarray:

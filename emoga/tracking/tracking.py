@@ -30,7 +30,8 @@ from emoga.tracking.downscaling import fit_to_memory, free_memory_mb
 from emoga.tracking.given import take_over
 from emoga.tracking.inputs import Clip, open_clip
 from emoga.tracking.lids import lids_as_seen
-from emoga.tracking.likeness import align_to_portrait
+from emoga.tracking.likeness import align_to_portrait, portrait_for
+from emoga.tracking.lips import lips_as_shown
 from emoga.tracking.outline import Outline
 from emoga.tracking.overlay import write_overlay, write_quality_plot
 from emoga.tracking.quality import error_per_frame, landmark_errors, landmark_figures
@@ -216,7 +217,12 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
         return replace(_result(tracker, state), masks=result.masks, head_masks=result.head_masks)
 
     for _ in range(PORTRAITS):
-        state = lids_as_seen(tracker, state, align_to_portrait(tracker, tracked(), state))
+        portrait = portrait_for(tracker, tracked())
+        if portrait is None:
+            return tracked(), state
+        state = lids_as_seen(tracker, state, align_to_portrait(tracker, tracked(), portrait, state))
+    # One learnt from lips moved by a portrait would see them where that one did.
+    state = lips_as_shown(tracker, tracked(), portrait, state)
     return tracked(), state
 
 
