@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from emotion_methods import Method
 
-REGULARISERS = ("motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths", "named")
+REGULARISERS = (
+    "motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths", "named", "lengthened",
+)  # fmt: skip
 ABLATIONS = (
     Method("ours"),
     Method("geometry only", choices={"texture": False}),

@@ -7,68 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mannequin import make_mannequin
+from smiling import FRAMES, SIZE, VIEWS, edits_of, smile, talking_person
 
 from emoga.avatar import Emotion
 from emoga.avatar.conversion import with_emotion_rows
-from emoga.camera import look_at
-from emoga.capture import Track
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning, learn_emotions
 from emoga.emotion.learning.performing import Frames
 from emoga.emotion.learning.surface import skin_points
 from emoga.errors import InputError
 from emoga.head import HeadParams, load_head
-from emoga.motion import Motion
 from emoga.optimize.picture import AvatarRenderer
-from emoga.progress import Step
+from emoga.progress import Stage, Step
 
-SIZE, VIEWS, FRAMES = 96, 4, 3
 SHORT = Learning(iterations=16, cycles=1, batch=4, checkpoint_every=4, warm_up=0.25)
 
 
 @pytest.fixture(scope="module")
 def person():
-    """An avatar that talks, and the track it talks in."""
-    head = load_head("open")
-    params = HeadParams.zeros(head, FRAMES)
-    params.expr[:, head.unit("jawOpen")] = torch.linspace(0.05, 0.3, FRAMES)
-    params.rotation[:, 1] = torch.linspace(-0.1, 0.1, FRAMES)
-    avatar = make_mannequin(motion=Motion(head.name, head.version, head.checksum, params, 25.0))
-    params.shape = avatar.shape
-    cameras = [
-        look_at([0.8 * np.sin(a), 0, 0.8 * np.cos(a)], [0, -0.03, -0.04], 0.35, SIZE, SIZE)
-        for a in np.linspace(-0.6, 0.6, VIEWS)
-    ]
-    masks = np.full((VIEWS, FRAMES, SIZE, SIZE), 255, np.uint8)
-    track = Track(
-        head.name, head.version, head.checksum, params, cameras, [], np.arange(FRAMES), 25.0, masks, masks
-    )  # fmt: skip
-    track.picture = lambda view, frame: np.full((SIZE, SIZE, 3), 255, np.uint8)
-    return avatar, track
-
-
-def smile(strength=1.0):
-    head = load_head("open")
-    return strength * head.emotion("happy")
-
-
-def edits_of(person, name="happy", offset=None, tint=0.0):
-    """Pictures without and with an offset, the latter with a tint of the cheeks."""
-    avatar, track = person
-    offset = smile() if offset is None else offset
-    acted = replace(track.params, expr=(track.params.expr + offset).clamp(0, 1))
-    pairs = [(view, frame) for view in range(VIEWS) for frame in range(FRAMES)]
-    sh = avatar.gaussians.sh.clone()
-    cheeks = avatar.gaussians.labels == load_head("open").region_names.index("cheeks")
-    sh[cheeks, 0] += tint * torch.tensor([1.0, -0.5, -0.5])
-    blushed = AvatarRenderer(avatar.with_gaussians(replace(avatar.gaussians, sh=sh)))
-    plain = AvatarRenderer(avatar)
-    captured = [plain.picture(track.params, f, track.cameras[v]) for v, f in pairs]
-    edited = [blushed.picture(acted, f, track.cameras[v]) for v, f in pairs]
-    views, frames = np.array(pairs).T
-    masks = np.full((len(pairs), SIZE, SIZE), 255, np.uint8)
-    return EmotionEdits(name, views, frames, np.stack(captured), np.stack(edited), masks)
+    return talking_person()
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +120,30 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_arrays(learnt, person, tmp_p
     with pytest.raises(KeyboardInterrupt):
         learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, report=stop)
     assert checkpoint.exists()
-    resumed, _ = learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, resume=True)
+    stages = []
+    resumed, _ = learn_emotions(
+        *person, edits, SHORT, checkpoint=checkpoint, resume=True, report=stages.append
+    )
     assert same(resumed, learnt[0])
     assert not checkpoint.exists()
+    names = [event.name for event in stages if isinstance(event, Stage)]
+    assert names == ["learn emotions"], "what was registered and lengthened is not done again"
+
+
+def test_a_run_that_was_stopped_while_it_measured_what_it_found_begins_anew(learnt, person, tmp_path):
+    checkpoint, stages = tmp_path / "state.h5", []
+    edits = [edits_of(person, tint=0.15)]
+
+    def stop(event):
+        stages.extend([event.name] if isinstance(event, Stage) else [])
+        if isinstance(event, Step) and stages[-1] == "how much of it is found" and event.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, report=stop)
+    assert stages == ["what the edits move", "how much of it is found"]
+    resumed, _ = learn_emotions(*person, edits, SHORT, checkpoint=checkpoint, resume=True)
+    assert same(resumed, learnt[0])
 
 
 def test_a_checkpoint_of_other_edits_is_refused(person, tmp_path):

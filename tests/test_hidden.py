@@ -8,21 +8,27 @@ import torch
 from painted import FRAMES, make_track
 
 from emoga.capture import HeldOut
-from emoga.fitting.glimpsed import ENOUGH, believable_colors
+from emoga.fitting.glimpsed import ENOUGH, believable_colors, believable_walls, shown_colors, shown_share
 from emoga.fitting.hidden import BEHIND
 from emoga.fitting.presets import Preset
 from emoga.fitting.rehearsal import Rehearsal
-from emoga.fitting.session import prepare
+from emoga.fitting.session import FitSession, prepare
 from emoga.fitting.trainer import Trainer
 from emoga.progress import silent
+from emoga.render.sh import SH_C0
 
 CLOSED, OPEN = 0, FRAMES - 1
 
 
 @pytest.fixture(scope="module")
-def trainer(tmp_path_factory) -> Trainer:
+def session(tmp_path_factory) -> FitSession:
     track = make_track(tmp_path_factory.mktemp("painted"))
-    return prepare(track, HeldOut(), Preset(iterations=100, gaussians=9000), "smooth", 0, silent).trainer
+    return prepare(track, HeldOut(), Preset(iterations=100, gaussians=9000), "smooth", 0, silent)
+
+
+@pytest.fixture(scope="module")
+def trainer(session) -> Trainer:
+    return session.trainer
 
 
 def taught(trainer: Trainer, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,3 +132,44 @@ def test_a_region_that_nothing_shows_keeps_what_it_has(trainer):
     gaussians = trainer.splats.gaussians.detach()
     rows, _ = believable_colors(gaussians, trainer.head, np.zeros(len(gaussians)))
     assert len(rows) == 0
+
+
+def test_what_is_hardly_seen_of_nostrils_takes_the_colours_of_the_pictures_there(trainer):
+    gaussians = trainer.splats.gaussians.detach()
+    nose = labelled(trainer, "nose")
+    third = torch.arange(len(gaussians)) % 3
+    seen, glimpsed, never = (nose & (third == part) for part in range(3))
+    sh = torch.zeros_like(gaussians.sh)
+    sh[:, 0] = 1.0 / SH_C0  # far brighter than any picture
+    share = torch.where(seen, 1000 * ENOUGH, torch.where(glimpsed, 0.03 * ENOUGH, 0.0)).double().numpy()
+    dark, skin = np.array([0.3, 0.1, 0.1]), np.array([0.7, 0.5, 0.4])
+    pictured = np.where(glimpsed.numpy()[:, None], dark, skin)
+    rows, colors = believable_walls(replace(gaussians, sh=sh), trainer.head, share, share[:, None] * pictured)
+    assert set(rows) == set(np.flatnonzero(nose.numpy()))
+    sh[rows] = colors
+    found = 0.5 + SH_C0 * sh[:, 0].numpy()
+    assert np.abs(found[seen] - 1.5).max() < 0.01, "what is seen keeps what it learnt"
+    assert np.abs(found[never] - skin).max() < 0.01, "of what nobody saw those around tell"
+    assert np.abs(found[glimpsed] - dark).max() < 0.2, "what shows a little has a picture's colour"
+
+
+def test_colours_that_show_are_those_of_the_pictures(session, trainer):
+    gaussians, pictures = trainer.splats.gaussians.detach(), session._sightings()
+    share, colors = shown_share(gaussians, pictures), shown_colors(gaussians, pictures)
+    well = share > 0.5 * share.max()
+    seen = np.concatenate([pictures.track.image(*pair).reshape(-1, 3) for pair in pictures.pairs])
+    mean = colors[well] / share[well, None]
+    assert (mean > seen.min(0) - 1e-3).all() and (mean < seen.max(0) + 1e-3).all()
+    assert (colors <= share[:, None] * (1 + 1e-3) + 1e-12).all()
+
+
+def test_an_avatar_has_no_nostrils_brighter_than_its_pictures(session, trainer):
+    gaussians = trainer.splats.gaussians.detach()
+    share = shown_share(gaussians, session._sightings())
+    hidden = labelled(trainer, "nose") & torch.from_numpy(share < 0.01 * ENOUGH)
+    assert hidden.sum() > 5
+    sh = gaussians.sh.clone()
+    sh[hidden] = 2 / SH_C0
+    found = session._with_believable_colors(replace(gaussians, sh=sh)).sh[hidden]
+    assert float(0.5 + SH_C0 * found[:, 0].max()) < 1.05
+    assert torch.equal(found.isfinite(), torch.ones_like(found, dtype=torch.bool))

@@ -17,7 +17,7 @@ from emoga.fitting.all_round import colors_all_round, seen_along
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.clothing import bare_share, outside_head, skin_beneath
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
-from emoga.fitting.glimpsed import believable_colors, shown_share
+from emoga.fitting.glimpsed import believable_colors, believable_walls, shown_colors, shown_share
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
@@ -99,11 +99,15 @@ class FitSession:
             self._bare_the_neck()
 
     def _with_believable_colors(self, gaussians: Gaussians) -> Gaussians:
-        """The Gaussians, those of eyes and mouth that were hardly seen in colours of those that were."""
-        share = shown_share(gaussians, self._sightings())
-        rows, colors = believable_colors(gaussians, self.head, share)
+        """The Gaussians, those of eyes, mouth and nostrils that were hardly seen in colours of what was."""
+        pictures = self._sightings()
+        share, seen = shown_share(gaussians, pictures), shown_colors(gaussians, pictures)
         sh = gaussians.sh.clone()
-        sh[rows] = colors
+        for rows, colors in (
+            believable_colors(gaussians, self.head, share),
+            believable_walls(gaussians, self.head, share, seen),
+        ):
+            sh[rows] = colors
         return replace(gaussians, sh=sh)
 
     def _colored_all_round(self, gaussians: Gaussians) -> Gaussians:

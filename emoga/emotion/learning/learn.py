@@ -78,6 +78,8 @@ def learn_emotions(
     if resume and checkpoint is not None and checkpoint.exists():
         load_checkpoint(trainer, identity, checkpoint)
         report(Note(f"resumed at step {trainer.iteration} of {trainer.total}"))
+    else:
+        trainer.register(report)
     report(Stage("learn emotions", trainer.total))
     while trainer.iteration < trainer.total:
         every = learning.checkpoint_every

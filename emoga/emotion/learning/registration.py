@@ -24,6 +24,7 @@ from emoga.emotion.learning.normal_equations import Joined, Sums, joined, normal
 from emoga.emotion.learning.pyramid import Compared, Level
 from emoga.emotion.learning.stranger import Strangeness
 from emoga.emotion.learning.task import Registered, Task
+from emoga.progress import Reporter, Step, silent
 
 STRONG = 0.9  # the quantile of the pictures' strengths that counts as the emotion at full weight
 WEAKEST, STRONGEST = 0.2, 1.6  # strengths a picture that did not fail may have
@@ -32,6 +33,7 @@ NOISE = 0.5  # of one point in one edit, in units of the local contrast
 # Points and channels that err alike: in all pictures together, and in one picture another way than in the others.
 CLUSTER, OWN_CLUSTER = 40.0, 4.0
 STEP_MM = 4.0  # farthest a unit may go in one step
+STEPS = sum(steps for _, steps in LEVELS)
 VARIED = 0.2  # by which strengths of pictures differ
 
 
@@ -62,12 +64,15 @@ class Registration:
             for task, one in zip(self.tasks, self.found, strict=True)
         ]
 
-    def run(self, levels: Sequence[tuple[int, int]] = LEVELS) -> None:
-        """Fit everything from what is known."""
+    def run(self, levels: Sequence[tuple[int, int]] = LEVELS, report: Reporter = silent) -> None:
+        """Fit everything from what is known; every step of every level is reported."""
+        done = 0
         for rows, steps in levels:
             level = [Level(task, before, rows) for task, before in zip(self.tasks, self.before, strict=True)]
             for _ in range(steps):
                 self._step(level)
+                done += 1
+                report(Step(done))
 
     def shape(self) -> np.ndarray:
         """The editor's change of shape [V,3] at rest, metres."""

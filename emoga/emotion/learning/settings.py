@@ -38,7 +38,8 @@ class Learning:
     debias (what the editor does to every face: tints, and its shape), detail (only creases that pictures agree
     on), registered (offset held near what the flow of the edits says), anchored (colours held near what was worked
     out on the skin), strengths (how strongly each picture plays the emotion; else all alike), named (offset expected
-    near what the emotion's words stand for; else near nothing).
+    near what the emotion's words stand for; else near nothing), lengthened (offset made up for what registration
+    takes off a motion that is known).
     """
 
     iterations: int = 200
@@ -65,6 +66,7 @@ class Learning:
     anchored: bool = True
     strengths: bool = True
     named: bool = True
+    lengthened: bool = True
     perceptual: float = PATCH_WEIGHT
     checkpoint_every: int = 200
 

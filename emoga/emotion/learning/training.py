@@ -15,9 +15,10 @@ from emoga.emotion.learning.cleaning import cleaned
 from emoga.emotion.learning.coloring import gaussian_colors
 from emoga.emotion.learning.fields import Sizes
 from emoga.emotion.learning.lesson import Body, Lesson
-from emoga.emotion.learning.registration import Registration
+from emoga.emotion.learning.registration import STEPS, Registration
 from emoga.emotion.learning.schedule import decay_at, phase_at
 from emoga.emotion.learning.settings import Learning
+from emoga.emotion.learning.shortening import lengthened
 from emoga.emotion.learning.texture import colors_of
 from emoga.geometry import axis_angle_to_matrix
 from emoga.images import from_uint8
@@ -26,7 +27,7 @@ from emoga.optimize.carry import Bindings, carry
 from emoga.optimize.emotion_colors import residual_sh
 from emoga.optimize.perceptual import Perceptual, draw_patches
 from emoga.optimize.ssim import dssim_l1_loss
-from emoga.progress import Reporter, Step
+from emoga.progress import Reporter, Stage, Step
 from emoga.render import SH_C0, rasterize
 
 ANCHOR = 60.0  # weight of colours' squares beside a picture's loss
@@ -111,17 +112,23 @@ class Trainer:
     def _begin(self, cycle: int) -> None:
         """A new cycle: what the edits agree on is worked out anew under the present offsets."""
         learning = self.learning
-        if learning.geometry and learning.registered and self.cycle < 0:
-            self._register()
         self.cycle = cycle
         self.looked = [offset.clone() for offset in self.offsets]
         self.look()
         if learning.texture and learning.anchored:
             self._settle()
 
-    def _register(self) -> None:
+    def register(self, report: Reporter) -> None:
         """Work out what moves, once: from where it ends, every further pass takes off a little of the motion."""
-        self.registration.run()
+        learning = self.learning
+        if not (learning.geometry and learning.registered):
+            return
+        report(Stage("what the edits move", STEPS))
+        self.registration.run(report=report)
+        if learning.lengthened:
+            report(Stage("how much of it is found", STEPS))
+            rest = self.body.frames.puppet.identity.rest.double().numpy()
+            self.registration.found = lengthened(self.registration, rest, report)
         for index, (lesson, found) in enumerate(zip(self.lessons, self.registration.found, strict=True)):
             lesson.registered = found
             self.offsets[index] = found.offset.expand_as(self.offsets[index]).clone()
