@@ -21,9 +21,8 @@ from emoga.images import from_uint8, to_uint8
 from emoga.progress import Reporter, silent
 from emoga.triangles import rasterize_faces
 
-LEAST = (
-    0.8  # share of a motion below which a measurement is not believed: no offset grows by more than a quarter
-)
+# Share of a motion below which a measurement is not believed: no offset grows by more than a quarter.
+LEAST = 0.8
 
 
 def lengthened(registration: Registration, rest: np.ndarray, report: Reporter = silent) -> list[Registered]:
