@@ -16,8 +16,16 @@ import emoga
 from emoga.capture import Landmarks, load_track, save_landmarks
 from emoga.capture.detector import NoFace, detect_landmarks
 from emoga.capture.face_crops import FaceCrop
-from emoga.capture.face_detector import FaceDetector
-from emoga.capture.face_network import INPUT, WEIGHTS, FaceNetwork, own_networks, read_networks
+from emoga.capture.face_details import PARTS
+from emoga.capture.face_detector import GLANCES, FaceDetector
+from emoga.capture.face_network import (
+    INPUT,
+    WEIGHTS,
+    FaceNetwork,
+    FaceNetworks,
+    own_networks,
+    read_networks,
+)
 from emoga.capture.landmarks import CHIN, FOREHEAD
 from emoga.capture.media import open_pictures
 from emoga.errors import InputError
@@ -63,6 +71,34 @@ def test_a_dark_upper_lip_is_no_open_mouth(detector, yaw):
 
     assert parted(upper_lip=0.5) < 0.018
     assert parted(jaw=0.5) > 0.08
+
+
+class Centred(torch.nn.Module):
+    """Details that place every point in the middle of the patch they are shown, and are sure of it."""
+
+    def of(self, name: str) -> torch.nn.Module:
+        self.count = len(PARTS[name].points)
+        return self
+
+    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(patches), self.count, 2), torch.full((len(patches), self.count), -7.0)
+
+
+def test_where_looks_from_several_places_differ_the_detector_is_less_sure(detector):
+    """Each look says its own middle: on the mean they say the first one's, as vaguely as looks lie apart."""
+    picture, truth = draw_face()
+    crop = FaceCrop.around(detector.refine(picture, FaceCrop.around(truth)).points)
+    before = detector.refine(picture, FaceCrop.around(truth)).points
+    networks = FaceNetworks()
+    networks.face, networks.details = detector.networks.face, Centred()
+    found = FaceDetector(networks.eval()).find(picture, truth)
+    for part in PARTS.values():
+        patch, ids = part.patch(before, crop), list(part.points)
+        np.testing.assert_allclose(found.points[ids], np.broadcast_to(patch.centre, (len(ids), 2)), atol=1e-6)
+        apart = np.sqrt((GLANCES**2).sum(1).mean() / 2) * patch.side
+        stated = np.exp(-7.0) * patch.side / 2
+        np.testing.assert_allclose(found.spread[ids], np.hypot(apart, stated), rtol=1e-6)
+    assert len(np.unique(GLANCES, axis=0)) > 1
 
 
 def test_an_untrained_network_stays_outside_the_bound():
