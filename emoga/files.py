@@ -40,11 +40,7 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
         raise InputError(f"{path}: is a folder, the output must be a file; name a file in it")
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; pass --overwrite to replace it")
-    for parent in path.parents:
-        if parent.is_dir():
-            break
-        if parent.exists():
-            raise InputError(f"{path}: {parent} is a file, not a folder; choose another output")
+    _check_parents(path)
     return path
 
 
@@ -55,12 +51,16 @@ def check_output_folder(path: str | Path, overwrite: bool = False) -> Path:
         raise InputError(f"{path}: is a file, the output must be a folder; choose another name")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise InputError(f"{path}: the folder is not empty; pass --overwrite to write into it")
+    _check_parents(path)
+    return path
+
+
+def _check_parents(path: Path) -> None:
     for parent in path.parents:
         if parent.is_dir():
             break
         if parent.exists():
             raise InputError(f"{path}: {parent} is a file, not a folder; choose another output")
-    return path
 
 
 @contextmanager
