@@ -40,6 +40,7 @@ from emoga.tracking.silhouettes import make_masks
 from emoga.tracking.stages import EFFORTS, Tracker, solve_motion, solve_shape, start_state
 from emoga.tracking.start import guess_camera
 from emoga.tracking.texture import unwrap
+from emoga.tracking.torso import torso_at_rest
 from emoga.tracking.uncalibrated import recover_cameras
 
 PORTRAITS = 2
@@ -197,7 +198,11 @@ def _alignment_stage(tracker: Tracker, state: State, figures: dict[str, float]) 
     return lids_as_seen(tracker, state, aligned)
 
 
-STAGES = (_shape_stage, _motion_stage, _alignment_stage)
+def _torso_stage(tracker: Tracker, state: State, figures: dict[str, float]) -> State:
+    return torso_at_rest(tracker, state)
+
+
+STAGES = (_shape_stage, _motion_stage, _alignment_stage, _torso_stage)
 
 
 def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Track, State]:
