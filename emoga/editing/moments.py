@@ -119,7 +119,8 @@ def _square(camera: Camera, points: np.ndarray, size: int) -> Camera:
 
 def _ring(motion: HeadParams, frame: int, size: int) -> tuple[Camera, ...]:
     """Views from around where the head is in a frame, upright in its own frame."""
-    turn = axis_angle_to_matrix(motion.rotation[frame].double()).numpy()
+    torso, neck = (axis_angle_to_matrix(turn[frame].double()) for turn in (motion.rotation, motion.neck))
+    turn = (torso @ neck).numpy()
     place = motion.translation[frame].double().numpy()
     cameras = []
     for left, up in RING:
