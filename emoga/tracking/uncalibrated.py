@@ -47,6 +47,7 @@ FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
 BY_LANDMARKS = 0.2
 # Uncertainty, in log units, up to which films tell focal lengths; beyond, pictures of one moment tell more.
 SURE = 0.06
+LOOKS = 2  # from where the first leads to, pictures lie upon each other better
 DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
 PASSES, ROUNDS = 3, 10  # whatever the preset: all that comes later rests on the cameras
 FIXED = 1e-4  # spread of what the user has given
@@ -102,11 +103,15 @@ def _by_pictures(
 ) -> tuple[list[Camera], State]:
     """What landmarks led to, cameras and heads, after what films or else pictures say; tells the clip how certain."""
     report(Note("following the skin through the film of each camera"))
-    followed = follow_cameras(tracker, part, frames, expected)
-    if followed is not None and followed.by_films < SURE:
+    for look in range(LOOKS):
+        followed = follow_cameras(tracker, part, frames, expected)
+        if followed is None or followed.by_films > SURE:
+            report(Note("the head keeps too still for that; letting the pictures agree about the cameras"))
+            break
+        tracker, part, frames = replace(tracker, cameras=followed.cameras), followed.part, followed.frames
         clip.recovered = followed.focal_spreads
-        return followed.cameras, followed.part
-    report(Note("the head keeps too still for that; letting the pictures agree about the cameras"))
+        if look == LOOKS - 1:
+            return tracker.cameras, part
     refined = refine_cameras(tracker, part, frames, expected)
     if refined is None:
         return tracker.cameras, part
