@@ -86,13 +86,14 @@ def camera_figures(
 def row(capture: Path, views: list[int], preset: str, head: Head) -> dict[str, Any]:
     """Track some views without their cameras; one row of figures."""
     whole = open_capture(capture)
-    names = [whole.names[view] for view in views]
+    # A capture of which only some views were filmed keeps their numbers.
+    names = [f"cam_{view:02d}" for view in views]
     with tempfile.TemporaryDirectory() as folder:
         source = without_cameras(capture, names, Path(folder) / "take")
         track = emoga.track(source, Path(folder) / "t.h5", preset=preset, overlay=False)
     return {
         "case": f"{capture.name}/{'+'.join(names)}",
-        **figures(track, capture, [whole.cameras[view] for view in views], head),
+        **figures(track, capture, [whole.cameras[whole.names.index(name)] for name in names], head),
         "seconds": track.provenance["seconds"],
     }
 

@@ -2,12 +2,13 @@
 
 Each view alone tells where the head is before its camera; two views of the same moment then tell how their cameras
 stand to each other, and the median over moments is where bundle adjustment begins: focal lengths, cameras, shape,
-poses and expressions at once, on landmarks; then what the pictures show has to meet. The head's usual size gives the
-unit.
+poses and expressions at once, on landmarks; then skin has to move as it does in the films, or, where a head keeps too
+still for that, what the pictures show at one moment has to meet. The head's usual size gives the unit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_views import ViewPrior
 from emoga.progress import Note, Reporter, Stage, Step
 from emoga.tracking.crossview import refine_cameras
+from emoga.tracking.following import follow_cameras
 from emoga.tracking.inputs import Clip
 from emoga.tracking.stages import (
     STRICT,
@@ -43,6 +45,9 @@ from emoga.tracking.start import guess_camera, pose_from_view
 FOCAL_SPREAD, APART, ALIKE = 0.35, 0.2, 0.005
 # By how much, in log units, the focal lengths that landmarks lead to are believed once pictures are asked.
 BY_LANDMARKS = 0.2
+# Uncertainty, in log units, up to which films tell focal lengths; beyond, pictures of one moment tell more.
+SURE = 0.06
+LOOKS = 2  # from where the first leads to, pictures lie upon each other better
 DIFFERENT = 0.25  # difference of a logarithm from the mean beyond which cameras are of several kinds
 PASSES, ROUNDS = 3, 10  # whatever the preset: all that comes later rests on the cameras
 FIXED = 1e-4  # spread of what the user has given
@@ -79,15 +84,39 @@ def recover_cameras(clip: Clip, head: Head, effort: Effort, fov: float | None, r
         )  # fmt: skip
         tracker = replace(tracker, cameras=_solved(tracker.cameras, part.views))
     clip.recovered = _focal_spreads(system, problem, len(cameras))
-    report(Note("letting the pictures agree about the cameras"))
     focals = torch.tensor([camera.K[0, 0] for camera in tracker.cameras], dtype=torch.float64)
     found = float(torch.exp(torch.log(focals).mean()))
     spreads = (FIXED, FIXED) if fov else (BY_LANDMARKS, ALIKE if _alike(focals) else APART)
-    refined = refine_cameras(tracker, part, frames, lambda focals: ViewPrior(focals, found, *spreads))
-    cameras = tracker.cameras
-    if refined is not None:
-        cameras, clip.recovered = refined
+    cameras, part = _by_pictures(
+        clip, tracker, part, frames, lambda focals: ViewPrior(focals, found, *spreads), report
+    )
     clip.capture.cameras = _upright(cameras, part)
+
+
+def _by_pictures(
+    clip: Clip,
+    tracker: Tracker,
+    part: State,
+    frames: list[int],
+    expected: Callable[[torch.Tensor], ViewPrior],
+    report: Reporter,
+) -> tuple[list[Camera], State]:
+    """What landmarks led to, cameras and heads, after what films or else pictures say; tells the clip how certain."""
+    report(Note("following the skin through the film of each camera"))
+    for look in range(LOOKS):
+        followed = follow_cameras(tracker, part, frames, expected)
+        if followed is None or followed.by_films > SURE:
+            report(Note("the head keeps too still for that; letting the pictures agree about the cameras"))
+            break
+        tracker, part, frames = replace(tracker, cameras=followed.cameras), followed.part, followed.frames
+        clip.recovered = followed.focal_spreads
+        if look == LOOKS - 1:
+            return tracker.cameras, part
+    refined = refine_cameras(tracker, part, frames, expected)
+    if refined is None:
+        return tracker.cameras, part
+    clip.recovered = refined[1]
+    return refined[0], part
 
 
 def _alike(focals: torch.Tensor) -> bool:
