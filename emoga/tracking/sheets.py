@@ -13,7 +13,9 @@ from emoga.head import Head
 from emoga.optimize.solving_landmarks import project
 from emoga.render import rasterize_mesh
 
-SIZE, MARGIN = 256, 0.03  # pixels of a sheet's side, and its margin
+MARGIN = 0.03  # of a sheet's side
+# Pixels of a sheet for each of the view's, and how many its side has at least and at most.
+FINER, LEAST, MOST = 1.3, 256, 512
 WINDOW, SPACING = 0.004, 0.006  # metres: spread of what is compared around a place, and between places
 BLUR = 0.7  # pixels
 FACING, SHOWN, HIDDEN, RIM = 0.35, 0.6, 0.004, 5  # cosine to the camera, share of a window, metres, pixels
@@ -61,14 +63,15 @@ def make_sheet(
     around = head.regions["face"] | head.regions.get("ears", head.regions["face"])
     pixels = project(vertices[moment : moment + 1, around], viewmat[None], K[None], 0.0)[0][0, 0]
     low, high = pixels.amin(0), pixels.amax(0)
-    side = (high - low).max() * (1 + 2 * MARGIN)
-    corner, step = (low + high) / 2 - side / 2, float(side / SIZE)
+    side = float((high - low).max()) * (1 + 2 * MARGIN)
+    size = int(min(max(FINER * side, LEAST), MOST))
+    corner, step = (low + high) / 2 - side / 2, side / size
     inner = K.clone()
     inner[:2, 2] -= corner
     inner[:2] /= step
 
     def drawn(t: int):
-        return rasterize_mesh(vertices[t], head.faces, viewmat[None], inner[None], SIZE, SIZE)
+        return rasterize_mesh(vertices[t], head.faces, viewmat[None], inner[None], size, size)
 
     first = drawn(moment)
     faces = first.face_index[0]
@@ -76,14 +79,14 @@ def make_sheet(
     corners, weights = head.faces[faces[on]], first.bary[0][on]
     normals = vertex_normals(vertices, head.faces)
     eye = -(viewmat[:3, :3].T @ viewmat[:3, 3])
-    places = np.zeros((len(vertices), SIZE, SIZE, 2), np.float32)
-    shown = np.zeros((len(vertices), SIZE, SIZE), np.float32)
+    places = np.zeros((len(vertices), size, size, 2), np.float32)
+    shown = np.zeros((len(vertices), size, size), np.float32)
     for t in range(len(vertices)):
         skin, outward = ((values[t][corners] * weights[..., None]).sum(1) for values in (vertices, normals))
         there = project(skin[None], viewmat[None], K[None], 0.0)[0][0, 0]
         depth = skin @ viewmat[2, :3] + viewmat[2, 3]
         at = ((there - corner) / step).floor().long()
-        inside, at = ((at >= 0) & (at < SIZE)).all(1), at.clamp(0, SIZE - 1)
+        inside, at = ((at >= 0) & (at < size)).all(1), at.clamp(0, size - 1)
         before = drawn(t).depth[0][at[:, 1], at[:, 0]]
         towards = torch.nn.functional.normalize(eye - skin, dim=-1)
         cosine = (towards * torch.nn.functional.normalize(outward, dim=-1)).sum(-1)
@@ -91,7 +94,7 @@ def make_sheet(
         places[t][on], shown[t][on] = there.numpy(), seen.numpy()
         shown[t] = cv2.erode(shown[t], np.ones((RIM, RIM), np.uint8))
     middle = vertices[moment, around].mean(0) @ viewmat[2, :3] + viewmat[2, 3]
-    weights_on = np.zeros((SIZE, SIZE, 3))
+    weights_on = np.zeros((size, size, 3))
     weights_on[on] = weights
     return Sheet(faces.numpy(), weights_on, places, shown, step, float(K[0, 0] / middle) / step)
 
@@ -144,8 +147,8 @@ def _detail(picture: np.ndarray, places: np.ndarray, shown: np.ndarray, around) 
 
 def _grid(sheet: Sheet, skin: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns [N] of places on the skin."""
-    step = max(2, round(SPACING * sheet.scale))
-    y, x = (axis.ravel() for axis in np.mgrid[step : SIZE - step : step, step : SIZE - step : step])
+    step, size = max(2, round(SPACING * sheet.scale)), len(sheet.faces)
+    y, x = (axis.ravel() for axis in np.mgrid[step : size - step : step, step : size - step : step])
     faces = sheet.faces[y, x]
     kept = (faces >= 0) & skin.numpy()[faces]
     return y[kept], x[kept]
