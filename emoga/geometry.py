@@ -98,6 +98,14 @@ def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(normals, dim=-1, eps=1e-12)
 
 
+def nearest_rotation(matrix: torch.Tensor) -> torch.Tensor:
+    """The rotations [...,3,3] nearest to matrices [...,3,3]: to a sum of rotations, their mean."""
+    left, _, right = torch.linalg.svd(matrix)
+    flip = torch.ones_like(left[..., :1, :])
+    flip[..., 0, 2] = torch.linalg.det(left @ right).sign()
+    return left * flip @ right
+
+
 def similarity_align(
     source: torch.Tensor, target: torch.Tensor, with_scale: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import Head, HeadParams, load_head
-from emoga.tracking.torso import REACH, neck_turned, torso_turns
+from emoga.head import Head, HeadParams, load_head, over_torso
+from emoga.tracking.torso import REACH, torso_turns
 
 FPS = 25.0
 
@@ -32,13 +32,13 @@ def speech(head: Head, frames: int = 50) -> HeadParams:
 
 def swung(params: HeadParams, joint: torch.Tensor) -> HeadParams:
     """As landmarks alone leave it: the same heads, turned by the torso."""
-    return neck_turned(
+    return over_torso(
         params, axis_angle_to_matrix(params.rotation) @ axis_angle_to_matrix(params.neck), joint
     )
 
 
 def turned_back(params: HeadParams, joint: torch.Tensor) -> HeadParams:
-    return neck_turned(params, torso_turns(params, np.arange(params.frames) / FPS), joint)
+    return over_torso(params, torso_turns(params, np.arange(params.frames) / FPS), joint)
 
 
 def test_the_face_stays_and_the_shoulders_come_to_rest(head):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import torch
-
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import Head, HeadParams
+from emoga.geometry import axis_angle_to_matrix, nearest_rotation
+from emoga.head import Head, HeadParams, over_torso
 
 
 def anchor_shoulders(head: Head, params: HeadParams, frames: list[int]) -> HeadParams:
@@ -18,14 +14,5 @@ def anchor_shoulders(head: Head, params: HeadParams, frames: list[int]) -> HeadP
     better guess.
     """
     identity = head.identify(params.shape, params.static_offset)
-    joint = identity.joints[0]
-    turn, neck = axis_angle_to_matrix(params.rotation), axis_angle_to_matrix(params.neck)
-    u, _, vh = torch.linalg.svd(turn[frames].mean(0))
-    bust = u @ vh
-    translation = turn @ joint + params.translation - bust @ joint
-    return replace(
-        params,
-        rotation=matrix_to_axis_angle(bust).expand_as(params.rotation).clone(),
-        neck=matrix_to_axis_angle(bust.mT @ turn @ neck),
-        translation=translation,
-    )
+    bust = nearest_rotation(axis_angle_to_matrix(params.rotation)[frames].mean(0))
+    return over_torso(params, bust, identity.joints[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from emoga.errors import InputError
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
 from emoga.head import Head, HeadParams
 from emoga.motion.expressing import Performance, express, mix
 from emoga.motion.lips import Speech, bring_together, lips_of, listen
@@ -137,9 +137,8 @@ def rest_pose(person: Person) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _mean_pose(params: HeadParams) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    u, _, vh = torch.linalg.svd(axis_angle_to_matrix(params.rotation).mean(0))
-    signs = torch.diag(torch.tensor([1.0, 1.0, float(torch.sign(torch.linalg.det(u @ vh)))]).to(u))
-    return u @ signs @ vh, params.neck.mean(0), params.translation.mean(0)
+    turn = nearest_rotation(axis_angle_to_matrix(params.rotation).mean(0))
+    return turn, params.neck.mean(0), params.translation.mean(0)
 
 
 def _face_height(head: Head, shape: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from emoga.camera import Camera
-from emoga.geometry import matrix_to_axis_angle, vertex_normals
+from emoga.geometry import matrix_to_axis_angle, nearest_rotation, vertex_normals
 from emoga.head import Head, HeadParams
 from emoga.optimize.solving_following import Film, Followed, Motion, solve_film
 from emoga.optimize.solving_points import Layout, SurfacePoints
@@ -145,7 +145,4 @@ def _head_turns(head: Head, vertices: torch.Tensor) -> torch.Tensor:
     stiff = _within(head, STIFF)
     stiff = vertices[:, stiff if stiff.any() else head.regions["face"]]
     stiff = stiff - stiff.mean(1, keepdim=True)
-    left, _, right = torch.linalg.svd(stiff.mT @ stiff[0])
-    flip = torch.ones(len(left), 1, 3, dtype=torch.float64)
-    flip[:, 0, 2] = torch.linalg.det(left @ right).sign()
-    return left * flip @ right
+    return nearest_rotation(stiff.mT @ stiff[0])

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import HeadParams
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
+from emoga.head import HeadParams, over_torso
 from emoga.optimize.solving_state import State
 from emoga.tracking.stages import Tracker
 
@@ -28,32 +28,18 @@ def torso_at_rest(tracker: Tracker, state: State) -> State:
         return state
     seconds = np.asarray(tracker.clip.frames) / tracker.clip.capture.fps
     params, joint = state.params, tracker.identity(state).joints[0]
-    return replace(state, params=neck_turned(params, torso_turns(params, seconds), joint))
+    return replace(state, params=over_torso(params, torso_turns(params, seconds), joint))
 
 
 def torso_turns(params: HeadParams, seconds: np.ndarray) -> torch.Tensor:
     """Turns [T,3,3] of a torso that follows the head's, seen at `seconds` [T], as slowly as torsos do."""
     heads = axis_angle_to_matrix(params.rotation) @ axis_angle_to_matrix(params.neck)
     means = torch.stack([_around(heads, (seconds - moment) / SETTLES) for moment in seconds])
-    left, _, right = torch.linalg.svd(means)
-    left[..., 2] *= torch.linalg.det(left @ right)[:, None]
-    neck = matrix_to_axis_angle((left @ right).transpose(1, 2) @ heads)
+    neck = matrix_to_axis_angle(nearest_rotation(means).mT @ heads)
     within = (REACH / neck.norm(dim=1, keepdim=True).clamp_min(1e-9)).clamp(max=1.0)
-    return heads @ axis_angle_to_matrix(neck * within).transpose(1, 2)
+    return heads @ axis_angle_to_matrix(neck * within).mT
 
 
 def _around(turns: torch.Tensor, apart: np.ndarray) -> torch.Tensor:
     """The sum [3,3] of turns [T,3,3], each weighted by how near in time it is."""
     return torch.tensordot(torch.from_numpy(np.exp(-0.5 * apart**2)).to(turns), turns, 1)
-
-
-def neck_turned(params: HeadParams, torsos: torch.Tensor, joint: torch.Tensor) -> HeadParams:
-    """The same heads over torsos turned otherwise [T,3,3]; joint [3]: the neck's, metres, where all turns meet."""
-    before = axis_angle_to_matrix(params.rotation)
-    neck = torsos.transpose(1, 2) @ before @ axis_angle_to_matrix(params.neck)
-    return replace(
-        params,
-        rotation=matrix_to_axis_angle(torsos),
-        neck=matrix_to_axis_angle(neck),
-        translation=params.translation + (before - torsos) @ joint,
-    )
