@@ -15,7 +15,7 @@ from emoga.camera import look_at
 from emoga.capture import load_track, save_landmarks, write_capture_index
 from emoga.errors import InputError, MissingComponent
 from emoga.geometry import similarity_align
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.progress import Event, Stage
 from emoga.tracking import track
@@ -25,11 +25,6 @@ CAMERAS = [
     look_at((x, 0, 0.8), (0, -0.03, -0.03), 0.42, SIZE, SIZE, name=f"cam{i}")
     for i, x in enumerate((-0.3, 0.0, 0.3))
 ]
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 import emoga
 from emoga.camera import look_at, stack_cameras
 from emoga.capture import save_landmarks
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
@@ -26,11 +26,6 @@ from emoga.tracking.stages import EFFORTS, Tracker
 
 SIZE, FRAMES = 192, 8
 CAMERA = look_at((0, 0, 0.8), (0, -0.03, -0.03), 0.42, SIZE, SIZE, name="cam0")
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from emoga.capture import load_track, open_capture, save_landmarks
 from emoga.describe import describe
 from emoga.errors import InputError
 from emoga.geometry import matrix_to_axis_angle, similarity_align
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.optimize.solving import Problem, build, total_cost
 from emoga.optimize.solving_crossview import CrossView, solve_views
@@ -31,11 +31,6 @@ CAMERAS = [
     look_at((0.9 * np.sin(angle), 0.1 * up, 0.9 * np.cos(angle)), (0, -0.03, -0.03), 0.35, SIZE, SIZE, name=name)
     for name, angle, up in (("left", 0.5, 1), ("middle", 0.0, 0), ("right", -0.4, -1))
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

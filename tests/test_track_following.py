@@ -13,7 +13,7 @@ import emoga
 from emoga.camera import Camera, look_at, stack_cameras
 from emoga.capture import save_landmarks
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.optimize.solving_following import Film, Followed, solve_film
 from emoga.optimize.solving_landmarks import project
@@ -30,11 +30,6 @@ CAMERAS = [
 ]
 LONGER = 0.1  # share by which landmarks spread more a picture's height above the middle
 SHORT = 0.9  # of a focal length, and of the distance that goes with it
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 def poses(turned: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 
 from emoga.camera import look_at
 from emoga.capture import save_landmarks
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
@@ -24,11 +24,6 @@ SIZE, FRAMES, HELD_OUT = 512, 6, 3
 CAMERA = look_at((0, 0, 0.6), (0, -0.03, -0.03), 0.42, SIZE, SIZE, name="cam0")
 LIDS = ((159, 145), (386, 374))
 BLINK = (0.0, 0.3, 0.8, 0.9, 0.5, 0.0)
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from painted import make_track
 
 from emoga.capture import Track, save_landmarks
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
 from emoga.progress import silent
@@ -23,11 +23,6 @@ from emoga.tracking.stages import EFFORTS, Tracker
 SIZE, FRAMES = 288, 9
 SHUT, OPEN = 0, 6  # frames whose lips landmarks see 4 mm too far apart, and 2 mm too near
 WRONGLY = {"mouthLowerDownLeft": 1.0, "mouthLowerDownRight": 1.0}
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

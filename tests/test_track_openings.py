@@ -9,7 +9,7 @@ import torch
 
 from emoga.camera import look_at, stack_cameras
 from emoga.geometry import axis_angle_to_matrix
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.optimize.solving import Problem, solve
 from emoga.optimize.solving_landmarks import LandmarkTerm, project
 from emoga.optimize.solving_openings import OpeningTerm
@@ -21,11 +21,6 @@ from emoga.tracking.openings import MEDIAPIPE_PAIRS, gaps_of, opening_term
 SCHEME, FRAMES = "mediapipe478", 3
 WHOLE = slice(0, FRAMES)
 MIDDLE = MEDIAPIPE_PAIRS.index((13, 14))
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from painted import make_track
 
 from emoga.capture import HeldOut, Track, save_landmarks
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import read_image_uint8, write_png
 from emoga.optimize.metrics import masked_psnr
 from emoga.optimize.solving_priors import PriorWeights
@@ -35,11 +35,6 @@ from emoga.tracking.stages import EFFORTS, Tracker
 
 SIZE, FRAMES, LOST = 160, LEAST_FRAMES + 1, 4
 EFFORT = replace(EFFORTS["default"], portrait_steps=60)
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from emoga.camera import look_at
 from emoga.capture import HeldOut, Landmarks, Track, load_track, open_capture, save_landmarks, save_track
 from emoga.errors import InputError, QualityError
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.images import write_png
 from emoga.progress import Note
 from emoga.tracking.cuts import APART, find_cuts, gaps_between
@@ -22,11 +22,6 @@ from emoga.tracking.report import closed_mouth_error, jitter, never_seen, requir
 
 SIZE = 96
 CAMERA = look_at((0, 0, 0.8), (0, -0.03, -0.03), 0.4, SIZE, SIZE, name="c")
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 def test_a_steady_pan_is_no_jitter(head: Head) -> None:

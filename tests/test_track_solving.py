@@ -9,7 +9,7 @@ import torch
 
 from emoga.camera import look_at, stack_cameras
 from emoga.geometry import axis_angle_to_matrix
-from emoga.head import Head, HeadParams, load_head
+from emoga.head import Head, HeadParams
 from emoga.optimize.solving import FOCAL, Problem, build, total_cost
 from emoga.optimize.solving_landmarks import LandmarkTerm, facing, project
 from emoga.optimize.solving_points import SurfacePoints, restricted
@@ -19,11 +19,6 @@ from emoga.optimize.solving_system import SequenceSystem
 from emoga.optimize.solving_warp import smooth_modes
 
 FRAMES = 3
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from emoga.head import Head, HeadParams, load_head, over_torso
+from emoga.head import Head, HeadParams, over_torso
 from emoga.tracking.torso import REACH, torso_turns
 
 FPS = 25.0
-
-
-@pytest.fixture(scope="module")
-def head() -> Head:
-    return load_head().to("cpu", torch.float64)
 
 
 def speech(head: Head, frames: int = 50) -> HeadParams:
@@ -38,7 +32,9 @@ def swung(params: HeadParams, joint: torch.Tensor) -> HeadParams:
 
 
 def turned_back(params: HeadParams, joint: torch.Tensor) -> HeadParams:
-    return over_torso(params, torso_turns(params, np.arange(params.frames) / FPS), joint)
+    return over_torso(
+        params, torso_turns(params, np.arange(params.frames) / FPS, range(params.frames)), joint
+    )
 
 
 def test_the_face_stays_and_the_shoulders_come_to_rest(head):
@@ -87,9 +83,22 @@ def test_frames_left_out_count_as_time(head):
     """Turns far apart in time do not share a torso, however near their frames lie in the list."""
     params = HeadParams.zeros(head, 2, torch.float64)
     params = replace(params, rotation=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]], dtype=torch.float64))
-    near = torso_turns(params, np.array([0.0, 0.04]))
-    far = torso_turns(params, np.array([0.0, 20.0]))
+    near = torso_turns(params, np.array([0.0, 0.04]), [0, 1])
+    far = torso_turns(params, np.array([0.0, 20.0]), [0, 1])
     torch.testing.assert_close(
         matrix_to_axis_angle(near)[:, 1], torch.full((2,), 0.25).double(), atol=1e-3, rtol=0
     )
     torch.testing.assert_close(matrix_to_axis_angle(far), params.rotation, atol=1e-6, rtol=0)
+
+
+def test_frames_that_are_held_out_tell_others_nothing(head):
+    """A glance in held-out frames moves no other torso; theirs is what training frames say, however long ago."""
+    params = speech(head)
+    glancing = replace(params, rotation=params.rotation.clone())
+    glancing.rotation[40:, 1] += 0.3
+    seconds = np.arange(50) / FPS + 600.0 * (np.arange(50) >= 40)
+    known = range(40)
+    calm, moved = (torso_turns(one, seconds, known) for one in (params, glancing))
+    torch.testing.assert_close(moved[:40], calm[:40], rtol=0, atol=0)
+    further = matrix_to_axis_angle(moved[39].T @ moved[45])
+    assert further.norm() < 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,18 +29,24 @@ def torso_at_rest(tracker: Tracker, state: State) -> State:
         return state
     seconds = np.asarray(tracker.clip.frames) / tracker.clip.capture.fps
     params, joint = state.params, tracker.identity(state).joints[0]
-    return replace(state, params=over_torso(params, torso_turns(params, seconds), joint))
+    torsos = torso_turns(params, seconds, tracker.clip.training_frames)
+    return replace(state, params=over_torso(params, torsos, joint))
 
 
-def torso_turns(params: HeadParams, seconds: np.ndarray) -> torch.Tensor:
-    """Turns [T,3,3] of a torso that follows the head's, seen at `seconds` [T], as slowly as torsos do."""
+def torso_turns(params: HeadParams, seconds: np.ndarray, known: Sequence[int]) -> torch.Tensor:
+    """Turns [T,3,3] of a torso that follows the head's, seen at `seconds` [T], as slowly as torsos do.
+
+    known: frames whose heads it follows; what is held out tells others nothing.
+    """
     heads = axis_angle_to_matrix(params.rotation) @ axis_angle_to_matrix(params.neck)
-    means = torch.stack([_around(heads, (seconds - moment) / SETTLES) for moment in seconds])
+    followed, times = heads[list(known)], seconds[list(known)]
+    means = torch.stack([_around(followed, (times - moment) / SETTLES) for moment in seconds])
     neck = matrix_to_axis_angle(nearest_rotation(means).mT @ heads)
     within = (REACH / neck.norm(dim=1, keepdim=True).clamp_min(1e-9)).clamp(max=1.0)
     return heads @ axis_angle_to_matrix(neck * within).mT
 
 
 def _around(turns: torch.Tensor, apart: np.ndarray) -> torch.Tensor:
-    """The sum [3,3] of turns [T,3,3], each weighted by how near in time it is."""
-    return torch.tensordot(torch.from_numpy(np.exp(-0.5 * apart**2)).to(turns), turns, 1)
+    """The sum [3,3] of turns [T,3,3], each weighted by how near in time it is; the nearest always counts."""
+    further = apart**2 - (apart**2).min()
+    return torch.tensordot(torch.from_numpy(np.exp(-0.5 * further)).to(turns), turns, 1)

@@ -103,15 +103,15 @@ def _by_pictures(
 ) -> tuple[list[Camera], State]:
     """What landmarks led to, cameras and heads, after what films or else pictures say; tells the clip how certain."""
     report(Note("following the skin through the film of each camera"))
-    for look in range(LOOKS):
+    for _ in range(LOOKS):
         followed = follow_cameras(tracker, part, frames, expected)
         if followed is None or followed.by_films > SURE:
             report(Note("the head keeps too still for that; letting the pictures agree about the cameras"))
             break
         tracker, part, frames = replace(tracker, cameras=followed.cameras), followed.part, followed.frames
         clip.recovered = followed.focal_spreads
-        if look == LOOKS - 1:
-            return tracker.cameras, part
+    else:
+        return tracker.cameras, part
     refined = refine_cameras(tracker, part, frames, expected)
     if refined is None:
         return tracker.cameras, part
