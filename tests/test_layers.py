@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. Packages in one row may not import each other, unless the row is a chain, in which each
 # may import those to its left: a motion comes out of a capture's track, an avatar keeps its training motion.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "progress", "files", "assets", "hdf5", "npz", "pickle_machine", "pickles", "kernels",
+    ("errors", "progress", "files", "assets", "hdf5", "npz", "pickle_machine", "pickles", "kernels", "threads",
      "triangles", "camera", "geometry", "images", "video"),
     ("head",),
     ("capture", "motion", "avatar"),

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
-
-import torch
 
 from emoga.avatar.score import Score
 from emoga.camera import Camera
 from emoga.kernels import torch_on_one_thread, worker_count
 from emoga.optimize.picture import AvatarRenderer, Pose
 from emoga.render import Rendering
+from emoga.threads import one_thread_each
 
 Item = TypeVar("Item")
 
@@ -49,7 +47,7 @@ def draw_in_order(
     waiting: deque[tuple[int, Future[Item]]] = deque()
     # One frame per thread wastes nothing on sorting in step and waiting for each other; a single drawer
     # uses all threads for its frame.
-    with _one_thread_each() if drawers > 1 else torch_on_one_thread():
+    with one_thread_each() if drawers > 1 else torch_on_one_thread():
         pool = ThreadPoolExecutor(drawers, thread_name_prefix="emoga-draw")
         try:
             for frame, pose in _posed(renderer, score, wanted):
@@ -79,14 +77,3 @@ def _posed(renderer: AvatarRenderer, score: Score, wanted: Sequence[int]) -> Ite
             start = frame - frame % POSED_TOGETHER
             poses = renderer.pose(score.params, start, min(start + POSED_TOGETHER, count))
         yield frame, poses[frame - start]
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Inside, torch and the kernels keep to the thread that calls them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -16,6 +16,7 @@ from emoga.head import Head
 from emoga.images import from_uint8, to_uint8
 from emoga.progress import Reporter, tracked
 from emoga.render import rasterize_mesh
+from emoga.threads import in_order
 from emoga.video import VideoWriter
 
 # The open head's regions in colours that tell lids, lips and irises from skin.
@@ -27,11 +28,16 @@ MAX_SIDE = 720
 
 
 def draw_overlay(
-    track: Track, head: Head, view: int, frame: int, vertices: torch.Tensor, opacity: float = 0.5
+    track: Track,
+    head: Head,
+    view: int,
+    frame: int,
+    picture: np.ndarray,
+    vertices: torch.Tensor,
+    opacity: float = 0.5,
 ) -> np.ndarray:
-    """Picture, mesh shaded over it, and landmarks, side by side: float32 [H,3W,3]. vertices [V,3]."""
+    """A track's picture, mesh shaded over it, and landmarks, side by side: float32 [H,3W,3]. vertices [V,3]."""
     camera = track.cameras[view]
-    picture = track.image(view, frame)
     viewmats, Ks = stack_cameras([camera], dtype=torch.float64)
     vertices = vertices.double()
     fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
@@ -79,11 +85,17 @@ def write_overlay(
     width, height = round(camera.width * scale), round(camera.height * scale)
     fps = track.fps or 25.0
     with VideoWriter(path, fps, 3 * width, height, overwrite=overwrite, crf=20) as writer:
-        for frame in tracked(range(track.frame_count), "overlay", report):
-            sheet = draw_overlay(track, head, view, frame, vertices[frame])
+
+        def sheet(shown: tuple[int, np.ndarray]) -> np.ndarray:
+            frame, picture = shown
+            drawn = draw_overlay(track, head, view, frame, picture, vertices[frame])
             if scale < 1:
-                sheet = cv2.resize(sheet, (3 * width, height), interpolation=cv2.INTER_AREA)
-            writer.write(sheet)
+                drawn = cv2.resize(drawn, (3 * width, height), interpolation=cv2.INTER_AREA)
+            return drawn
+
+        frames = tracked(range(track.frame_count), "overlay", report)
+        for drawn in in_order(((frame, track.image(view, frame)) for frame in frames), sheet):
+            writer.write(drawn)
 
 
 def write_quality_plot(track: Track, path: Path, overwrite: bool) -> None:

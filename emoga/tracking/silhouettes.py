@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -12,6 +14,7 @@ from emoga.optimize.masks import Backdrop, backdrop_alpha, find_backdrop, grabcu
 from emoga.optimize.masks_head import head_alpha
 from emoga.progress import Reporter, Stage, Step
 from emoga.render import rasterize_mesh
+from emoga.threads import in_order
 from emoga.tracking.inputs import Clip
 
 SAMPLES = 5  # pictures per view that decide about the backdrop
@@ -27,18 +30,39 @@ def make_masks(
     report(Stage("masks", len(cameras) * count))
     for view, camera in enumerate(cameras):
         backdrop = _backdrop(clip, view)
-        for frame in range(count):
-            regions = visible_regions(head, vertices[frame], camera)
-            picture = clip.image(view, frame)
-            masks[view, frame] = _foreground(clip, view, frame, picture, backdrop, regions >= 0)
-            given = clip.given_head_mask(view, frame)
-            heads[view, frame] = (
-                head_alpha(masks[view, frame], picture, regions, head.region_names)
-                if given is None
-                else given
+        # Pictures are read in order, by one thread; what is made of them is nobody else's business.
+        seen = (
+            _Seen(
+                clip.image(view, frame),
+                vertices[frame],
+                clip.mask(view, frame),
+                clip.given_head_mask(view, frame),
             )
+            for frame in range(count)
+        )
+        made = in_order(seen, lambda one, camera=camera, backdrop=backdrop: one.masks(head, camera, backdrop))
+        for frame, (mask, head_mask) in enumerate(made):
+            masks[view, frame], heads[view, frame] = mask, head_mask
             report(Step(view * count + frame + 1))
     return masks, heads
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture [H,W,3], the head's vertices [V,3] in it, and masks [H,W] that are given."""
+
+    picture: np.ndarray
+    vertices: torch.Tensor
+    mask: np.ndarray | None
+    head_mask: np.ndarray | None
+
+    def masks(self, head: Head, camera: Camera, backdrop: Backdrop | None) -> tuple[np.ndarray, np.ndarray]:
+        """Foreground and head alpha, uint8 [H,W]."""
+        regions = visible_regions(head, self.vertices, camera)
+        mask = self.mask if self.mask is not None else _foreground(self.picture, backdrop, regions >= 0)
+        if self.head_mask is not None:
+            return mask, self.head_mask
+        return mask, head_alpha(mask, self.picture, regions, head.region_names)
 
 
 def visible_regions(head: Head, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
@@ -60,12 +84,7 @@ def _backdrop(clip: Clip, view: int) -> Backdrop | None:
     return find_backdrop([clip.image(view, int(frame)) for frame in chosen])
 
 
-def _foreground(
-    clip: Clip, view: int, frame: int, picture: np.ndarray, backdrop: Backdrop | None, mesh: np.ndarray
-) -> np.ndarray:
-    given = clip.mask(view, frame)
-    if given is not None:
-        return given
+def _foreground(picture: np.ndarray, backdrop: Backdrop | None, mesh: np.ndarray) -> np.ndarray:
     if backdrop is not None:
         return to_uint8(backdrop_alpha(picture, backdrop))
     return to_uint8(grabcut_alpha(picture, mesh))
