@@ -63,10 +63,9 @@ def _own(pictures: list[Pictures], frames: np.ndarray, report: Reporter) -> Land
     valid = np.zeros(points.shape[:2], bool)
     detector = FaceDetector(own_networks())
     for view, source in enumerate(pictures):
-        near = None
-        for index, frame in enumerate(tracked(frames, f"landmarks of {source.path.name}", report)):
-            sighting = detector.find(source.picture(int(frame)), near)
-            near = None if sighting is None else sighting.points
+        asked = tracked(frames, f"landmarks of {source.path.name}", report)
+        sightings = detector.follow(source.picture(int(frame)) for frame in asked)
+        for index, sighting in enumerate(sightings):
             if sighting is not None:
                 points[view, index], spread[view, index] = sighting.points, sighting.spread
                 valid[view, index] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 
 from emoga.capture.face_crops import FaceCrop
 from emoga.capture.face_details import PARTS
-from emoga.capture.face_network import INPUT, FaceNetworks
+from emoga.capture.face_network import INPUT, FaceNetworks, folded
 from emoga.kernels import torch_on_one_thread
+from emoga.threads import in_order
 
 PRESENT = 0.5  # probability from which a face is one
 PASSES = 2  # each crop is cut around what the one before showed
@@ -41,7 +42,7 @@ class FaceDetector:
     """Looks with the given networks; keeps nothing between pictures."""
 
     def __init__(self, networks: FaceNetworks) -> None:
-        self.networks = networks
+        self.networks = folded(networks)
 
     def find(self, picture: np.ndarray, near: np.ndarray | None = None) -> Sighting | None:
         """The face in an uint8 picture [H,W,3], first where the points `near` [478,2] lie; None without one."""
@@ -51,14 +52,41 @@ class FaceDetector:
             found = found or self._search(picture)
             return None if found is None else self._detailed(picture, found)
 
+    def follow(self, pictures: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
+        """The face in picture after picture, each looked for where a first look at the one before had it."""
+
+        def glimpsed() -> Iterator[tuple[np.ndarray, Sighting | None]]:
+            near = None
+            for picture in pictures:
+                found = None if near is None else self._look(picture, FaceCrop.around(near))
+                found = found or self._search(picture)
+                near = None if found is None else found.points
+                yield picture, found
+
+        def closer(one: tuple[np.ndarray, Sighting | None]) -> Sighting | None:
+            picture, glimpse = one
+            if glimpse is None:
+                return None
+            found = self._look(picture, FaceCrop.around(glimpse.points)) or self._search(picture)
+            return None if found is None else self._detailed(picture, found)
+
+        # Only where a face is at first sight must be known before the next picture; the rest can be done beside it.
+        with torch_on_one_thread():
+            yield from in_order(glimpsed(), closer)
+
     def refine(self, picture: np.ndarray, crop: FaceCrop) -> Sighting | None:
         """The face in a crop, looked at PASSES times; None when there is none."""
         for _ in range(PASSES):
-            sighting = self._read([(crop, crop.cut(picture, INPUT))])[0]
-            if sighting.face < PRESENT or not _sensible(sighting.points, picture.shape):
+            sighting = self._look(picture, crop)
+            if sighting is None:
                 return None
             crop = FaceCrop.around(sighting.points)
         return sighting
+
+    def _look(self, picture: np.ndarray, crop: FaceCrop) -> Sighting | None:
+        """The face in a crop; None when there is none."""
+        sighting = self._read([(crop, crop.cut(picture, INPUT))])[0]
+        return sighting if sighting.face >= PRESENT and _sensible(sighting.points, picture.shape) else None
 
     def _search(self, picture: np.ndarray) -> Sighting | None:
         best = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from emoga.capture.face_details import DetailNetwork
 from emoga.errors import InputError
@@ -101,6 +104,16 @@ def _rounded(value: np.ndarray) -> np.ndarray:
 
 def _weights(networks: FaceNetworks) -> dict[str, torch.Tensor]:
     return {k: v for k, v in networks.state_dict().items() if not k.endswith("num_batches_tracked")}
+
+
+def folded(networks: FaceNetworks) -> FaceNetworks:
+    """The same networks for looking alone, every normalisation taken into the convolution before it: quicker."""
+    networks = copy.deepcopy(networks).eval()
+    for layers in [module for module in networks.modules() if isinstance(module, nn.Sequential)]:
+        for i, (first, second) in enumerate(itertools.pairwise(list(layers))):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                layers[i], layers[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return networks.to(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=1)

@@ -81,7 +81,7 @@ def _solve(
     for robust, shape in ((TOLERANT, False), (STRICT, False), *([(STRICT, True)] if free_shape else [])):
         p = state.params
         identity = head.identify(p.shape)
-        vertices = identity.pose(p.expr, p.rotation, p.neck, p.jaw, p.eyes, p.translation)
+        vertices = identity.posed(p)
         seen = seen_weight(facing(head, surface, vertices, viewmats, none))
         depth = p.translation @ viewmats[:, 2, :3].T + viewmats[:, 2, 3]
         spread = (POINT_SPREAD * Ks[:, 0, 0] / depth.clamp_min(0.05)).T[..., None]

@@ -64,7 +64,7 @@ def slide_lids(identity: Identity, local: torch.Tensor, blinks: torch.Tensor) ->
     push = torch.where(excess >= LID_SOFTNESS, torch.zeros_like(excess), soft - excess)
     push = arm / distance * push
     lash_push = (push[:, lids.lash_bind] * lids.lash_weights[..., None]).sum(2)
-    return local.index_add(1, lids.sliding, push).index_add(1, lids.lashes, lash_push)
+    return local.index_add(1, torch.cat([lids.sliding, lids.lashes]), torch.cat([push, lash_push], 1))
 
 
 def _eye_radii(head: Head, rest: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:

@@ -67,9 +67,10 @@ def _wanted(
     """For every vertex the weighted sum of steps in metres along its normal that outlines ask for, and weights."""
     total, weight = np.zeros(len(head.template)), np.zeros(len(head.template))
     with torch.no_grad():
+        identity = head.identify(params.shape, params.static_offset)
         for (view, frame), distance in zip(pairs, distances, strict=True):
             camera = track.cameras[view]
-            vertices = head.vertices(params.select([frame]))[0]
+            vertices = identity.posed(params.select([frame]))[0]
             rim, pixels, depth = rim_vertices(head, vertices, camera)
             columns, lines = pixels[rim].astype(int).T
             step = distance[lines, columns]

@@ -21,7 +21,7 @@ from emoga.optimize.solving_views import (
     add_views_to_offsets,
 )
 
-CHUNK_NUMBERS = 30_000_000  # float64 values in one block of derivatives
+CHUNK_NUMBERS = 15_000_000  # float64 values in one block of derivatives
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
 
 

@@ -114,7 +114,7 @@ def facing(
     rims [N]: points on the rims of lids and lips. Those face anywhere, and what hides them is the turn of the
     face around them: they take the mean direction of their neighbourhood.
     """
-    normals = points.on_mesh(vertex_normals(vertices, head.faces))
+    normals = _normals(head, points, vertices)
     template = points.on_mesh(head.template)
     near = torch.exp(-0.5 * (torch.cdist(template[rims], template) / NEIGHBOURHOOD) ** 2)
     normals[:, rims] = near @ normals
@@ -122,6 +122,14 @@ def facing(
     centres = -(viewmats[:, :3, :3].transpose(1, 2) @ viewmats[:, :3, 3:])[..., 0]
     towards = torch.nn.functional.normalize(centres[:, None, None] - points.on_mesh(vertices), dim=-1)
     return (towards * normals).sum(-1)
+
+
+def _normals(head: Head, points: SurfacePoints, vertices: torch.Tensor) -> torch.Tensor:
+    """Normals [T,N,3] at the points, by the triangles around them alone; vertices [T,V,3]."""
+    around = torch.isin(head.faces, points.ids).any(1)
+    used, faces = torch.unique(head.faces[around], return_inverse=True)
+    normals = vertex_normals(vertices[:, used], faces)
+    return points.gather(normals[:, torch.searchsorted(used, points.ids)])
 
 
 def seen_weight(cosine: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,15 +11,15 @@ from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, skew
 from emoga.head import Head, HeadParams, Identity
 from emoga.head.params import BONES
 
-# Units whose effect is not linear (they drive a joint, meet an eyeball or each other): differenced, not derived.
-NONLINEAR_UNITS = (
-    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeWideLeft", "eyeWideRight", "cheekSquintLeft", "cheekSquintRight", "mouthClose",
+# Units whose say on how much others act is not linear: they are closed by others, or close what others move.
+BENDING_UNITS = ("jawOpen", "mouthClose", "eyeBlinkLeft", "eyeBlinkRight")
+# Units under which lids meet an eyeball.
+EYE_UNITS = (
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "cheekSquintLeft", "cheekSquintRight",
 )  # fmt: skip
 # Units a camera cannot tell from others, or that no landmark sees.
 UNSEEN_UNITS = ("tongueOut",)
-# Of these, the ones that act on the lids and what lies around the eyes alone.
-EYE_UNITS = tuple(name for name in NONLINEAR_UNITS if "Blink" in name or "Squint" in name or "Wide" in name)
 EYE_BONES = (BONES.index("left_eye"), BONES.index("right_eye"))
 STEP = 1e-4
 
@@ -103,7 +104,6 @@ class SurfacePoints:
         self.ids, flat = torch.unique(corners, return_inverse=True)
         self.corners = flat.reshape(corners.shape)
         self.weights = weights.double()
-        self._differenced = [self.head.unit(n) for n in NONLINEAR_UNITS if n in self.head.expr_names]
 
     @property
     def count(self) -> int:
@@ -120,7 +120,7 @@ class SurfacePoints:
 
     def place(self, identity: Identity, params: HeadParams) -> torch.Tensor:
         """Points [T,N,3] in the world."""
-        return self.gather(_pose(restricted(identity, self.ids), params))
+        return self.gather(restricted(identity, self.ids).posed(params))
 
     def jacobian(
         self,
@@ -135,17 +135,20 @@ class SurfacePoints:
         units and jaw, most of the work, stay zero.
         """
         part = restricted(identity, self.ids)
-        vertices = _pose(part, params)
-        points = self.gather(vertices)
-        needed = by_expression or shape_basis is not None
-        turn = _rest_to_world(part, params, vertices) if needed else None
+        local, bones = _formed(part, params), _bones(part, params)
+        points = self.gather(part.carried(local, bones))
         columns = points.new_zeros(*points.shape, self.layout.count)
         arm = points - params.translation[:, None, :]
         columns[..., 0:3] = -skew(arm)
         columns[..., 3:6] = torch.eye(3, dtype=points.dtype)
+        # Without the lids' sliding, carrying is linear in the rest mesh.
+        turn = torch.einsum("ub,tbij->tuij", part.head.skin_weights, bones[..., :3])
         if by_expression:
             columns[..., self.layout.expr] = self._linear(turn, part.expr_basis[list(self.layout.units)])
-        self._difference(part, params, points, columns, by_expression)
+        if self.head.has_units:
+            self._bend(part, params, turn, columns, by_expression)
+        self._add_joints(part, params, local, bones, columns, by_expression)
+        self._difference_eyes(part, params, points, columns, by_expression)
         if shape_basis is not None:
             columns = torch.cat([columns, self._linear(turn, shape_basis[:, self.ids])], -1)
         return points, columns
@@ -159,7 +162,48 @@ class SurfacePoints:
         directions = basis.permute(1, 2, 0)[self.corners].reshape(self.count, corners * 3, -1)
         return (turns @ directions).reshape(self.count, frames, 3, -1).transpose(0, 1)
 
-    def _difference(
+    def _bend(
+        self,
+        part: Identity,
+        params: HeadParams,
+        turn: torch.Tensor,
+        columns: torch.Tensor,
+        by_expression: bool,
+    ) -> None:
+        """Fill the columns of the gaze and of BENDING_UNITS by how they change what units act how much."""
+        nudges = self._turns_of_eyes() + (self._of_units(params, BENDING_UNITS) if by_expression else [])
+        nudged, acting = _nudged(params, nudges), part.acting(params.expr, params.eyes)
+        change = _differences(part.acting(nudged.expr, nudged.eyes), acting, nudges)
+        units = torch.nonzero((change != 0).any(0).any(-1))[:, 0]
+        columns[..., _names(nudges)] = self._linear(turn, part.expr_basis[units]) @ change[:, None, units]
+
+    def _add_joints(
+        self,
+        part: Identity,
+        params: HeadParams,
+        local: torch.Tensor,
+        bones: torch.Tensor,
+        columns: torch.Tensor,
+        by_expression: bool,
+    ) -> None:
+        """Add what jaw and neck do to their columns; local [T,U,3] carried by bones [T,B,3,4] are the vertices."""
+        layout = self.layout
+        nudges = [_Nudge("neck", axis, layout.neck.start + axis) for axis in range(3)]
+        if by_expression:
+            nudges += [_Nudge("jaw", axis, layout.jaw.start + n) for n, axis in enumerate(layout.jaw_axes)]
+            nudges += self._of_units(params, ("jawOpen",))
+        nudged, count = _nudged(params, nudges), len(nudges)
+        if self.head.pose_basis is None:
+            # Carrying is linear in the bones: their own differences, which cost little, are carried.
+            change = _differences(_bones(part, nudged), bones, nudges).movedim(-1, 0).flatten(0, 1)
+            moved = self.gather(part.carried(local.repeat(count, 1, 1), change))
+            found = moved.unflatten(0, (count, -1)).movedim(0, -1)
+        else:
+            still = self.gather(part.carried(local, bones))
+            found = _differences(self.gather(part.posed(nudged)), still, nudges)
+        columns[..., _names(nudges)] += found
+
+    def _difference_eyes(
         self,
         part: Identity,
         params: HeadParams,
@@ -167,43 +211,68 @@ class SurfacePoints:
         columns: torch.Tensor,
         by_expression: bool,
     ) -> None:
-        """Fill the columns that joints and lids make nonlinear, by differences towards the allowed side."""
-        rows, ids, corners = self._about_eyes(part)
-        eyes, weights, eye_points = restricted(part, ids), self.weights[rows], points[:, rows]
-        for unit in self._differenced if by_expression else ():
+        """Fill the columns of the gaze and of EYE_UNITS, of points that slide or turn with an eyeball."""
+        nudges = self._turns_of_eyes() + (self._of_units(params, EYE_UNITS) if by_expression else [])
+        rows, ids, corners = self._at_eyes(part)
+        moved = _gathered(restricted(part, ids).posed(_nudged(params, nudges)), corners, self.weights[rows])
+        block = columns[:, rows]
+        block[..., _names(nudges)] = _differences(moved, points[:, rows], nudges)
+        columns[:, rows] = block
+
+    def _turns_of_eyes(self) -> list[_Nudge]:
+        first = self.layout.eyes.start
+        return [_Nudge("eyes", entry, first + number) for number, entry in enumerate((0, 1, 3, 4))]
+
+    def _of_units(self, params: HeadParams, names: Sequence[str]) -> list[_Nudge]:
+        """Nudges of those of the named units that the head has."""
+        found = []
+        for unit in (self.head.unit(name) for name in names if name in self.head.expr_names):
             # Inside [0,1] whichever side is taken: lids behave differently beyond their ends.
             step = torch.where(params.expr[:, unit] > 0.5, -STEP, STEP).double()
-            expr = params.expr.clone()
-            expr[:, unit] += step
-            column = self.layout.expr.start + self.layout.units.index(unit)
-            if self.head.expr_names[unit] in EYE_UNITS:
-                moved = _gathered(_pose(eyes, replace(params, expr=expr)), corners, weights)
-                columns[:, rows, :, column] = (moved - eye_points) / step[:, None, None]
-            else:
-                moved = self.gather(_pose(part, replace(params, expr=expr)))
-                columns[..., column] = (moved - points) / step[:, None, None]
-        places = [("jaw", axis) for axis in self.layout.jaw_axes] if by_expression else []
-        places += [("neck", 0), ("neck", 1), ("neck", 2)]
-        first = self.layout.jaw.start if by_expression else self.layout.neck.start
-        for column, (name, entry) in enumerate(places, start=first):
-            moved = self.gather(_pose(part, _nudged(params, name, entry)))
-            columns[..., column] = (moved - points) / STEP
-        for column, entry in enumerate((0, 1, 3, 4), start=self.layout.eyes.start):
-            moved = _gathered(_pose(eyes, _nudged(params, "eyes", entry)), corners, weights)
-            columns[:, rows, :, column] = (moved - eye_points) / STEP
+            found.append(_Nudge("expr", unit, self.layout.expr.start + self.layout.units.index(unit), step))
+        return found
 
-    def _about_eyes(self, part: Identity) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Points [M] that gaze or EYE_UNITS move, the vertices [P] they are made of, and their corners [M,K] there."""
+    def _at_eyes(self, part: Identity) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Points [M] that slide over or turn with an eyeball, the vertices [P] they are made of, and their corners
+        [M,K] there."""
         head = part.head
         moving = head.skin_weights[:, list(EYE_BONES)].abs().sum(1) > 0
         moving[head.lids.sliding] = True
         if head.pose_basis is not None:
             moving[:] = True
-        units = [*head.gaze_units, *(head.unit(name) for name in EYE_UNITS if name in head.expr_names)]
-        moving |= (part.expr_basis[units] != 0).any(-1).any(0)
         rows = torch.nonzero((moving[self.corners] & (self.weights != 0)).any(1))[:, 0]
         ids, corners = torch.unique(self.corners[rows], return_inverse=True)
         return rows, ids, corners.reshape(len(rows), self.corners.shape[1])
+
+
+@dataclass(frozen=True)
+class _Nudge:
+    """A change of one entry of some params by `step`, of each frame [T] or of all, and the column that it fills."""
+
+    name: str
+    entry: int
+    column: int
+    step: torch.Tensor | float = STEP
+
+
+def _nudged(params: HeadParams, nudges: list[_Nudge]) -> HeadParams:
+    """params [T] once per nudge, changed by it: [K*T], nudge by nudge."""
+    frames = params.frames
+    many = params.select(list(range(frames)) * len(nudges))
+    for number, nudge in enumerate(nudges):
+        getattr(many, nudge.name)[number * frames : (number + 1) * frames, nudge.entry] += nudge.step
+    return many
+
+
+def _names(nudges: list[_Nudge]) -> list[int]:
+    return [nudge.column for nudge in nudges]
+
+
+def _differences(moved: torch.Tensor, still: torch.Tensor, nudges: list[_Nudge]) -> torch.Tensor:
+    """Derivatives [T,...,K] of values [T,...] that nudges moved to [K*T,...]."""
+    change = moved.unflatten(0, (len(nudges), -1)) - still
+    steps = torch.stack([change.new_ones(len(still)) * nudge.step for nudge in nudges])
+    return (change / steps.reshape(*steps.shape, *[1] * (still.dim() - 1))).movedim(0, -1)
 
 
 def _gathered(vertices: torch.Tensor, corners: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -212,13 +281,6 @@ def _gathered(vertices: torch.Tensor, corners: torch.Tensor, weights: torch.Tens
     for corner in range(1, corners.shape[1]):
         total = total + vertices[..., corners[:, corner], :] * weights[:, corner, None]
     return total
-
-
-def _nudged(params: HeadParams, name: str, entry: int) -> HeadParams:
-    """params with one entry of a joint's turn changed by STEP."""
-    value = getattr(params, name).clone()
-    value[:, entry] += STEP
-    return replace(params, **{name: value})
 
 
 def landmark_points(head: Head, scheme: str) -> SurfacePoints:
@@ -250,20 +312,11 @@ def restricted(identity: Identity, ids: torch.Tensor) -> Identity:
     )
 
 
-def _pose(identity: Identity, params: HeadParams) -> torch.Tensor:
-    return identity.pose(
+def _formed(identity: Identity, params: HeadParams) -> torch.Tensor:
+    return identity.formed(params.expr, params.neck, params.jaw, params.eyes)
+
+
+def _bones(identity: Identity, params: HeadParams) -> torch.Tensor:
+    return identity.bones(
         params.expr, params.rotation, params.neck, params.jaw, params.eyes, params.translation
     )
-
-
-def _rest_to_world(part: Identity, params: HeadParams, vertices: torch.Tensor) -> torch.Tensor:
-    """Matrices [T,U,3,3] that take small displacements of the rest mesh to the world.
-
-    Without the lids' sliding, posing is linear in the rest mesh: three unit displacements tell all.
-    """
-    lids = part.head.lids
-    free = replace(lids, sliding=lids.sliding[:0], sliding_eye=lids.sliding_eye[:0])
-    part = replace(part, head=replace(part.head, lids=free, _copies={}), lid_floor=part.lid_floor[:0])
-    base = _pose(part, params)
-    axes = torch.eye(3, dtype=base.dtype)
-    return torch.stack([_pose(replace(part, rest=part.rest + axis), params) - base for axis in axes], -1)

@@ -62,13 +62,13 @@ class SequenceSystem:
     def solve(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The minimiser: steps [T,P] of the frames and [G] of the shared unknowns."""
         loads, factors = self._eliminated()
-        shared = self.shared_gradient
+        shared, felt = self.shared_gradient, self._felt()
         if shared.numel():
             reduced, rhs = self._reduced(loads)
             shared = torch.cholesky_solve(rhs[:, None], _cholesky(reduced))[:, 0]
         steps = torch.zeros_like(self.gradient)
         for t in range(len(factors) - 1, -1, -1):
-            value = loads[t, :, 0] - loads[t, :, 1:] @ shared
+            value = loads[t, :, 0] - loads[t, :, 1:] @ shared[felt]
             if t + 1 < len(factors):
                 pull = torch.linalg.solve_triangular(
                     factors[t], self.lower[t].T @ steps[t + 1][:, None], upper=False
@@ -84,13 +84,20 @@ class SequenceSystem:
 
     def _reduced(self, loads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The shared unknowns' own system once the frames are eliminated: matrix [G,G] and right side [G]."""
-        flat = loads.reshape(-1, loads.shape[-1])
+        flat, felt = loads.reshape(-1, loads.shape[-1]), self._felt()
         border = flat[:, 1:]
-        return self.corner - border.T @ border, -self.shared_gradient - border.T @ flat[:, 0]
+        corner, side = self.corner.clone(), -self.shared_gradient
+        corner[felt[:, None], felt] -= border.T @ border
+        side[felt] -= border.T @ flat[:, 0]
+        return corner, side
+
+    def _felt(self) -> torch.Tensor:
+        """Indices [F] of the shared unknowns that any frame is coupled to: those that are held are not."""
+        return torch.nonzero((self.border != 0).any(0).any(0))[:, 0]
 
     def _eliminated(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Block Cholesky over frames: whitened right sides [T,P,1+G] (gradient, then border) and factors."""
-        loads = torch.cat([-self.gradient[:, :, None], self.border], 2)
+        """Block Cholesky over frames: whitened right sides [T,P,1+F] (gradient, then felt border) and factors."""
+        loads = torch.cat([-self.gradient[:, :, None], self.border[:, :, self._felt()]], 2)
         factors: list[torch.Tensor] = []
         for t in range(self.diagonal.shape[0]):
             block = self.diagonal[t]

@@ -16,6 +16,7 @@ from emoga.tracking.stages import Tracker, key_frames
 
 POINTS = 1000
 BLUR = 1.5  # crop pixels
+AT_ONCE = 16  # frames
 
 
 def fit_appearance(tracker: Tracker, state: State) -> tuple[np.ndarray, np.ndarray]:
@@ -25,11 +26,11 @@ def fit_appearance(tracker: Tracker, state: State) -> tuple[np.ndarray, np.ndarr
     normals = normals[None].expand(len(colors), -1, -1, -1)
     light, albedo = fit_light(colors.flatten(0, 1), share.flatten(0, 1), normals.flatten(0, 1))
     errors = []
-    for frame in range(state.params.frames):
-        colors, share, normals = _look(tracker, points, state, [frame])
+    for frames in torch.arange(state.params.frames).split(AT_ONCE):
+        colors, share, normals = _look(tracker, points, state, frames.tolist())
         squared = (colors - shaded(albedo, light, normals)).square().mean(-1)
-        errors.append((squared * share).sum() / share.sum().clamp_min(1e-9))
-    return light.numpy(), torch.stack(errors).sqrt().numpy()
+        errors.append((squared * share).sum((0, 2)) / share.sum((0, 2)).clamp_min(1e-9))
+    return light.numpy(), torch.cat(errors).sqrt().numpy()
 
 
 def _look(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,18 +42,20 @@ def draw_overlay(
     viewmats, Ks = stack_cameras([camera], dtype=torch.float64)
     vertices = vertices.double()
     fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
-    covered = (fragments.face_index[0] >= 0).numpy()
-    index, bary = fragments.face_index[0].numpy()[covered], fragments.bary[0].numpy()[covered]
-    towards = (vertex_normals(vertices, head.faces) @ viewmats[0, 2, :3]).numpy()[head.faces.numpy()[index]]
-    light = np.abs((bary * towards).sum(-1))[:, None]
+    index, bary = fragments.face_index[0].numpy().ravel(), fragments.bary[0].numpy().reshape(-1, 3)
+    covered = np.flatnonzero(index >= 0)
+    index, bary = index[covered], bary[covered]
+    towards = (vertex_normals(vertices, head.faces) @ viewmats[0, 2, :3]).numpy()[head.faces.numpy()]
+    light = np.abs(np.einsum("ij,ij->i", bary, towards[index])).astype(np.float32)[:, None]
     shaded = (0.25 + 0.75 * light) * _tints(head)[head.face_regions.numpy()[index]]
-    mixed = picture.copy()
-    mixed[covered] = (1 - opacity) * picture[covered] + opacity * shaded
-    return np.concatenate([picture, mixed, _points(track, head, view, frame, vertices, picture)], 1)
+    mixed = picture.reshape(-1, 3).copy()
+    mixed[covered] = (1 - opacity) * mixed[covered] + opacity * shaded
+    drawn = _points(track, head, view, frame, vertices, picture)
+    return np.concatenate([picture, mixed.reshape(picture.shape), drawn], 1)
 
 
 def _tints(head: Head) -> np.ndarray:
-    return np.array([TINTS.get(name, (0.75, 0.8, 0.75)) for name in head.region_names])
+    return np.array([TINTS.get(name, (0.75, 0.8, 0.75)) for name in head.region_names], np.float32)
 
 
 def _points(
@@ -86,16 +89,16 @@ def write_overlay(
     fps = track.fps or 25.0
     with VideoWriter(path, fps, 3 * width, height, overwrite=overwrite, crf=20) as writer:
 
-        def sheet(shown: tuple[int, np.ndarray]) -> np.ndarray:
+        def sheet(shown: tuple[int, np.ndarray]) -> Any:
             frame, picture = shown
             drawn = draw_overlay(track, head, view, frame, picture, vertices[frame])
             if scale < 1:
                 drawn = cv2.resize(drawn, (3 * width, height), interpolation=cv2.INTER_AREA)
-            return drawn
+            return writer.prepare(drawn)
 
         frames = tracked(range(track.frame_count), "overlay", report)
         for drawn in in_order(((frame, track.image(view, frame)) for frame in frames), sheet):
-            writer.write(drawn)
+            writer.write_prepared(drawn)
 
 
 def write_quality_plot(track: Track, path: Path, overwrite: bool) -> None:

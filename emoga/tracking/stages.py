@@ -59,7 +59,14 @@ class Effort:
 EFFORTS = {
     # Landmarks and regression only, for previews.
     "fast": Effort(
-        key_frames=20, shape_rounds=5, passes=2, face_passes=0, head_passes=0, warp_modes=24, portrait_steps=0
+        key_frames=20,
+        shape_rounds=5,
+        passes=2,
+        motion_rounds=4,
+        face_passes=0,
+        head_passes=0,
+        warp_modes=24,
+        portrait_steps=0,
     ),
     "default": Effort(),
     "best": Effort(
@@ -152,8 +159,7 @@ class Tracker:
 
     def posed(self, state: State) -> torch.Tensor:
         """Vertices [T,V,3] of a state's frames."""
-        p = state.params
-        return self.identity(state).pose(p.expr, p.rotation, p.neck, p.jaw, p.eyes, p.translation)
+        return self.identity(state).posed(state.params)
 
     def identity(self, state: State) -> Identity:
         """The person a state describes."""

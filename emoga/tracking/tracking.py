@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,10 @@ def track(
         )
         save_track(result, output, overwrite)
         if overlay:
-            write_overlay(result, model, vertices, beside[0], overwrite, report)
-            write_quality_plot(result, beside[1], overwrite)
+            with ThreadPoolExecutor(1, thread_name_prefix="emoga-plot") as beside_it:
+                plot = beside_it.submit(write_quality_plot, result, beside[1], overwrite)
+                write_overlay(result, model, vertices, beside[0], overwrite, report)
+                plot.result()
     checkpoint_path(output).unlink(missing_ok=True)
     return result
 
