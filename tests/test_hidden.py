@@ -8,7 +8,7 @@ import torch
 from painted import FRAMES, make_track
 
 from emoga.capture import HeldOut
-from emoga.fitting.glimpsed import ENOUGH, believable_colors, believable_walls, shown_colors
+from emoga.fitting.glimpsed import ENOUGH, believable_colors, believable_walls, shown_colors, shown_share
 from emoga.fitting.hidden import BEHIND
 from emoga.fitting.presets import Preset
 from emoga.fitting.rehearsal import Rehearsal
@@ -155,7 +155,7 @@ def test_what_is_hardly_seen_of_nostrils_takes_the_colours_of_the_pictures_there
 
 def test_colours_that_show_are_those_of_the_pictures(session, trainer):
     gaussians, pictures = trainer.splats.gaussians.detach(), session._sightings()
-    share, colors = shown_colors(gaussians, pictures)
+    share, colors = shown_share(gaussians, pictures), shown_colors(gaussians, pictures)
     well = share > 0.5 * share.max()
     seen = np.concatenate([pictures.track.image(*pair).reshape(-1, 3) for pair in pictures.pairs])
     mean = colors[well] / share[well, None]
@@ -165,7 +165,7 @@ def test_colours_that_show_are_those_of_the_pictures(session, trainer):
 
 def test_an_avatar_has_no_nostrils_brighter_than_its_pictures(session, trainer):
     gaussians = trainer.splats.gaussians.detach()
-    share, _ = shown_colors(gaussians, session._sightings())
+    share = shown_share(gaussians, session._sightings())
     hidden = labelled(trainer, "nose") & torch.from_numpy(share < 0.01 * ENOUGH)
     assert hidden.sum() > 5
     sh = gaussians.sh.clone()

@@ -23,24 +23,26 @@ FAINT = 0.01 * ENOUGH  # so little that pictures do not say either what is there
 FEWEST = 8  # of a region, known well: with fewer nothing is said about the others
 
 
-def shown_colors(gaussians: Gaussians, pictures: PosedPictures) -> tuple[np.ndarray, np.ndarray]:
-    """Share [N] of all pixels of the pictures that each Gaussian shows in, by blending weights, and their colours.
+def shown_share(gaussians: Gaussians, pictures: PosedPictures) -> np.ndarray:
+    """Share [N] of all pixels of the pictures that each Gaussian shows in, by blending weights."""
+    cameras = pictures.track.cameras
 
-    Colours [N,3] are in 0..1, what the pictures have where a Gaussian shows, times its share.
-    """
+    def everywhere(view: int, frame: int) -> torch.Tensor:
+        return torch.ones(cameras[view].height, cameras[view].width, 1)
+
+    shown = pictures.shown_pixels(gaussians, everywhere)[:, 0]
+    return (shown / sum(cameras[view].width * cameras[view].height for view, _ in pictures.pairs)).numpy()
+
+
+def shown_colors(gaussians: Gaussians, pictures: PosedPictures) -> np.ndarray:
+    """Colours [N,3] in 0..1 that the pictures have where each Gaussian shows, times its `shown_share`."""
     cameras, track = pictures.track.cameras, pictures.track
-
-    def ones_and_colors(view: int, frame: int) -> torch.Tensor:
-        image = torch.from_numpy(track.image(view, frame))
-        return torch.cat([torch.ones_like(image[..., :1]), image], -1)
-
-    shown = pictures.shown_pixels(gaussians, ones_and_colors).numpy()
-    shown /= sum(cameras[view].width * cameras[view].height for view, _ in pictures.pairs)
-    return shown[:, 0], shown[:, 1:]
+    shown = pictures.shown_pixels(gaussians, lambda view, frame: torch.from_numpy(track.image(view, frame)))
+    return (shown / sum(cameras[view].width * cameras[view].height for view, _ in pictures.pairs)).numpy()
 
 
 def believable_colors(gaussians: Gaussians, head: Head, share: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
-    """Rows [K] of what lies behind lips and lids, and the sh [K,B,3] they should have; share [N] by `shown_colors`."""
+    """Rows [K] of what lies behind lips and lids, and the sh [K,B,3] they should have; share [N]: see `shown_share`."""
     labels, binding = gaussians.labels.long().numpy(), gaussians.binding.numpy()
     rows, colors = [np.zeros(0, np.int64)], [gaussians.sh[:0]]
     for name in GLIMPSED:

@@ -17,7 +17,7 @@ from emoga.fitting.all_round import colors_all_round, seen_along
 from emoga.fitting.anchoring import anchor_shoulders
 from emoga.fitting.clothing import bare_share, outside_head, skin_beneath
 from emoga.fitting.first_look import SIGHTINGS, FirstLook, how_squarely
-from emoga.fitting.glimpsed import believable_colors, believable_walls, shown_colors
+from emoga.fitting.glimpsed import believable_colors, believable_walls, shown_colors, shown_share
 from emoga.fitting.network import TRAINED, start_network
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
@@ -100,7 +100,8 @@ class FitSession:
 
     def _with_believable_colors(self, gaussians: Gaussians) -> Gaussians:
         """The Gaussians, those of eyes, mouth and nostrils that were hardly seen in colours of what was."""
-        share, seen = shown_colors(gaussians, self._sightings())
+        pictures = self._sightings()
+        share, seen = shown_share(gaussians, pictures), shown_colors(gaussians, pictures)
         sh = gaussians.sh.clone()
         for rows, colors in (
             believable_colors(gaussians, self.head, share),

@@ -31,6 +31,8 @@ def gaussian_contributions(
         weights = means.new_ones(cameras, height, width)
     planes = weights if weights.ndim == 4 else weights.expand(cameras, height, width)[..., None]
     depth = planes.shape[-1]
+    if depth > 3:
+        raise ValueError(f"{depth} planes of weights; at most 3 are rendered at once")
     planes = torch.nn.functional.pad(planes.to(means.dtype), (0, 3 - depth))
     # A colour's gradient under dL/d(image) = weights is the sum of blending weights times `weights`.
     with torch.enable_grad():

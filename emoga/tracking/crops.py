@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -16,6 +17,7 @@ from emoga.optimize.solving_photometric import Crops
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 from emoga.render import rasterize_mesh
+from emoga.threads import finish
 from emoga.tracking.stages import Tracker
 
 CROP = 256  # pixels of a crop's side
@@ -41,12 +43,16 @@ def make_crops(
     clip = tracker.clip
     corner, step = _windows(tracker, points, state, size)
     stack = np.zeros((len(clip.views), len(frames), 3, size, size), np.float32)
-    for c, view in enumerate(clip.views):
-        for t, frame in enumerate(frames):
-            crop = _blurred(clip.image(view, frame), corner[c, t].tolist(), float(step[c, t]), blur, size)
-            if detail is not None:
-                crop = crop - cv2.GaussianBlur(crop, (0, 0), detail)
-            stack[c, t] = crop.transpose(2, 0, 1)
+
+    def cut(one: tuple[int, int, np.ndarray]) -> None:
+        c, t, picture = one
+        crop = _blurred(picture, corner[c, t].tolist(), float(step[c, t]), blur, size)
+        if detail is not None:
+            crop = crop - cv2.GaussianBlur(crop, (0, 0), detail)
+        stack[c, t] = crop.transpose(2, 0, 1)
+
+    each = itertools.product(enumerate(clip.views), enumerate(frames))
+    finish(cut, ((c, t, clip.image(view, frame)) for (c, view), (t, frame) in each))
     return Crops(torch.from_numpy(stack), corner, step)
 
 
@@ -62,10 +68,13 @@ def outline_crops(
     views = tracker.clip.views
     corner, step = _windows(tracker, points, state, CROP)
     stack = np.zeros((len(views), len(frames), 1, CROP, CROP), np.float32)
-    for c, view in enumerate(views):
-        for t, frame in enumerate(frames):
-            distance = signed_distance(masks[view, frame])
-            stack[c, t, 0] = _cut(distance, corner[c, t].tolist(), float(step[c, t]), CROP)
+
+    def cut(one: tuple[tuple[int, int], tuple[int, int]]) -> None:
+        (c, view), (t, frame) = one
+        distance = signed_distance(masks[view, frame])
+        stack[c, t, 0] = _cut(distance, corner[c, t].tolist(), float(step[c, t]), CROP)
+
+    finish(cut, itertools.product(enumerate(views), enumerate(frames)))
     return Crops(torch.from_numpy(stack), corner, step)
 
 
@@ -110,9 +119,12 @@ def shown(
     places = points.on_mesh(vertices)
     towards = torch.nn.functional.normalize(tracker.positions[:, None, None] - places, dim=-1)
     share = (((towards * normals).sum(-1) - cosines[0]) / (cosines[1] - cosines[0])).clamp(0, 1)
-    for c in range(len(viewmats)):
-        for t in range(len(vertices)):
-            share[c, t] *= _unhidden(tracker.head, vertices[t], places[t], viewmats[c], Ks[c], crops, c, t)
+
+    def take_hidden_off(one: tuple[int, int]) -> None:
+        c, t = one
+        share[c, t] *= _unhidden(tracker.head, vertices[t], places[t], viewmats[c], Ks[c], crops, c, t)
+
+    finish(take_hidden_off, itertools.product(range(len(viewmats)), range(len(vertices))))
     return share, normals
 
 
