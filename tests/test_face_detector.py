@@ -23,6 +23,7 @@ from emoga.capture.face_network import (
     WEIGHTS,
     FaceNetwork,
     FaceNetworks,
+    folded,
     own_networks,
     read_networks,
 )
@@ -125,6 +126,33 @@ def test_the_number_of_threads_changes_nothing(detector):
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(found[0].points, found[1].points)
     np.testing.assert_array_equal(found[0].spread, found[1].spread)
+
+
+def test_a_face_is_followed_lost_and_found_again(detector):
+    drawn = [draw_face(at=(x, 0.0), field=0.7) for x in (0.0, 0.03, 0.06)]
+    blank = np.full_like(drawn[0][0], 128)
+    found = list(detector.follow([drawn[0][0], drawn[1][0], blank, drawn[2][0]]))
+    assert found[2] is None
+    for sighting, (picture, truth) in zip([found[0], found[1], found[3]], drawn, strict=True):
+        assert share_off(sighting.points, truth) < 0.04
+        apart = np.linalg.norm(sighting.points - detector.find(picture).points, axis=1)
+        assert apart.mean() < 0.01 * np.linalg.norm(truth[FOREHEAD] - truth[CHIN])
+
+
+def test_networks_without_normalisations_say_the_same():
+    networks = own_networks()
+    crops = torch.rand(2, 3, INPUT, INPUT, generator=torch.Generator().manual_seed(0))
+    quick = folded(networks)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in networks.modules())
+    with torch.inference_mode():
+        one, other = networks.face(crops), quick.face(crops)
+        torch.testing.assert_close(other.points, one.points, rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.face, one.face, rtol=0, atol=1e-4)
+        for name, part in PARTS.items():
+            patches = torch.rand(2, 3, part.pixels, part.pixels, generator=torch.Generator().manual_seed(1))
+            one, other = networks.details.of(name)(patches)[0], quick.details.of(name)(patches)[0]
+            torch.testing.assert_close(other, one, rtol=0, atol=1e-4)
 
 
 def test_nothing_is_found_where_no_face_is(detector):

@@ -392,6 +392,8 @@ def test_contributions_are_the_sums_of_weights() -> None:
     everywhere = gaussian_contributions(*(a.float() for a in arguments), *size)
     assert torch.allclose(both.sum(-1), everywhere, rtol=1e-4, atol=1e-4)
     assert torch.allclose(both[..., 0], in_mask, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="at most 3"):
+        gaussian_contributions(*(a.float() for a in arguments), *size, weights=planes[..., [0, 0, 1, 1]])
 
 
 def test_wrong_arguments_are_named() -> None:
