@@ -10,6 +10,7 @@ import torch
 
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
+from emoga.kernels import torch_on_one_thread
 from emoga.optimize.solving_points import Layout, SurfacePoints
 from emoga.optimize.solving_priors import Priors, PriorWeights, growth
 from emoga.optimize.solving_state import VIEW, State
@@ -20,8 +21,9 @@ from emoga.optimize.solving_views import (
     add_views,
     add_views_to_offsets,
 )
+from emoga.threads import in_order
 
-CHUNK_NUMBERS = 15_000_000  # float64 values in one block of derivatives
+CHUNK_NUMBERS = 8_000_000  # float64 values in one block of derivatives
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
 
 
@@ -107,6 +109,7 @@ def static_offset(basis: torch.Tensor, warp: torch.Tensor) -> torch.Tensor | Non
     return torch.tensordot(warp, basis, 1) if len(warp) else None
 
 
+@torch_on_one_thread()
 def solve(
     problem: Problem,
     state: State,
@@ -145,33 +148,72 @@ def build(problem: Problem, priors: Priors, identity: Identity, state: State) ->
     params, layout = state.params, problem.layout
     system = SequenceSystem.zeros(params.frames, layout.count, problem.shared(state))
     for number, term in enumerate(problem.terms):
-        for frames in _chunks(params.frames, term.points.count, layout.count + problem.form):
-            part = params.select(frames)
-            places, columns = term.points.jacobian(identity, part, problem._basis, problem.solve_expression)
-            turns = axis_angle_to_matrix(part.rotation)
-            curvature, gradient = term.quadratic(places, turns, frames, state)
-            _accumulate(problem, system, columns, curvature, gradient, frames)
-            if number == 0 and problem.offset_spread is not None:
-                _accumulate_offsets(problem, system, columns, curvature, gradient, turns, frames)
-            if number == 0 and problem.view_prior is not None:
-                evidence, first = term.by_views(places, turns, frames, state), problem.before_views
-                add_views(system, evidence, columns, frames, layout.count, first)
-                if problem.offset_spread is not None:
-                    offsets = slice(problem.form + FOCAL, first)
-                    add_views_to_offsets(system, evidence, turns, offsets, first)
+        rest = number == 0 and (problem.offset_spread is not None or problem.view_prior is not None)
+
+        def looked(frames: slice, term: Term = term, rest: bool = rest) -> _Evidence:
+            return _evidence(problem, term, identity, state, frames, rest)
+
+        for found in in_order(_chunks(params.frames, term.points.count, layout.count + problem.form), looked):
+            _accumulate(problem, system, found)
+            if found.columns is not None:
+                _accumulate_rest(problem, system, term, found, state)
     priors.add(system, layout.values(params), _turns_between(params))
     _add_shared_priors(problem, state, system)
     return system
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What a term says of t frames: curvature and gradient of N points, projected on the W unknowns that move them.
+
+    full [t,W,W], slope [t,W], mixed [t,W] with the log focal, which has `focal` (curvature and gradient) of its own.
+    The points themselves, places [t,N,3], turns [t,3,3], columns [t,N,3,W], curvature [t,N,4,4] and gradient [t,N,4],
+    only where more than these unknowns depends on them.
+    """
+
+    frames: slice
+    full: torch.Tensor
+    slope: torch.Tensor
+    mixed: torch.Tensor
+    focal: tuple[torch.Tensor, torch.Tensor]
+    places: torch.Tensor | None = None
+    turns: torch.Tensor | None = None
+    columns: torch.Tensor | None = None
+    curvature: torch.Tensor | None = None
+    gradient: torch.Tensor | None = None
+
+
+def _evidence(
+    problem: Problem, term: Term, identity: Identity, state: State, frames: slice, keep: bool
+) -> _Evidence:
+    part = state.params.select(frames)
+    places, columns = term.points.jacobian(identity, part, problem._basis, problem.solve_expression)
+    turns = axis_angle_to_matrix(part.rotation)
+    curvature, gradient = term.quadratic(places, turns, frames, state)
+    count, width = columns.shape[0], columns.shape[-1]
+    flat = columns.reshape(count, -1, width)
+    weighted = (curvature[..., :3, :3] @ columns).reshape(count, -1, width)
+    return _Evidence(
+        frames,
+        flat.transpose(1, 2) @ weighted,
+        (flat.transpose(1, 2) @ gradient[..., :3].reshape(count, -1, 1))[..., 0],
+        (flat.transpose(1, 2) @ curvature[..., :3, 3].reshape(count, -1, 1))[..., 0],
+        (curvature[..., 3, 3].sum(), gradient[..., 3].sum()),
+        *((places, turns, columns, curvature, gradient) if keep else ()),
+    )
 
 
 def total_cost(problem: Problem, priors: Priors, identity: Identity, state: State) -> float:
     """What `solve` minimises."""
     params, total = state.params, 0.0
     for term in problem.terms:
-        for frames in _chunks(params.frames, term.points.count, 64):
+
+        def cost(frames: slice, term: Term = term) -> float:
             part = params.select(frames)
             places, turns = term.points.place(identity, part), axis_angle_to_matrix(part.rotation)
-            total += term.cost(places, turns, frames, state)
+            return term.cost(places, turns, frames, state)
+
+        total += sum(in_order(_chunks(params.frames, term.points.count, 64), cost))
     total += priors.cost(problem.layout.values(params), _turns_between(params))
     strength = 0.5 / problem.weights.shape**2
     total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
@@ -198,33 +240,36 @@ def _chunks(frames: int, points: int, width: int) -> list[slice]:
     return [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
 
 
-def _accumulate(
-    problem: Problem,
-    system: SequenceSystem,
-    columns: torch.Tensor,
-    curvature: torch.Tensor,
-    gradient: torch.Tensor,
-    frames: slice,
-) -> None:
-    """Project point curvature [t,N,4,4] through columns [t,N,3,P(+S)] into the system."""
-    count, own, width = columns.shape[0], problem.layout.count, columns.shape[-1]
+def _accumulate(problem: Problem, system: SequenceSystem, found: _Evidence) -> None:
+    """Add what a term says of pose, expression, form and focal length."""
+    frames, own, width = found.frames, problem.layout.count, found.slope.shape[-1]
     form, focal = slice(0, problem.form), problem.form
-    flat = columns.reshape(count, -1, width)
-    weighted = (curvature[..., :3, :3] @ columns).reshape(count, -1, width)
-    full = flat.transpose(1, 2) @ weighted
-    slope = (flat.transpose(1, 2) @ gradient[..., :3].reshape(count, -1, 1))[..., 0]
-    mixed = (flat.transpose(1, 2) @ curvature[..., :3, 3].reshape(count, -1, 1))[..., 0]
-    system.diagonal[frames] += full[:, :own, :own]
-    system.gradient[frames] += slope[:, :own]
-    system.border[frames, :, focal] += mixed[:, :own]
-    system.corner[focal, focal] += curvature[..., 3, 3].sum()
-    system.shared_gradient[focal] += gradient[..., 3].sum()
+    system.diagonal[frames] += found.full[:, :own, :own]
+    system.gradient[frames] += found.slope[:, :own]
+    system.border[frames, :, focal] += found.mixed[:, :own]
+    system.corner[focal, focal] += found.focal[0]
+    system.shared_gradient[focal] += found.focal[1]
     if width > own:
-        system.border[frames, :, form] += full[:, :own, own:]
-        system.corner[form, form] += full[:, own:, own:].sum(0)
-        system.corner[form, focal] += mixed[:, own:].sum(0)
-        system.corner[focal, form] += mixed[:, own:].sum(0)
-        system.shared_gradient[form] += slope[:, own:].sum(0)
+        system.border[frames, :, form] += found.full[:, :own, own:]
+        system.corner[form, form] += found.full[:, own:, own:].sum(0)
+        system.corner[form, focal] += found.mixed[:, own:].sum(0)
+        system.corner[focal, form] += found.mixed[:, own:].sum(0)
+        system.shared_gradient[form] += found.slope[:, own:].sum(0)
+
+
+def _accumulate_rest(
+    problem: Problem, system: SequenceSystem, term: Term, found: _Evidence, state: State
+) -> None:
+    """Add what the landmark term says of the detector's offsets and of the views."""
+    columns, turns, frames = found.columns, found.turns, found.frames
+    if problem.offset_spread is not None:
+        _accumulate_offsets(problem, system, columns, found.curvature, found.gradient, turns, frames)
+    if problem.view_prior is not None:
+        evidence, first = term.by_views(found.places, turns, frames, state), problem.before_views
+        add_views(system, evidence, columns, frames, problem.layout.count, first)
+        if problem.offset_spread is not None:
+            offsets = slice(problem.form + FOCAL, first)
+            add_views_to_offsets(system, evidence, turns, offsets, first)
 
 
 def _accumulate_offsets(
