@@ -27,7 +27,7 @@ def test_what_is_done_sooner_waits_for_its_turn():
 
 
 def test_jobs_are_taken_by_the_caller_and_only_a_few_ahead():
-    taken, takers = [], set()
+    taken, takers, ahead = [], set(), 2 * worker_count() + 2
 
     def jobs():
         for number in range(60):
@@ -36,7 +36,7 @@ def test_jobs_are_taken_by_the_caller_and_only_a_few_ahead():
             yield number
 
     for result in in_order(jobs(), lambda number: number):
-        assert len(taken) <= result + 2 * worker_count() + 2
+        assert len(taken) <= result + ahead
     assert takers == {threading.current_thread()} and len(taken) == 60
 
 
