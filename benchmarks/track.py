@@ -2,15 +2,18 @@
 
     python benchmarks/track.py --json benchmarks/results/track.json
     python benchmarks/track.py --quick
+    python benchmarks/track.py --video CLIP.mp4 --presets fast default
 
 The captures are made on the spot: the open head with painted skin that talks, blinks and turns, landmarks with a
 pixel of noise. `seconds` is the whole command in this process, `fps` the pictures it went through in that time.
-Pictures and head are cheap to draw, so the figures say how fast tracking is, not how well it does.
+Pictures and head are cheap to draw, so the figures say how fast tracking is, not how well it does. A video of your own
+is tracked without landmarks, overlay included, as `emoga track CLIP.mp4` would; starting Python comes on top of that.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -80,9 +83,27 @@ def rows(case: str, views: int, frames: int, size: int) -> Iterator[dict[str, An
         clock = Clock()
         emoga.track(source, folder / "t.h5", landmarks=marks, overlay=False, report=clock)
         clock.stop()
-    total, threads = sum(clock.seconds.values()), torch.get_num_threads()
-    named = {"threads": threads, "views": views, "frames": frames, "size": size}
-    yield {"case": case, **named, "seconds": round(total, 2), "fps": round(views * frames / total, 2)}
+    yield from timed(case, clock, {"views": views, "frames": frames, "size": size})
+
+
+def video_rows(video: Path, preset: str) -> Iterator[dict[str, Any]]:
+    """Rows of a video nothing else is known of."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as temporary:
+        found = emoga.track(video, Path(temporary) / "t.h5", preset=preset, report=clock)
+        clock.stop()
+    yield from timed(
+        f"track/video/{preset}",
+        clock,
+        {"views": 1, "frames": found.frame_count, "size": found.cameras[0].width},
+    )
+
+
+def timed(case: str, clock: Clock, named: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """The row of the whole, then those of its stages."""
+    total, named = sum(clock.seconds.values()), {"threads": torch.get_num_threads(), **named}
+    pictures = named["views"] * named["frames"]
+    yield {"case": case, **named, "seconds": round(total, 2), "fps": round(pictures / total, 2)}
     for stage, seconds in clock.seconds.items():
         yield {"case": f"{case}/{stage}", **named, "seconds": round(seconds, 2)}
 
@@ -94,14 +115,20 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write machine, versions and rows here")
     parser.add_argument("--quick", action="store_true", help="short and small captures")
+    parser.add_argument("--video", type=Path, help="time this video instead")
+    parser.add_argument("--presets", nargs="+", default=["fast"], help="presets for the video")
     options = parser.parse_args()
     frames, size = (12, 256) if options.quick else (100, 512)
+    if options.video:
+        cases = (video_rows(options.video, preset) for preset in options.presets)
+    else:
+        shapes = (("track/single", 1), ("track/rig", 8))
+        cases = (rows(case, views, max(4, frames // views), size) for case, views in shapes)
     found = []
-    for case, views in (("track/single", 1), ("track/rig", 8)):
-        for row in rows(case, views, max(4, frames // views), size):
-            found.append(row)
-            rate = f"  {row['fps']} pictures/s" if "fps" in row else ""
-            print(f"{row['case']:<44} {row['seconds']:>8.2f} s{rate}", flush=True)
+    for row in itertools.chain.from_iterable(cases):
+        found.append(row)
+        rate = f"  {row['fps']} pictures/s" if "fps" in row else ""
+        print(f"{row['case']:<44} {row['seconds']:>8.2f} s{rate}", flush=True)
     write_report(found, torch.get_num_threads(), options.json)
 
 
