@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -109,7 +110,6 @@ def static_offset(basis: torch.Tensor, warp: torch.Tensor) -> torch.Tensor | Non
     return torch.tensordot(warp, basis, 1) if len(warp) else None
 
 
-@torch_on_one_thread()
 def solve(
     problem: Problem,
     state: State,
@@ -118,6 +118,18 @@ def solve(
     on_round: Callable[[int, float], None] | None = None,
 ) -> tuple[State, SequenceSystem]:
     """Minimise for at most `rounds` accepted steps; returns the state and the last undamped system."""
+    # Only the matrices of a form that all frames share are so large that several threads help with them.
+    with nullcontext() if problem.solve_shape else torch_on_one_thread():
+        return _solve(problem, state, rounds, tolerance, on_round)
+
+
+def _solve(
+    problem: Problem,
+    state: State,
+    rounds: int,
+    tolerance: float,
+    on_round: Callable[[int, float], None] | None,
+) -> tuple[State, SequenceSystem]:
     damping, identity = 1e-3, problem.identity(state)
     priors = _priors(problem, identity)
     cost = total_cost(problem, priors, identity, state)
