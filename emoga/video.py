@@ -20,6 +20,7 @@ from emoga.images import to_uint8
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".y4m"}
 MAX_SIDE = 16384
+KEPT = 2**27  # bytes of decoded frames that a reader holds on to
 BT709, LIMITED_RANGE = 1, 1  # numbers of ITU-T H.273
 # x264 writes other bits for every number of threads, and with more than one now and then on a busy machine.
 ENCODER_THREADS = 1
@@ -37,7 +38,8 @@ class VideoReader:
         if first is None:
             raise InputError(f"{self.path}: holds no video frames")
         self.height, self.width = first.shape[:2]
-        self._cache: dict[int, np.ndarray] = {0: first}
+        self._kept: dict[int, np.ndarray] = {0: first}
+        self._last = (0, first)
         self._count: int | None = None
         self._iterator: Iterator[Any] | None = None
         self._next = 0
@@ -60,16 +62,24 @@ class VideoReader:
             yield _upright(frame)
 
     def frame(self, index: int) -> np.ndarray:
-        """One frame; cheap when frames are asked for in order."""
-        if index in self._cache:
-            return self._cache[index]
+        """One frame, not to be written into; cheap when frames are asked for in order.
+
+        The first ones asked for, as many as KEPT bytes hold, are decoded once.
+        """
+        if index in self._kept:
+            return self._kept[index]
+        if index == self._last[0]:
+            return self._last[1]
         if self._iterator is None or index < self._next:
             self._iterator, self._next = self._decoded(), 0
         for coded in self._iterator:
             self._next += 1
             if self._next == index + 1:
-                self._cache = {index: _upright(coded)}
-                return self._cache[index]
+                self._last = (index, _upright(coded))
+                # Who reads a video many times does so in order: dropping the oldest would drop each before its turn.
+                if (len(self._kept) + 1) * self._last[1].nbytes <= KEPT:
+                    self._kept[index] = self._last[1]
+                return self._last[1]
         raise InputError(f"{self.path}: has {self._next} frames, frame {index} was asked for")
 
     @contextlib.contextmanager

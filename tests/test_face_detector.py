@@ -17,7 +17,7 @@ from emoga.capture import Landmarks, load_track, save_landmarks
 from emoga.capture.detector import NoFace, detect_landmarks
 from emoga.capture.face_crops import FaceCrop
 from emoga.capture.face_details import PARTS
-from emoga.capture.face_detector import GLANCES, FaceDetector
+from emoga.capture.face_detector import GLANCES, FaceDetector, Sighting
 from emoga.capture.face_network import (
     INPUT,
     WEIGHTS,
@@ -45,6 +45,11 @@ def detector() -> FaceDetector:
     return FaceDetector(own_networks())
 
 
+def look_at(detector: FaceDetector, picture: np.ndarray) -> Sighting | None:
+    (found,) = detector.follow([picture])
+    return found
+
+
 def share_off(found: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance over the height of the face."""
     height = np.linalg.norm(truth[FOREHEAD] - truth[CHIN])
@@ -58,7 +63,7 @@ def share_off(found: np.ndarray, truth: np.ndarray) -> float:
 )
 def test_a_drawn_face_is_found(detector, how):
     picture, truth = draw_face(**how)
-    found = detector.find(picture)
+    found = look_at(detector, picture)
     assert found is not None and found.face > 0.5
     assert share_off(found.points, truth) < 0.04
     assert np.isfinite(found.spread).all() and found.spread.min() > 0
@@ -68,7 +73,7 @@ def test_a_drawn_face_is_found(detector, how):
 def test_a_dark_upper_lip_is_no_open_mouth(detector, yaw):
     def parted(**how) -> float:
         picture, truth = draw_face(yaw=yaw, **how)
-        lips = detector.find(picture).points[[13, 14]]
+        lips = look_at(detector, picture).points[[13, 14]]
         return float(np.linalg.norm(lips[0] - lips[1]) / np.linalg.norm(truth[FOREHEAD] - truth[CHIN]))
 
     assert parted(upper_lip=0.5) < 0.018
@@ -88,13 +93,13 @@ class Centred(torch.nn.Module):
 
 def test_where_looks_from_several_places_differ_the_detector_is_less_sure(detector):
     """Each look says its own middle: on the mean they say the first one's, as vaguely as looks lie apart."""
-    picture, truth = draw_face()
+    picture, _ = draw_face()
     with torch_on_one_thread():  # as the detector looks: sums of several threads differ in the last digits
-        before = detector.refine(picture, FaceCrop.around(truth)).points
+        before = detector._look(picture, FaceCrop.around(detector._search(picture).points)).points
     crop = FaceCrop.around(before)
     networks = FaceNetworks()
     networks.face, networks.details = detector.networks.face, Centred()
-    found = FaceDetector(networks.eval()).find(picture, truth)
+    found = look_at(FaceDetector(networks.eval()), picture)
     for part in PARTS.values():
         patch, ids = part.patch(before, crop), list(part.points)
         np.testing.assert_allclose(found.points[ids], np.broadcast_to(patch.centre, (len(ids), 2)), atol=1e-6)
@@ -120,7 +125,7 @@ def test_the_number_of_threads_changes_nothing(detector):
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(detector.find(picture))
+            found.append(look_at(detector, picture))
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
@@ -135,7 +140,7 @@ def test_a_face_is_followed_lost_and_found_again(detector):
     assert found[2] is None
     for sighting, (picture, truth) in zip([found[0], found[1], found[3]], drawn, strict=True):
         assert share_off(sighting.points, truth) < 0.04
-        apart = np.linalg.norm(sighting.points - detector.find(picture).points, axis=1)
+        apart = np.linalg.norm(sighting.points - look_at(detector, picture).points, axis=1)
         assert apart.mean() < 0.01 * np.linalg.norm(truth[FOREHEAD] - truth[CHIN])
 
 
@@ -157,8 +162,8 @@ def test_networks_without_normalisations_say_the_same():
 
 def test_nothing_is_found_where_no_face_is(detector):
     rng = np.random.default_rng(0)
-    assert detector.find(rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)) is None
-    assert detector.find(np.full((80, 120, 3), 128, np.uint8)) is None
+    assert look_at(detector, rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)) is None
+    assert look_at(detector, np.full((80, 120, 3), 128, np.uint8)) is None
 
 
 def test_a_crop_maps_there_and_back_and_shows_the_face_upright():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from emoga.kernels import worker_count
-from emoga.threads import finish, in_order
+from emoga.threads import finish, in_order, threads_for_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -64,5 +64,15 @@ def test_what_is_changed_is_changed_when_it_is_finished():
     def work(number: int) -> None:
         filled[number] = number + 1
 
-    finish(work, range(30))
+    finish(range(30), work)
     assert filled == list(range(1, 31))
+
+
+def test_one_thread_leaves_the_others_to_kernels():
+    assert set(in_order(range(5), lambda _: (torch.get_num_threads(), worker_count()), threads=1)) == {(1, 4)}
+    assert torch.get_num_threads() == 4
+
+
+def test_large_pictures_are_worked_on_by_fewer_at_once():
+    counts = [threads_for_pictures(side, side) for side in (64, 512, 4096, 100_000)]
+    assert counts[:2] == [4, 4] and 1 <= counts[2] < 4 and counts[3] == 1

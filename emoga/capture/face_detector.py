@@ -44,14 +44,6 @@ class FaceDetector:
     def __init__(self, networks: FaceNetworks) -> None:
         self.networks = folded(networks)
 
-    def find(self, picture: np.ndarray, near: np.ndarray | None = None) -> Sighting | None:
-        """The face in an uint8 picture [H,W,3], first where the points `near` [478,2] lie; None without one."""
-        # Sums in one order, whatever the number of threads; for pictures this small more hardly help.
-        with torch_on_one_thread():
-            found = None if near is None else self.refine(picture, FaceCrop.around(near))
-            found = found or self._search(picture)
-            return None if found is None else self._detailed(picture, found)
-
     def follow(self, pictures: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
         """The face in picture after picture, each looked for where a first look at the one before had it."""
 

@@ -33,7 +33,8 @@ class Track:
 
     media: per camera the video, folder, picture or dataset that has it; frames [T]: index of each tracked frame in it.
     masks, head_masks: uint8 alpha [C,T,H,W]; lighting [9,3] spherical harmonics; texture [h,w,3] sRGB;
-    quality: named figures, each [T] or [C,T]; downscaled: the pictures were made smaller to the size of the cameras.
+    quality: named figures, each [T] or [C,T]; downscaled: the pictures were made smaller to the size of the cameras;
+    opened: pictures of cameras that are open already.
     """
 
     head_name: str
@@ -54,7 +55,7 @@ class Track:
     calibrated: bool = True
     downscaled: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
-    _pictures: dict[int, Pictures] = field(default_factory=dict, repr=False)
+    opened: dict[int, Pictures] = field(default_factory=dict, repr=False)
     _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -68,7 +69,7 @@ class Track:
 
     def pictures(self, view: int) -> Pictures:
         """All pictures of camera `view`, tracked or not. Raises InputError when they changed since."""
-        if view not in self._pictures:
+        if view not in self.opened:
             pictures = self._open(view)
             camera = self.cameras[view]
             if self.downscaled and _same_shape(pictures, camera):
@@ -82,8 +83,8 @@ class Track:
                 raise InputError(
                     f"{self.media[view]}: has {len(pictures)} frames, the track uses {int(self.frames.max()) + 1}"
                 )
-            self._pictures[view] = pictures
-        return self._pictures[view]
+            self.opened[view] = pictures
+        return self.opened[view]
 
     def _open(self, view: int) -> Pictures:
         """Pictures of a camera out of a dataset folder, which is read once, or from its own video or folder."""

@@ -25,6 +25,7 @@ from emoga.optimize.solving_views import (
 from emoga.threads import in_order
 
 CHUNK_NUMBERS = 8_000_000  # float64 values in one block of derivatives
+PLACED = 16  # values of a coordinate in the making where there are no derivatives
 FOCAL = 1  # unknowns of the camera: the logarithm of one focal length
 
 
@@ -159,28 +160,42 @@ def build(problem: Problem, priors: Priors, identity: Identity, state: State) ->
     """Normal equations of all terms and priors around a state."""
     params, layout = state.params, problem.layout
     system = SequenceSystem.zeros(params.frames, layout.count, problem.shared(state))
-    for number, term in enumerate(problem.terms):
-        rest = number == 0 and (problem.offset_spread is not None or problem.view_prior is not None)
+    rest = problem.offset_spread is not None or problem.view_prior is not None
 
-        def looked(frames: slice, term: Term = term, rest: bool = rest) -> _Evidence:
-            return _evidence(problem, term, identity, state, frames, rest)
+    def looked(one: tuple[Term, slice]) -> tuple[Term, _Evidence]:
+        term, frames = one
+        keep = rest and term is problem.terms[0]
+        return term, _evidence(problem, term, identity, state, frames, keep)
 
-        for found in in_order(_chunks(params.frames, term.points.count, layout.count + problem.form), looked):
-            _accumulate(problem, system, found)
-            if found.columns is not None:
-                _accumulate_rest(problem, system, term, found, state)
+    for term, found in in_order(_parts(problem, params.frames, layout.count + problem.form), looked):
+        _accumulate(problem, system, found)
+        if found.moved is not None:
+            _accumulate_rest(problem, system, term, found.frames, found.moved, state)
     priors.add(system, layout.values(params), _turns_between(params))
     _add_shared_priors(problem, state, system)
     return system
 
 
 @dataclass(frozen=True)
+class _Moved:
+    """What a term says of N points in t frames, and how W unknowns move them.
+
+    places [t,N,3], turns [t,3,3] of the head, columns [t,N,3,W], curvature [t,N,4,4] and gradient [t,N,4].
+    """
+
+    places: torch.Tensor
+    turns: torch.Tensor
+    columns: torch.Tensor
+    curvature: torch.Tensor
+    gradient: torch.Tensor
+
+
+@dataclass(frozen=True)
 class _Evidence:
-    """What a term says of t frames: curvature and gradient of N points, projected on the W unknowns that move them.
+    """What a term says of t frames: curvature and gradient of its points, projected on the W unknowns that move them.
 
     full [t,W,W], slope [t,W], mixed [t,W] with the log focal, which has `focal` (curvature and gradient) of its own.
-    The points themselves, places [t,N,3], turns [t,3,3], columns [t,N,3,W], curvature [t,N,4,4] and gradient [t,N,4],
-    only where more than these unknowns depends on them.
+    moved: the points themselves, only where more than these unknowns depends on them.
     """
 
     frames: slice
@@ -188,11 +203,7 @@ class _Evidence:
     slope: torch.Tensor
     mixed: torch.Tensor
     focal: tuple[torch.Tensor, torch.Tensor]
-    places: torch.Tensor | None = None
-    turns: torch.Tensor | None = None
-    columns: torch.Tensor | None = None
-    curvature: torch.Tensor | None = None
-    gradient: torch.Tensor | None = None
+    moved: _Moved | None
 
 
 def _evidence(
@@ -211,21 +222,21 @@ def _evidence(
         (flat.transpose(1, 2) @ gradient[..., :3].reshape(count, -1, 1))[..., 0],
         (flat.transpose(1, 2) @ curvature[..., :3, 3].reshape(count, -1, 1))[..., 0],
         (curvature[..., 3, 3].sum(), gradient[..., 3].sum()),
-        *((places, turns, columns, curvature, gradient) if keep else ()),
+        _Moved(places, turns, columns, curvature, gradient) if keep else None,
     )
 
 
 def total_cost(problem: Problem, priors: Priors, identity: Identity, state: State) -> float:
     """What `solve` minimises."""
-    params, total = state.params, 0.0
-    for term in problem.terms:
+    params = state.params
 
-        def cost(frames: slice, term: Term = term) -> float:
-            part = params.select(frames)
-            places, turns = term.points.place(identity, part), axis_angle_to_matrix(part.rotation)
-            return term.cost(places, turns, frames, state)
+    def cost(one: tuple[Term, slice]) -> float:
+        term, frames = one
+        part = params.select(frames)
+        places, turns = term.points.place(identity, part), axis_angle_to_matrix(part.rotation)
+        return term.cost(places, turns, frames, state)
 
-        total += sum(in_order(_chunks(params.frames, term.points.count, 64), cost))
+    total = sum(in_order(_parts(problem, params.frames, PLACED), cost))
     total += priors.cost(problem.layout.values(params), _turns_between(params))
     strength = 0.5 / problem.weights.shape**2
     total += strength * float((params.shape**2).sum() + (state.warp**2).sum())
@@ -247,9 +258,13 @@ def _priors(problem: Problem, identity: Identity) -> Priors:
     )
 
 
-def _chunks(frames: int, points: int, width: int) -> list[slice]:
-    size = max(1, CHUNK_NUMBERS // (points * 3 * width * 3))
-    return [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
+def _parts(problem: Problem, frames: int, width: int) -> list[tuple[Term, slice]]:
+    """Terms and chunks of frames to look at one by one, whose derivatives by `width` unknowns fit into memory."""
+    parts = []
+    for term in problem.terms:
+        size = max(1, CHUNK_NUMBERS // (term.points.count * 3 * width * 3))
+        parts += [(term, slice(start, min(start + size, frames))) for start in range(0, frames, size)]
+    return parts
 
 
 def _accumulate(problem: Problem, system: SequenceSystem, found: _Evidence) -> None:
@@ -270,30 +285,23 @@ def _accumulate(problem: Problem, system: SequenceSystem, found: _Evidence) -> N
 
 
 def _accumulate_rest(
-    problem: Problem, system: SequenceSystem, term: Term, found: _Evidence, state: State
+    problem: Problem, system: SequenceSystem, term: Term, frames: slice, found: _Moved, state: State
 ) -> None:
     """Add what the landmark term says of the detector's offsets and of the views."""
-    columns, turns, frames = found.columns, found.turns, found.frames
     if problem.offset_spread is not None:
-        _accumulate_offsets(problem, system, columns, found.curvature, found.gradient, turns, frames)
+        _accumulate_offsets(problem, system, frames, found)
     if problem.view_prior is not None:
-        evidence, first = term.by_views(found.places, turns, frames, state), problem.before_views
-        add_views(system, evidence, columns, frames, problem.layout.count, first)
+        evidence = term.by_views(found.places, found.turns, frames, state)
+        first = problem.before_views
+        add_views(system, evidence, found.columns, frames, problem.layout.count, first)
         if problem.offset_spread is not None:
             offsets = slice(problem.form + FOCAL, first)
-            add_views_to_offsets(system, evidence, turns, offsets, first)
+            add_views_to_offsets(system, evidence, found.turns, offsets, first)
 
 
-def _accumulate_offsets(
-    problem: Problem,
-    system: SequenceSystem,
-    columns: torch.Tensor,
-    curvature: torch.Tensor,
-    gradient: torch.Tensor,
-    turns: torch.Tensor,
-    frames: slice,
-) -> None:
-    """Add the offsets [L,3], each of which moves one landmark by the head's turn [t,3,3]."""
+def _accumulate_offsets(problem: Problem, system: SequenceSystem, frames: slice, found: _Moved) -> None:
+    """Add the offsets [L,3], each of which moves one landmark by the head's turn."""
+    columns, curvature, gradient, turns = found.columns, found.curvature, found.gradient, found.turns
     own, first = problem.layout.count, problem.form + FOCAL
     count, landmarks = columns.shape[:2]
     offsets = slice(first, first + 3 * landmarks)

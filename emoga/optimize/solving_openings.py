@@ -58,8 +58,8 @@ class OpeningTerm:
         """Robust cost (Cauchy) of openings [t,K,3]."""
         return float(self.costs(places, turns, frames).sum())
 
-    def costs(self, places: torch.Tensor, turns: torch.Tensor, frames: slice) -> torch.Tensor:
-        """That cost of every one of them in every view, [C,t,K]."""
+    def costs(self, places: torch.Tensor, turns: torch.Tensor, frames: slice | torch.Tensor) -> torch.Tensor:
+        """That cost of every one of them in every view, [C,t,K]; frames may be indices [t], too."""
         residual = self._residual(places, turns, frames)
         squared = (residual * residual).sum(-1) * self.weights[:, frames]
         return 0.5 * self.robust**2 * torch.log1p(squared / self.robust**2)
@@ -75,7 +75,9 @@ class OpeningTerm:
         curvature = torch.einsum("ctl,ctlip,ctliq->tlpq", weight, slope, slope)
         return curvature, torch.einsum("ctl,ctli,ctlip->tlp", weight, residual, slope)
 
-    def _residual(self, places: torch.Tensor, turns: torch.Tensor, frames: slice) -> torch.Tensor:
+    def _residual(
+        self, places: torch.Tensor, turns: torch.Tensor, frames: slice | torch.Tensor
+    ) -> torch.Tensor:
         """Pixels [C,t,K,2] by which openings are seen too wide."""
         wide = places + (turns[:, None] @ self.habits[frames][..., None])[..., 0]
         return (self.slopes[:, frames] @ wide[..., None])[..., 0] - self.observed[:, frames]

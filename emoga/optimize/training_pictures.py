@@ -20,6 +20,7 @@ from emoga.optimize.backdrop import (
     seen_through,
 )
 from emoga.progress import Reporter, tracked
+from emoga.threads import finish, threads_for_pictures
 
 CLOTHING_WEIGHT = 0.3
 UNCERTAIN_WEIGHT = np.float32(0.2)  # of the alpha where the matte is at an edge: else halos pass for skin
@@ -63,15 +64,24 @@ class TrainingPictures:
         self.pairs = [(view, frame) for frame in frames for view in views]
         self.backdrops, self.flat = backdrops(track, frames)
         self._stacks: dict[tuple[int, int, bool], tuple[np.ndarray, ...]] = {}
-        for view, frame in tracked(self.pairs, "load pictures", report):
-            full = self._prepare(track, view, frame)
+
+        def keep(read: tuple[int, int, np.ndarray]) -> None:
+            view, frame, picture = read
+            full = self._prepare(track, view, frame, picture)
             self._stacks[view, frame, False] = full
             if halves:
                 self._stacks[view, frame, True] = tuple(_half(part) for part in full)
 
-    def _prepare(self, track: Track, view: int, frame: int) -> tuple[np.ndarray, ...]:
+        pairs = tracked(self.pairs, "load pictures", report)
+        largest = max(self.cameras, key=lambda camera: camera.width * camera.height)
+        finish(
+            ((view, frame, track.picture(view, frame)) for view, frame in pairs),
+            keep,
+            threads_for_pictures(largest.width, largest.height),
+        )
+
+    def _prepare(self, track: Track, view: int, frame: int, picture: np.ndarray) -> tuple[np.ndarray, ...]:
         """Picture on its backdrop, how much each pixel counts, alpha, and which pixels are clothing, uint8."""
-        picture = track.picture(view, frame)
         full = np.full(picture.shape[:2], 255, np.uint8)
         if track.masks is None:
             return picture, full, full, np.zeros_like(full)

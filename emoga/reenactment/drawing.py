@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from emoga.avatar.score import Score
 from emoga.camera import Camera
-from emoga.kernels import torch_on_one_thread, worker_count
+from emoga.kernels import worker_count
 from emoga.optimize.picture import AvatarRenderer, Pose
 from emoga.render import Rendering
-from emoga.threads import one_thread_each
+from emoga.threads import MEMORY, in_order
 
 Item = TypeVar("Item")
 
 # Frames are posed in groups that begin at its multiples, whichever of them are wanted: the last bits of a
 # pose may depend on its group, and a resumed run must end in the same pictures.
 POSED_TOGETHER = 8
-# What the frames in the making may hold; beyond it one is drawn at a time, by all threads.
-MEMORY = 2**31
+# Of a frame in the making; where MEMORY holds too few, one is drawn at a time, by all threads.
 BYTES_PER_PIXEL, BYTES_PER_GAUSSIAN = 40, 400
 
 
@@ -39,26 +36,15 @@ def draw_in_order(
     it waits, at most a few frames per thread are finished ahead. The pictures do not depend on the number of
     threads. What any of the calls raises ends the drawing and is raised here.
     """
+
+    def draw(posed: tuple[int, Pose]) -> tuple[int, Item]:
+        frame, pose = posed
+        return frame, finish(renderer.draw(pose, [cameras[frame]], background, score.mixture(frame)))
+
+    # One frame per thread wastes nothing on sorting in step and waiting for each other.
     drawers = _drawers(renderer, cameras[0], len(wanted))
-
-    def draw(frame: int, pose: Pose) -> Item:
-        return finish(renderer.draw(pose, [cameras[frame]], background, score.mixture(frame)))
-
-    waiting: deque[tuple[int, Future[Item]]] = deque()
-    # One frame per thread wastes nothing on sorting in step and waiting for each other; a single drawer
-    # uses all threads for its frame.
-    with one_thread_each() if drawers > 1 else torch_on_one_thread():
-        pool = ThreadPoolExecutor(drawers, thread_name_prefix="emoga-draw")
-        try:
-            for frame, pose in _posed(renderer, score, wanted):
-                if len(waiting) > 2 * drawers:
-                    first, item = waiting.popleft()
-                    hand_over(first, item.result())
-                waiting.append((frame, pool.submit(draw, frame, pose)))
-            for frame, item in waiting:
-                hand_over(frame, item.result())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    for frame, item in in_order(_posed(renderer, score, wanted), draw, drawers):
+        hand_over(frame, item)
 
 
 def _drawers(renderer: AvatarRenderer, camera: Camera, frames: int) -> int:

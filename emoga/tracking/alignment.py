@@ -13,7 +13,7 @@ import torch
 from emoga.geometry import axis_angle_to_matrix
 from emoga.head import Head
 from emoga.optimize.solving import solve
-from emoga.optimize.solving_photometric import PhotometricTerm
+from emoga.optimize.solving_photometric import Crops, PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 from emoga.optimize.solving_warp import spread_out
@@ -34,6 +34,27 @@ SHADED = ("brow", "eye")  # units that move skin whose shade moves as the head t
 LIPS_REACH = 0.01  # metres
 LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 LID_MOTION = 1e-3  # metres by which a blink moves skin that then looks like nothing it looked like before
+
+
+@dataclass(frozen=True)
+class Glimpses:
+    """Details of T frames: crops of them, and how well [C,T,N] these show each point."""
+
+    crops: Crops
+    share: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        tracker: Tracker,
+        points: SurfacePoints,
+        state: State,
+        frames: list[int],
+        level: tuple[float, float],
+    ) -> Glimpses:
+        """Those of `frames`, whose params `state` holds."""
+        crops = make_crops(tracker, points, state, frames, *level)
+        return cls(crops, shown(tracker, points, state, crops)[0])
 
 
 @dataclass(frozen=True)
@@ -117,10 +138,14 @@ def _aligned(
     level: tuple[float, float],
     outline: Outline | None,
 ) -> State:
-    sights = _sights(tracker, points, state, level)
+    training = tracker.clip.training_frames
+    before = replace(state, params=state.params.select(training))
+    glimpses = Glimpses.of(tracker, points, before, training, level)
+    sights = _sights(tracker, points, before, training, glimpses)
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
-        detail = _term(tracker, points, part, frames, sights, level)
+        seen = glimpses if frames == training else Glimpses.of(tracker, points, part, frames, level)
+        detail = _term(tracker, points, part, frames, sights, seen)
         terms = [*tracker.evidence(part, frames), detail]
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
@@ -131,15 +156,13 @@ def _aligned(
     return training_first(tracker, state, step)
 
 
-def _sights(tracker: Tracker, points: SurfacePoints, state: State, level: tuple[float, float]) -> Sights:
-    """How the training pictures show the points at `state`."""
-    frames = tracker.clip.training_frames
-    part = replace(state, params=state.params.select(frames))
-    crops = make_crops(tracker, points, part, frames, *level)
-    weights, _ = shown(tracker, points, part, crops)
-    details = sampled(tracker, points, part, crops)
+def _sights(
+    tracker: Tracker, points: SurfacePoints, state: State, frames: list[int], seen: Glimpses
+) -> Sights:
+    """How `frames`, whose params `state` holds, show the points."""
+    details = sampled(tracker, points, state, seen.crops)
     return Sights(
-        details.flatten(0, 1), weights.flatten(0, 1), _sides(tracker, part).flatten(0, 1),
+        details.flatten(0, 1), seen.share.flatten(0, 1), _sides(tracker, state).flatten(0, 1),
         _names(tracker, frames).flatten(),
     )  # fmt: skip
 
@@ -174,14 +197,12 @@ def _term(
     state: State,
     frames: list[int],
     sights: Sights,
-    level: tuple[float, float],
+    seen: Glimpses,
 ) -> PhotometricTerm:
     """Evidence of the details for `frames`, whose params `state` holds."""
     viewmats, Ks = tracker.seen_cameras()
-    crops = make_crops(tracker, points, state, frames, *level)
-    weights, _ = shown(tracker, points, state, crops)
-    weights = weights * away_from_lids(tracker.head, points, state.params.expr)
+    weights = seen.share * away_from_lids(tracker.head, points, state.params.expr)
     expected, known = sights.expected(_sides(tracker, state), _names(tracker, frames))
     return PhotometricTerm(
-        points, viewmats, Ks, crops, expected, weights * known * SHARED_DETAIL / DETAIL_SPREAD**2
+        points, viewmats, Ks, seen.crops, expected, weights * known * SHARED_DETAIL / DETAIL_SPREAD**2
     )

@@ -17,7 +17,7 @@ from emoga.optimize.solving_photometric import Crops
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 from emoga.render import rasterize_mesh
-from emoga.threads import finish
+from emoga.threads import finish, in_order, threads_for_pictures
 from emoga.tracking.stages import Tracker
 
 CROP = 256  # pixels of a crop's side
@@ -52,7 +52,9 @@ def make_crops(
         stack[c, t] = crop.transpose(2, 0, 1)
 
     each = itertools.product(enumerate(clip.views), enumerate(frames))
-    finish(cut, ((c, t, clip.image(view, frame)) for (c, view), (t, frame) in each))
+    pictures = ((c, t, clip.image(view, frame)) for (c, view), (t, frame) in each)
+    first = clip.capture.pictures[0]
+    finish(pictures, cut, threads_for_pictures(first.width, first.height))
     return Crops(torch.from_numpy(stack), corner, step)
 
 
@@ -74,7 +76,8 @@ def outline_crops(
         distance = signed_distance(masks[view, frame])
         stack[c, t, 0] = _cut(distance, corner[c, t].tolist(), float(step[c, t]), CROP)
 
-    finish(cut, itertools.product(enumerate(views), enumerate(frames)))
+    each = itertools.product(enumerate(views), enumerate(frames))
+    finish(each, cut, threads_for_pictures(masks.shape[3], masks.shape[2]))
     return Crops(torch.from_numpy(stack), corner, step)
 
 
@@ -124,7 +127,7 @@ def shown(
         c, t = one
         share[c, t] *= _unhidden(tracker.head, vertices[t], places[t], viewmats[c], Ks[c], crops, c, t)
 
-    finish(take_hidden_off, itertools.product(range(len(viewmats)), range(len(vertices))))
+    finish(itertools.product(range(len(viewmats)), range(len(vertices))), take_hidden_off)
     return share, normals
 
 
@@ -163,12 +166,15 @@ def sampled_from(
     """
     viewmats, Ks = tracker.seen_cameras()
     pixels = project(points.on_mesh(tracker.posed(state)), viewmats, Ks, float(state.log_focal))[0]
-    found = []
-    for t in range(state.params.frames):
+    size = crops.pixels.shape[-1]
+
+    def values(t: int) -> torch.Tensor:
         here = slice(t, t + 1)
         corner, step = crops.corner[:, here], crops.step[:, here]
-        size = crops.pixels.shape[-1]
         crop = _blurred(draw(t), corner[0, 0].tolist(), float(step), blur, size).transpose(2, 0, 1)
         drawn = Crops(torch.from_numpy(np.ascontiguousarray(crop))[None, None], corner, step)
-        found.append(drawn.values(pixels[:, here], slice(0, 1)))
-    return torch.cat(found, 1)
+        return drawn.values(pixels[:, here], slice(0, 1))
+
+    first = tracker.clip.capture.pictures[0]
+    threads = threads_for_pictures(first.width, first.height)
+    return torch.cat(list(in_order(range(state.params.frames), values, threads)), 1)

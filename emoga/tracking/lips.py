@@ -6,6 +6,8 @@ mouth open and shut, and knows its lips, its teeth and the dark behind them.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,14 +18,14 @@ from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams, Identity
-from emoga.kernels import torch_on_one_thread
 from emoga.optimize.solving_openings import OpeningTerm
 from emoga.optimize.solving_state import State
 from emoga.optimize.training_pictures import Example
 from emoga.progress import Stage, Step
+from emoga.threads import in_order
 from emoga.tracking.openings import of_lips
 from emoga.tracking.portrait import Portrait
-from emoga.tracking.settling import pictures_of
+from emoga.tracking.settling import BATCH, pictures_of
 from emoga.tracking.stages import Tracker
 
 # By these lips meet and part while the chin, which landmarks place, stays; the jaw would take it along.
@@ -43,7 +45,6 @@ NEWTON_STEPS = 3
 STIFFNESS = 3e-4  # metres of opening given up for a whole unit
 
 
-@torch_on_one_thread()
 def lips_as_shown(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
     """The state with the lips of every frame that shows a face as far apart as its picture and its landmarks say.
 
@@ -56,35 +57,59 @@ def lips_as_shown(tracker: Tracker, track: Track, portrait: Portrait, state: Sta
     camera = tracker.focused(view, state)
     seen = np.flatnonzero(tracker.clip.landmarks.valid[view]).tolist()
     mouths = Mouths.of(tracker, state, seen)
-    expr = state.params.expr.clone()
+    expr, done = state.params.expr.clone(), 0
     tracker.report(Stage("open and close lips", len(seen)))
-    for done, (frame, example) in enumerate(pictures_of(tracker, track, portrait), start=1):
-        at = seen.index(frame)
-        window = mouths.windows[at]
-        if min(window[2:] - window[:2]) >= LEAST_PIXELS:
-            expr[frame] = _likeliest(mouths, at, Close.of(window, camera, example, portrait))
+    pictures = pictures_of(tracker, track, portrait)
+    while batch := list(itertools.islice(pictures, BATCH)):
+        closes = {}
+        for frame, example in batch:
+            at = seen.index(frame)
+            window = mouths.windows[at]
+            if min(window[2:] - window[:2]) >= LEAST_PIXELS:
+                closes[at] = Close.of(window, camera, example, portrait)
+        for at, found in _likeliest(mouths, closes).items():
+            expr[seen[at]] = found
+        done += len(batch)
         tracker.report(Step(done))
     return replace(state, params=replace(state.params, expr=expr))
 
 
-def _likeliest(mouths: Mouths, at: int, close: Close) -> torch.Tensor:
-    """The expression [E] of one frame whose picture and landmarks are likeliest."""
-    costs: dict[float, float] = {}
+def _likeliest(mouths: Mouths, closes: Mapping[int, Close]) -> dict[int, torch.Tensor]:
+    """Of frames, by their numbers, the expression [E] whose picture and landmarks are likeliest."""
+    seen: dict[int, dict[float, tuple[float, torch.Tensor]]] = {at: {} for at in closes}
 
-    def look(opening: float) -> None:
-        params = mouths.opened(at, opening)
-        costs[opening] = INDEPENDENT * np.log(close.error(params)) + mouths.doubt(at, params)
+    def look(wanted: dict[int, list[float]]) -> None:
+        pairs = [(at, opening) for at, openings in wanted.items() for opening in openings]
+        if not pairs:
+            return
+        rows, openings = (np.array(part) for part in zip(*pairs, strict=True))
+        params = mouths.opened(rows, openings)
+        doubts = mouths.doubts(rows, params)
+        each = ((closes[at], params.select([n])) for n, (at, _) in enumerate(pairs))
+        for n, error in enumerate(in_order(each, lambda one: one[0].error(one[1]))):
+            at, opening = pairs[n]
+            seen[at][opening] = INDEPENDENT * np.log(error) + doubts[n], params.expr[n]
 
-    now = mouths.opening(at)
-    for opening in (*(share * max(now, 0.0) for share in SHARES), *(now + more for more in WIDER)):
-        look(opening)
+    look({at: _openings(float(mouths.openings[at])) for at in closes})
     for _ in range(HALVINGS):
-        order = sorted(costs)
-        best = order.index(min(costs, key=costs.__getitem__))
-        for neighbour in order[max(best - 1, 0) : best + 2]:
-            if neighbour != order[best]:
-                look((order[best] + neighbour) / 2)
-    return mouths.opened(at, min(costs, key=costs.__getitem__)).expr[0]
+        look({at: _between(list(seen[at]), _best(seen[at])) for at in closes})
+    return {at: seen[at][_best(seen[at])][1] for at in closes}
+
+
+def _openings(now: float) -> list[float]:
+    """Openings to look at of lips that are `now` metres apart."""
+    return sorted({*(share * max(now, 0.0) for share in SHARES), *(now + more for more in WIDER)})
+
+
+def _best(costs: Mapping[float, tuple[float, torch.Tensor]]) -> float:
+    return min(costs, key=lambda opening: costs[opening][0])
+
+
+def _between(openings: list[float], best: float) -> list[float]:
+    """What lies half way from the best opening to its neighbours."""
+    order = sorted(openings)
+    at = order.index(best)
+    return [(best + other) / 2 for other in order[max(at - 1, 0) : at + 2] if other != best]
 
 
 @dataclass(frozen=True)
@@ -104,7 +129,8 @@ class Close:
         K[:2, 2] -= left, top
         near = replace(camera, K=K, width=right - left, height=bottom - top)
         inside = slice(top, bottom), slice(left, right)
-        return cls(portrait, near, example.target[inside].numpy(), example.weight[(*inside, None)].numpy())
+        target, weight = example.target[inside].numpy(), example.weight[(*inside, None)].numpy()
+        return cls(portrait, near, target.copy(), weight.copy())  # not to keep the whole picture
 
     def error(self, params: HeadParams) -> float:
         """RMS error of a colour with the head so posed, large ones cut."""
@@ -159,43 +185,49 @@ class Mouths:
             (profile / profile.mean(1, keepdim=True)).numpy(), _windows(tracker, part),
         )  # fmt: skip
 
-    def opening(self, at: int) -> float:
-        """Metres by which the lips of a frame are apart, beyond those of a face at rest."""
-        return float(self.gaps[at].mean())
+    @property
+    def openings(self) -> np.ndarray:
+        """Metres [T] by which lips are apart, beyond those of a face at rest."""
+        return self.gaps.mean(1)
 
-    def opened(self, at: int, opening: float) -> HeadParams:
-        """One frame with lips a mean `opening` in metres apart, by the least change of UNITS within their limits."""
-        params, now = self.params.select([at]), self.opening(at)
-        if opening == now:
-            return params
-        closer = 0 <= opening < now
-        wanted = (
-            self.gaps[at] * opening / now if closer else self.gaps[at] + (opening - now) * self.profile[at]
-        )
+    def opened(self, rows: np.ndarray, openings: np.ndarray) -> HeadParams:
+        """The frames rows [M] with lips a mean openings [M] in metres apart, by the least change of UNITS within their
+        limits.
+        """
+        params, gaps, now = self.params.select(torch.from_numpy(rows)), self.gaps[rows], self.openings[rows]
+        closer = ((openings >= 0) & (openings < now))[:, None]
+        share = (openings / np.where(now > 0, now, 1))[:, None]
+        wanted = np.where(closer, gaps * share, gaps + (openings - now)[:, None] * self.profile[rows])
         head = self.tracker.head
         columns, (low, high) = [head.unit(name) for name in UNITS], head.expr_limits
         expr = params.expr.clone()
-        before = expr[0, columns].numpy()
-        system = np.concatenate([self.slopes[at], STIFFNESS * np.eye(len(columns))])
+        before = expr[:, columns].numpy()
         for _ in range(NEWTON_STEPS):
             # Lips that meet, and units that close them, do not answer in proportion.
-            old = expr[0, columns].numpy()
-            missing = wanted - self._gaps(at, replace(params, expr=expr))
+            missing = wanted - self._gaps(rows, replace(params, expr=expr))
+            old = expr[:, columns].numpy()
             # The solver wants room on both sides.
-            bounds = np.minimum(low - old, -1e-9), np.maximum(high - old, 1e-9)
-            step = lsq_linear(system, np.concatenate([missing, STIFFNESS * (before - old)]), bounds).x
-            expr[0, columns] = torch.from_numpy(np.clip(old + step, low, high))
+            lowest, highest = np.minimum(low - old, -1e-9), np.maximum(high - old, 1e-9)
+            for n, row in enumerate(rows):
+                system = np.concatenate([self.slopes[row], STIFFNESS * np.eye(len(columns))])
+                target = np.concatenate([missing[n], STIFFNESS * (before[n] - old[n])])
+                step = lsq_linear(system, target, (lowest[n], highest[n]), method="bvls").x
+                expr[n, columns] = torch.from_numpy(np.clip(old[n] + step, low, high))
         return replace(params, expr=expr)
 
-    def doubt(self, at: int, params: HeadParams) -> float:
-        """What landmarks say against the openings of a frame: its pairs err together, and count as one."""
+    def doubts(self, rows: np.ndarray, params: HeadParams) -> np.ndarray:
+        """What landmarks say against the openings of the frames rows [M], posed by params: pairs err together, and
+        count as one.
+        """
         places = self.tracker.gaps.place(self.identity, params)
         turns = axis_angle_to_matrix(params.rotation)
-        return float(self.term.costs(places, turns, slice(at, at + 1))[..., self.pairs].mean())
+        costs = self.term.costs(places, turns, torch.from_numpy(rows))
+        return costs[..., self.pairs].mean((0, 2)).numpy()
 
-    def _gaps(self, at: int, params: HeadParams) -> np.ndarray:
+    def _gaps(self, rows: np.ndarray, params: HeadParams) -> np.ndarray:
         vectors = self.tracker.gaps.place(self.identity, params)[:, self.pairs]
-        return (_along(vectors, self.ways[[at]]) - self.rest[[at]])[0].numpy()
+        at = torch.from_numpy(rows)
+        return (_along(vectors, self.ways[at]) - self.rest[at]).numpy()
 
 
 def _along(vectors: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:

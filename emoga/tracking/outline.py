@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices
 from emoga.optimize.solving_photometric import PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
+from emoga.threads import finish
 from emoga.tracking.crops import outline_crops, sampled
 from emoga.tracking.stages import Tracker
 
@@ -39,12 +41,15 @@ class Outline:
         crops = outline_crops(tracker, self.points, state, frames, self.masks)
         posed = tracker.posed(state)
         weights = torch.zeros(len(viewmats), len(frames), self.points.count, dtype=torch.float64)
-        for c, view in enumerate(tracker.clip.views):
-            camera = tracker.focused(view, state)
-            for t in range(len(frames)):
-                rim, _, depth = rim_vertices(tracker.head, posed[t], camera)
-                width = OUTLINE_SPREAD * camera.K[0, 0] / depth
-                weights[c, t] = torch.from_numpy(rim * SHARED_OUTLINE / width**2)[self.vertices]
+        cameras = [tracker.focused(view, state) for view in tracker.clip.views]
+
+        def weigh(one: tuple[int, int]) -> None:
+            c, t = one
+            rim, _, depth = rim_vertices(tracker.head, posed[t], cameras[c])
+            width = OUTLINE_SPREAD * cameras[c].K[0, 0] / depth
+            weights[c, t] = torch.from_numpy(rim * SHARED_OUTLINE / width**2)[self.vertices]
+
+        finish(itertools.product(range(len(cameras)), range(len(frames))), weigh)
         distance = sampled(tracker, self.points, state, crops)
         weights *= distance[..., 0].abs() < FARTHEST * tracker.cameras[0].height
         return PhotometricTerm(self.points, viewmats, Ks, crops, torch.zeros_like(distance), weights)

@@ -9,15 +9,14 @@ import cv2
 import numpy as np
 import torch
 
-from emoga.camera import stack_cameras
+from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.files import atomic_output
-from emoga.geometry import vertex_normals
 from emoga.head import Head
-from emoga.images import from_uint8, to_uint8
+from emoga.images import to_uint8
+from emoga.optimize.regions import visible_faces
 from emoga.progress import Reporter, tracked
-from emoga.render import rasterize_mesh
-from emoga.threads import in_order
+from emoga.threads import in_order, threads_for_pictures
 from emoga.video import VideoWriter
 
 # The open head's regions in colours that tell lids, lips and irises from skin.
@@ -37,35 +36,32 @@ def draw_overlay(
     vertices: torch.Tensor,
     opacity: float = 0.5,
 ) -> np.ndarray:
-    """A track's picture, mesh shaded over it, and landmarks, side by side: float32 [H,3W,3]. vertices [V,3]."""
+    """A track's picture, mesh shaded over it, and landmarks, side by side: uint8 [H,3W,3]. vertices [V,3]."""
     camera = track.cameras[view]
-    viewmats, Ks = stack_cameras([camera], dtype=torch.float64)
-    vertices = vertices.double()
-    fragments = rasterize_mesh(vertices, head.faces, viewmats, Ks, camera.width, camera.height)
-    index, bary = fragments.face_index[0].numpy().ravel(), fragments.bary[0].numpy().reshape(-1, 3)
-    covered = np.flatnonzero(index >= 0)
-    index, bary = index[covered], bary[covered]
-    towards = (vertex_normals(vertices, head.faces) @ viewmats[0, 2, :3]).numpy()[head.faces.numpy()]
-    light = np.abs(np.einsum("ij,ij->i", bary, towards[index])).astype(np.float32)[:, None]
-    shaded = (0.25 + 0.75 * light) * _tints(head)[head.face_regions.numpy()[index]]
-    mixed = picture.reshape(-1, 3).copy()
-    mixed[covered] = (1 - opacity) * mixed[covered] + opacity * shaded
-    drawn = _points(track, head, view, frame, vertices, picture)
-    return np.concatenate([picture, mixed.reshape(picture.shape), drawn], 1)
+    paint = _paint(head, vertices.double(), camera)
+    index = visible_faces(head, vertices, camera)
+    mixed = cv2.addWeighted(picture, 1 - opacity, paint[index], opacity, 0)
+    np.copyto(mixed, picture, where=(index < 0)[..., None])
+    return np.concatenate([picture, mixed, _points(track, head, view, frame, vertices, picture)], 1)
 
 
-def _tints(head: Head) -> np.ndarray:
-    return np.array([TINTS.get(name, (0.75, 0.8, 0.75)) for name in head.region_names], np.float32)
+def _paint(head: Head, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
+    """What colour each triangle is drawn in, uint8 [F,3]: the brighter the more it faces the camera."""
+    corners = vertices[head.faces]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    light = (torch.nn.functional.normalize(normals, dim=1) @ torch.from_numpy(camera.w2c[2, :3])).abs()
+    tints = np.array([TINTS.get(name, (0.75, 0.8, 0.75)) for name in head.region_names])
+    return to_uint8((0.25 + 0.75 * light.numpy()[:, None]) * tints[head.face_regions.numpy()])
 
 
 def _points(
     track: Track, head: Head, view: int, frame: int, vertices: torch.Tensor, picture: np.ndarray
 ) -> np.ndarray:
     """Detected landmarks in red and the model's in green."""
-    canvas = np.ascontiguousarray(to_uint8(picture))
+    canvas = picture.copy()
     if track.landmarks is None:
-        return from_uint8(canvas)
-    model = head.landmarks[track.landmarks.scheme].points(vertices).numpy()
+        return canvas
+    model = head.landmarks[track.landmarks.scheme].points(vertices.double()).numpy()
     found = track.landmarks.points[view, frame]
     sets = [(track.cameras[view].project(model)[0], (0, 255, 0))]
     if track.landmarks.valid[view, frame]:
@@ -75,7 +71,7 @@ def _points(
             # Eight extra bits place the dots between pixels.
             centre = (int((x - 0.5) * 256), int((y - 0.5) * 256))
             cv2.circle(canvas, centre, 200, color, -1, cv2.LINE_AA, 8)
-    return from_uint8(canvas)
+    return canvas
 
 
 def write_overlay(
@@ -97,7 +93,8 @@ def write_overlay(
             return writer.prepare(drawn)
 
         frames = tracked(range(track.frame_count), "overlay", report)
-        for drawn in in_order(((frame, track.image(view, frame)) for frame in frames), sheet):
+        pictures = ((frame, track.picture(view, frame)) for frame in frames)
+        for drawn in in_order(pictures, sheet, threads_for_pictures(camera.width, camera.height)):
             writer.write_prepared(drawn)
 
 

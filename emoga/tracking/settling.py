@@ -15,10 +15,10 @@ import torch
 from emoga.camera import Camera
 from emoga.capture import Track
 from emoga.head import HeadParams
-from emoga.kernels import torch_on_one_thread
 from emoga.optimize.solving_state import State
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Stage, Step, silent
+from emoga.threads import in_order, threads_for_pictures
 from emoga.tracking.portrait import Portrait
 from emoga.tracking.stages import Tracker
 
@@ -32,7 +32,6 @@ COUNTED = 0.5  # of a pixel's weight
 RIM = 8  # pixels of backdrop around the head that count
 
 
-@torch_on_one_thread()
 def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> State:
     """The state with the rotation and translation of every frame that shows a face set by the whole picture.
 
@@ -43,8 +42,15 @@ def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> 
     rotation, translation = state.params.rotation.clone(), state.params.translation.clone()
     params = replace(state.params, static_offset=None)
     tracker.report(Stage("settle the head", int(tracker.clip.landmarks.valid[tracker.clip.views[0]].sum())))
-    for done, (frame, example) in enumerate(pictures_of(tracker, track, portrait), start=1):
-        moved = torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
+
+    def settled(shown: tuple[int, Example]) -> tuple[int, torch.Tensor]:
+        frame, example = shown
+        return frame, torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
+
+    # Each draws its head a dozen times: a thread to itself wastes nothing on waiting for others.
+    threads = threads_for_pictures(camera.width, camera.height)
+    found = in_order(pictures_of(tracker, track, portrait), settled, threads)
+    for done, (frame, moved) in enumerate(found, start=1):
         rotation[frame] += moved[:3]
         translation[frame] += moved[3:]
         tracker.report(Step(done))

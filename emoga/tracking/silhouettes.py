@@ -14,8 +14,10 @@ from emoga.optimize.masks import Backdrop, backdrop_alpha, find_backdrop, grabcu
 from emoga.optimize.masks_head import head_alpha
 from emoga.progress import Reporter, Stage, Step
 from emoga.render import rasterize_mesh
-from emoga.threads import in_order
+from emoga.threads import in_order, threads_for_pictures
 from emoga.tracking.inputs import Clip
+
+Masks = tuple[np.ndarray, np.ndarray]  # foreground and head
 
 SAMPLES = 5  # pictures per view that decide about the backdrop
 
@@ -40,8 +42,11 @@ def make_masks(
             )
             for frame in range(count)
         )
-        made = in_order(seen, lambda one, camera=camera, backdrop=backdrop: one.masks(head, camera, backdrop))
-        for frame, (mask, head_mask) in enumerate(made):
+
+        def made(one: _Seen, camera: Camera = camera, backdrop: Backdrop | None = backdrop) -> Masks:
+            return one.masks(head, camera, backdrop)
+
+        for frame, (mask, head_mask) in enumerate(in_order(seen, made, threads_for_pictures(width, height))):
             masks[view, frame], heads[view, frame] = mask, head_mask
             report(Step(view * count + frame + 1))
     return masks, heads
@@ -56,7 +61,7 @@ class _Seen:
     mask: np.ndarray | None
     head_mask: np.ndarray | None
 
-    def masks(self, head: Head, camera: Camera, backdrop: Backdrop | None) -> tuple[np.ndarray, np.ndarray]:
+    def masks(self, head: Head, camera: Camera, backdrop: Backdrop | None) -> Masks:
         """Foreground and head alpha, uint8 [H,W]."""
         regions = visible_regions(head, self.vertices, camera)
         mask = self.mask if self.mask is not None else _foreground(self.picture, backdrop, regions >= 0)

@@ -248,6 +248,7 @@ def _result(tracker: Tracker, state: State) -> Track:
         [pictures.path for pictures in clip.capture.pictures], clip.frames, clip.capture.fps or 25.0,
         landmarks=clip.landmarks, held_out=clip.held_out,
         calibrated=clip.calibrated and clip.recovered is None, downscaled=clip.downscaled,
+        opened=dict(enumerate(clip.capture.pictures)),
     )  # fmt: skip
 
 
