@@ -217,7 +217,7 @@ def test_light_is_found_on_skin(scene: tuple[Avatar, Track, Actor], tmp_path: Pa
     even = light_on(actor, track, [(1, 2)])
     assert even[0, 0] == pytest.approx(1, abs=0.1) and even[1:].abs().max() < 0.15
     # The same pictures with the right half of the picture, the subject's left, in shadow.
-    dark = replace(track, media=[tmp_path / f"cam{view}" for view in range(3)], _pictures={})
+    dark = replace(track, media=[tmp_path / f"cam{view}" for view in range(3)], opened={})
     for view in range(3):
         for frame in range(FRAMES):
             picture = track.picture(view, frame).copy()

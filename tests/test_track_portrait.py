@@ -115,7 +115,7 @@ def test_training_frames_do_not_depend_on_held_out_pictures(head, filmed, tmp_pa
     write_png(lost, noise)
     results = []
     for place in (folder, tmp_path):
-        own = replace(track, media=[place / "c0"], _pictures={})
+        own = replace(track, media=[place / "c0"], opened={})
         tracker = tracker_of(place, head, own, (f"frames:{LOST}",))
         portrait = portrait_for(tracker, own)
         results.append(align_to_portrait(tracker, own, portrait, beside(tracker, own)).params)

@@ -116,6 +116,16 @@ def test_surface_point_derivatives_match_differences(head, params, points):
         assert (difference - columns[..., column]).norm(dim=-1).max() < 0.05 * scale, column
 
 
+def test_derivatives_by_a_few_unknowns_are_those_among_all(head, params, points):
+    identity, layout = head.identify(params.shape), points.layout
+    _, columns = points.jacobian(identity, params, head.shape_basis)
+    lids = [layout.expr.start + layout.units.index(head.unit(name)) for name in ("eyeBlinkLeft", "jawOpen")]
+    for free in (range(6), lids, [*range(6), *range(layout.neck.start, layout.count)]):
+        _, some = points.jacobian(identity, params, head.shape_basis, list(free))
+        kept = [*free, *range(layout.count, columns.shape[-1])]
+        torch.testing.assert_close(some, columns[..., kept], rtol=1e-9, atol=1e-12)
+
+
 def test_shape_derivatives_point_where_the_shape_goes(head, params, points):
     _, columns = points.jacobian(head.identify(params.shape), params, head.shape_basis)
     step = 1e-4

@@ -101,6 +101,18 @@ class Problem:
         """Number of unknowns shared by all frames: those before the views, then seven for each of these."""
         return self.before_views + (0 if self.view_prior is None else VIEW * len(state.views.viewmats))
 
+    @property
+    def free(self) -> torch.Tensor:
+        """bool [P]: unknowns of a frame that may move."""
+        layout = self.layout
+        units = torch.tensor([unit not in self.held_units for unit in layout.units])
+        if self.only_units:
+            units = torch.tensor([unit in self.only_units for unit in layout.units])
+        free = torch.full((layout.count,), not self.only_units)
+        free[layout.expr] = units & self.solve_expression
+        free[layout.jaw] &= self.solve_expression
+        return free
+
     def identity(self, state: State) -> Identity:
         """The person a state describes."""
         return self.head.identify(state.params.shape, static_offset(self.warp_basis, state.warp))
@@ -167,7 +179,9 @@ def build(problem: Problem, priors: Priors, identity: Identity, state: State) ->
         keep = rest and term is problem.terms[0]
         return term, _evidence(problem, term, identity, state, frames, keep)
 
-    for term, found in in_order(_parts(problem, params.frames, layout.count + problem.form), looked):
+    for term, found in in_order(
+        _parts(problem, params.frames, int(problem.free.sum()) + problem.form), looked
+    ):
         _accumulate(problem, system, found)
         if found.moved is not None:
             _accumulate_rest(problem, system, term, found.frames, found.moved, state)
@@ -194,11 +208,13 @@ class _Moved:
 class _Evidence:
     """What a term says of t frames: curvature and gradient of its points, projected on the W unknowns that move them.
 
-    full [t,W,W], slope [t,W], mixed [t,W] with the log focal, which has `focal` (curvature and gradient) of its own.
+    free [F]: those of a frame's own unknowns among these, which come first. full [t,W,W], slope [t,W], mixed [t,W] with
+    the log focal, which has `focal` (curvature and gradient) of its own.
     moved: the points themselves, only where more than these unknowns depends on them.
     """
 
     frames: slice
+    free: torch.Tensor
     full: torch.Tensor
     slope: torch.Tensor
     mixed: torch.Tensor
@@ -210,7 +226,8 @@ def _evidence(
     problem: Problem, term: Term, identity: Identity, state: State, frames: slice, keep: bool
 ) -> _Evidence:
     part = state.params.select(frames)
-    places, columns = term.points.jacobian(identity, part, problem._basis, problem.solve_expression)
+    free = torch.nonzero(torch.ones_like(problem.free) if keep else problem.free)[:, 0]
+    places, columns = term.points.jacobian(identity, part, problem._basis, free.tolist())
     turns = axis_angle_to_matrix(part.rotation)
     curvature, gradient = term.quadratic(places, turns, frames, state)
     count, width = columns.shape[0], columns.shape[-1]
@@ -218,6 +235,7 @@ def _evidence(
     weighted = (curvature[..., :3, :3] @ columns).reshape(count, -1, width)
     return _Evidence(
         frames,
+        free,
         flat.transpose(1, 2) @ weighted,
         (flat.transpose(1, 2) @ gradient[..., :3].reshape(count, -1, 1))[..., 0],
         (flat.transpose(1, 2) @ curvature[..., :3, 3].reshape(count, -1, 1))[..., 0],
@@ -269,15 +287,15 @@ def _parts(problem: Problem, frames: int, width: int) -> list[tuple[Term, slice]
 
 def _accumulate(problem: Problem, system: SequenceSystem, found: _Evidence) -> None:
     """Add what a term says of pose, expression, form and focal length."""
-    frames, own, width = found.frames, problem.layout.count, found.slope.shape[-1]
+    frames, free, own = found.frames, found.free, len(found.free)
     form, focal = slice(0, problem.form), problem.form
-    system.diagonal[frames] += found.full[:, :own, :own]
-    system.gradient[frames] += found.slope[:, :own]
-    system.border[frames, :, focal] += found.mixed[:, :own]
+    system.diagonal[frames][:, free[:, None], free] += found.full[:, :own, :own]
+    system.gradient[frames][:, free] += found.slope[:, :own]
+    system.border[frames][:, free, focal] += found.mixed[:, :own]
     system.corner[focal, focal] += found.focal[0]
     system.shared_gradient[focal] += found.focal[1]
-    if width > own:
-        system.border[frames, :, form] += found.full[:, :own, own:]
+    if found.slope.shape[-1] > own:
+        system.border[frames][:, free, form] += found.full[:, :own, own:]
         system.corner[form, form] += found.full[:, own:, own:].sum(0)
         system.corner[form, focal] += found.mixed[:, own:].sum(0)
         system.corner[focal, form] += found.mixed[:, own:].sum(0)
@@ -377,14 +395,7 @@ def _held(problem: Problem, state: State, system: SequenceSystem) -> tuple[torch
     units = state.params.expr[:, list(layout.units)]
     slope, (low, high) = system.gradient[:, layout.expr], layout.limits
     held[:, layout.expr] = ((units <= low) & (slope > 0)) | ((units >= high) & (slope < 0))
-    held[:, layout.expr] |= torch.tensor([unit in problem.held_units for unit in layout.units])
-    if not problem.solve_expression:
-        for columns in (layout.expr, layout.jaw):
-            held[:, columns] = True
-    if problem.only_units:
-        freed = torch.zeros(layout.count, dtype=torch.bool)
-        freed[layout.expr] = torch.tensor([unit in problem.only_units for unit in layout.units])
-        held |= ~freed
+    held |= ~problem.free
     if problem.fixed is not None:
         held |= problem.fixed[:, None]
     shared = torch.zeros(problem.shared(state), dtype=torch.bool)

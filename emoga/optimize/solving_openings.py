@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from emoga.geometry import skew
-from emoga.head import HeadParams, Identity
+from emoga.head import HeadParams
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 
@@ -24,18 +24,9 @@ class SurfaceGaps(SurfacePoints):
         )  # fmt: skip
         self.pairs = pairs
 
-    def jacobian(
-        self,
-        identity: Identity,
-        params: HeadParams,
-        shape_basis: torch.Tensor | None = None,
-        by_expression: bool = True,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vectors [T,K,3] and their derivatives [T,K,3,P(+G)]; where the head is does not matter to them."""
-        gaps, columns = super().jacobian(identity, params, shape_basis, by_expression)
-        columns[..., 0:3] = -skew(gaps)
-        columns[..., 3:6] = 0
-        return gaps, columns
+    def _by_pose(self, points: torch.Tensor, params: HeadParams) -> torch.Tensor:
+        """Derivatives [T,K,3,6] by the head's turn and place; where it is does not matter to them."""
+        return torch.nn.functional.pad(-skew(points), (0, 3))
 
 
 @dataclass

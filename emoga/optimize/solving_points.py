@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -127,31 +127,39 @@ class SurfacePoints:
         identity: Identity,
         params: HeadParams,
         shape_basis: torch.Tensor | None = None,
-        by_expression: bool = True,
+        free: Sequence[int] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Points x [T,N,3] and their derivatives [T,N,3,P(+G)].
 
-        shape_basis [G,V,3]: directions of the rest mesh to differentiate by as well. by_expression: else the columns of
-        units and jaw, most of the work, stay zero.
+        shape_basis [G,V,3]: directions of the rest mesh to differentiate by as well. free: those of the P unknowns to
+        differentiate by, else all. Turn and place of the head are free together, or neither is.
         """
+        slots = {column: n for n, column in enumerate(range(self.layout.count) if free is None else free)}
         part = restricted(identity, self.ids)
         local, bones = _formed(part, params), _bones(part, params)
         points = self.gather(part.carried(local, bones))
-        columns = points.new_zeros(*points.shape, self.layout.count)
-        arm = points - params.translation[:, None, :]
-        columns[..., 0:3] = -skew(arm)
-        columns[..., 3:6] = torch.eye(3, dtype=points.dtype)
+        columns = points.new_zeros(*points.shape, len(slots))
+        if 0 in slots:
+            columns[..., slots[0] : slots[0] + 6] = self._by_pose(points, params)
         # Without the lids' sliding, carrying is linear in the rest mesh.
         turn = torch.einsum("ub,tbij->tuij", part.head.skin_weights, bones[..., :3])
-        if by_expression:
-            columns[..., self.layout.expr] = self._linear(turn, part.expr_basis[list(self.layout.units)])
+        units = [n for n in range(len(self.layout.units)) if self.layout.expr.start + n in slots]
+        if units:
+            at = [slots[self.layout.expr.start + n] for n in units]
+            columns[..., at] = self._linear(turn, part.expr_basis[[self.layout.units[n] for n in units]])
         if self.head.has_units:
-            self._bend(part, params, turn, columns, by_expression)
-        self._add_joints(part, params, local, bones, columns, by_expression)
-        self._difference_eyes(part, params, points, columns, by_expression)
+            self._bend(part, params, turn, columns, slots)
+        self._add_joints(part, params, local, bones, columns, slots)
+        self._difference_eyes(part, params, points, columns, slots)
         if shape_basis is not None:
             columns = torch.cat([columns, self._linear(turn, shape_basis[:, self.ids])], -1)
         return points, columns
+
+    def _by_pose(self, points: torch.Tensor, params: HeadParams) -> torch.Tensor:
+        """Derivatives [T,N,3,6] by the head's turn and place."""
+        arm = points - params.translation[:, None, :]
+        still = torch.eye(3, dtype=points.dtype).expand(*points.shape, 3)
+        return torch.cat([-skew(arm), still], -1)
 
     def _linear(self, turn: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
         """World directions [T,N,3,E] of rest displacements [E,U,3] turned by [T,U,3,3]."""
@@ -168,16 +176,18 @@ class SurfacePoints:
         params: HeadParams,
         turn: torch.Tensor,
         columns: torch.Tensor,
-        by_expression: bool,
+        slots: Mapping[int, int],
     ) -> None:
         """Fill the columns of the gaze and of BENDING_UNITS by how they change what units act how much."""
-        nudges = self._turns_of_eyes() + (self._of_units(params, BENDING_UNITS) if by_expression else [])
+        nudges = _kept(self._turns_of_eyes() + self._of_units(params, BENDING_UNITS), slots)
+        if not nudges:
+            return
         nudged, acting = _nudged(params, nudges), part.acting(params.expr, params.eyes)
         change = _differences(part.acting(nudged.expr, nudged.eyes), acting, nudges)
         units = torch.nonzero((change != 0).any(0).any(-1))[:, 0]
         # One product per frame: one of its own for every point takes five times as long.
         moved = self._linear(turn, part.expr_basis[units]).flatten(1, 2) @ change[:, units]
-        columns[..., _names(nudges)] = moved.unflatten(1, (self.count, 3))
+        columns[..., _slots(nudges, slots)] = moved.unflatten(1, (self.count, 3))
 
     def _add_joints(
         self,
@@ -186,14 +196,15 @@ class SurfacePoints:
         local: torch.Tensor,
         bones: torch.Tensor,
         columns: torch.Tensor,
-        by_expression: bool,
+        slots: Mapping[int, int],
     ) -> None:
         """Add what jaw and neck do to their columns; local [T,U,3] carried by bones [T,B,3,4] are the vertices."""
         layout = self.layout
         nudges = [_Nudge("neck", axis, layout.neck.start + axis) for axis in range(3)]
-        if by_expression:
-            nudges += [_Nudge("jaw", axis, layout.jaw.start + n) for n, axis in enumerate(layout.jaw_axes)]
-            nudges += self._of_units(params, ("jawOpen",))
+        nudges += [_Nudge("jaw", axis, layout.jaw.start + n) for n, axis in enumerate(layout.jaw_axes)]
+        nudges = _kept(nudges + self._of_units(params, ("jawOpen",)), slots)
+        if not nudges:
+            return
         nudged, count = _nudged(params, nudges), len(nudges)
         if self.head.pose_basis is None:
             # Carrying is linear in the bones: their own differences, which cost little, are carried.
@@ -203,7 +214,7 @@ class SurfacePoints:
         else:
             still = self.gather(part.carried(local, bones))
             found = _differences(self.gather(part.posed(nudged)), still, nudges)
-        columns[..., _names(nudges)] += found
+        columns[..., _slots(nudges, slots)] += found
 
     def _difference_eyes(
         self,
@@ -211,14 +222,16 @@ class SurfacePoints:
         params: HeadParams,
         points: torch.Tensor,
         columns: torch.Tensor,
-        by_expression: bool,
+        slots: Mapping[int, int],
     ) -> None:
         """Fill the columns of the gaze and of EYE_UNITS, of points that slide or turn with an eyeball."""
-        nudges = self._turns_of_eyes() + (self._of_units(params, EYE_UNITS) if by_expression else [])
+        nudges = _kept(self._turns_of_eyes() + self._of_units(params, EYE_UNITS), slots)
+        if not nudges:
+            return
         rows, ids, corners = self._at_eyes(part)
         moved = _gathered(restricted(part, ids).posed(_nudged(params, nudges)), corners, self.weights[rows])
         block = columns[:, rows]
-        block[..., _names(nudges)] = _differences(moved, points[:, rows], nudges)
+        block[..., _slots(nudges, slots)] = _differences(moved, points[:, rows], nudges)
         columns[:, rows] = block
 
     def _turns_of_eyes(self) -> list[_Nudge]:
@@ -266,8 +279,12 @@ def _nudged(params: HeadParams, nudges: list[_Nudge]) -> HeadParams:
     return many
 
 
-def _names(nudges: list[_Nudge]) -> list[int]:
-    return [nudge.column for nudge in nudges]
+def _kept(nudges: list[_Nudge], slots: Mapping[int, int]) -> list[_Nudge]:
+    return [nudge for nudge in nudges if nudge.column in slots]
+
+
+def _slots(nudges: list[_Nudge], slots: Mapping[int, int]) -> list[int]:
+    return [slots[nudge.column] for nudge in nudges]
 
 
 def _differences(moved: torch.Tensor, still: torch.Tensor, nudges: list[_Nudge]) -> torch.Tensor:

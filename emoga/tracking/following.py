@@ -112,12 +112,12 @@ def _film(
     seen = []
     for sight in sights:
         points = SurfacePoints(head, torch.from_numpy(sight.corners), torch.from_numpy(sight.weights))
-        places, columns = points.jacobian(identity, part.params)
+        formed = range(layout.expr.start, layout.jaw.stop)
+        places, columns = points.jacobian(identity, part.params, free=formed)
         along = torch.nn.functional.normalize(points.on_mesh(normals), dim=-1) @ turns[middle]
         allowed = torch.eye(3, dtype=torch.float64) / ACROSS**2
         allowed = allowed + (ALONG**-2 - ACROSS**-2) * along[:, :, None] * along[:, None]
         observed, information = torch.from_numpy(sight.pixels), torch.from_numpy(sight.information)
-        columns = columns[..., layout.expr.start : layout.jaw.stop]
         seen.append(Followed(places, columns, turns, allowed, observed, information))
     moved = torch.stack([each.columns.norm(dim=2).amax((0, 1)) for each in seen]).amax(0)
     used = moved / calm.sqrt() > STIRRED * EXPRESSION / 1e3

@@ -56,7 +56,14 @@ class Portrait:
         self, params: HeadParams, frame: int, camera: Camera, backdrop: np.ndarray | None = None
     ) -> Rendering:
         """Frame `frame` of params seen by the camera; gradients reach the Gaussians."""
-        _, frames = pose_frames(self.identity, self.rig, params, frame)
+        return self.seen(self.posed(params, frame), camera, backdrop)
+
+    def posed(self, params: HeadParams, frame: int) -> TriangleFrames:
+        """What the Gaussians hang on in frame `frame` of params."""
+        return pose_frames(self.identity, self.rig, params, frame)[1]
+
+    def seen(self, frames: TriangleFrames, camera: Camera, backdrop: np.ndarray | None = None) -> Rendering:
+        """What `draw` draws, of a head that is posed already."""
         position = torch.from_numpy(camera.position.astype(np.float32))
         splats = self.splats
         carried = carry(splats.gaussians, splats.bindings, frames, self.bind, position)

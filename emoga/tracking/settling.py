@@ -14,6 +14,7 @@ import torch
 
 from emoga.camera import Camera
 from emoga.capture import Track
+from emoga.geometry import axis_angle_to_matrix
 from emoga.head import HeadParams
 from emoga.optimize.solving_state import State
 from emoga.optimize.training_pictures import Example, TrainingPictures
@@ -40,12 +41,11 @@ def settle(tracker: Tracker, track: Track, portrait: Portrait, state: State) -> 
     """
     camera = tracker.focused(tracker.clip.views[0], state)
     rotation, translation = state.params.rotation.clone(), state.params.translation.clone()
-    params = replace(state.params, static_offset=None)
     tracker.report(Stage("settle the head", int(tracker.clip.landmarks.valid[tracker.clip.views[0]].sum())))
 
     def settled(shown: tuple[int, Example]) -> tuple[int, torch.Tensor]:
         frame, example = shown
-        return frame, torch.from_numpy(_settled(portrait, params.select([frame]), camera, example))
+        return frame, torch.from_numpy(_settled(portrait, state.params.select([frame]), camera, example))
 
     # Each draws its head a dozen times: a thread to itself wastes nothing on waiting for others.
     threads = threads_for_pictures(camera.width, camera.height)
@@ -78,10 +78,20 @@ def _settled(portrait: Portrait, params: HeadParams, camera: Camera, example: Ex
     counted = (example.weight.numpy() > COUNTED) & (around > 0)
     target = example.target.numpy()[counted].ravel()
 
+    with torch.no_grad():
+        posed = portrait.posed(replace(params, static_offset=None).to(dtype=torch.float32), 0)
+    rotation, translation = params.rotation[0], params.translation[0]
+    turned = axis_angle_to_matrix(rotation)
+
+    @torch.no_grad()
     def drawn(moved: np.ndarray) -> np.ndarray:
-        turn, shift = torch.from_numpy(moved[:3]), torch.from_numpy(moved[3:])
-        at = replace(params, rotation=params.rotation + turn, translation=params.translation + shift)
-        return portrait.picture(at.to(dtype=torch.float32), 0, camera)[counted].ravel()
+        # A camera that moves shows what a head that moves the other way would, which had to be posed anew.
+        shift = np.eye(4)
+        turn = axis_angle_to_matrix(rotation + torch.from_numpy(moved[:3])) @ turned.T
+        shift[:3, :3] = turn.numpy()
+        shift[:3, 3] = (translation - turn @ translation).numpy() + moved[3:]
+        there = replace(camera, w2c=camera.w2c @ shift)
+        return portrait.seen(posed, there).image[0].numpy()[counted].ravel()
 
     moved = np.zeros(6)
     now = drawn(moved)
