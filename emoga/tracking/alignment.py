@@ -6,7 +6,7 @@ point should look like is the mean over training pictures that see the head from
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -43,18 +43,26 @@ class Glimpses:
     crops: Crops
     share: torch.Tensor
 
-    @classmethod
-    def of(
-        cls,
-        tracker: Tracker,
-        points: SurfacePoints,
-        state: State,
-        frames: list[int],
-        level: tuple[float, float],
-    ) -> Glimpses:
-        """Those of `frames`, whose params `state` holds."""
-        crops = make_crops(tracker, points, state, frames, *level)
-        return cls(crops, shown(tracker, points, state, crops)[0])
+
+@dataclass(frozen=True)
+class Pictured:
+    """What pictures show of N points at one level, cut out around heads where they were when first asked for.
+
+    From pass to pass they hardly move.
+    """
+
+    tracker: Tracker
+    points: SurfacePoints
+    level: tuple[float, float]
+    made: dict[tuple[int, ...], Glimpses] = field(default_factory=dict)
+
+    def of(self, state: State, frames: list[int]) -> Glimpses:
+        """Glimpses of `frames`, whose params `state` holds."""
+        if tuple(frames) not in self.made:
+            crops = make_crops(self.tracker, self.points, state, frames, *self.level)
+            share, _ = shown(self.tracker, self.points, state, crops)
+            self.made[tuple(frames)] = Glimpses(crops, share)
+        return self.made[tuple(frames)]
 
 
 @dataclass(frozen=True)
@@ -125,27 +133,21 @@ def align(
         return state
     points = spread_points(tracker.head, regions, POINTS, ~around_lips(tracker.head))
     tracker.report(Stage(name, len(LEVELS) * passes))
-    for number in range(len(LEVELS) * passes):
-        state = _aligned(tracker, points, state, LEVELS[number // passes], outline)
-        tracker.report(Step(number + 1))
+    for coarseness, level in enumerate(LEVELS):
+        pictures = Pictured(tracker, points, level)
+        for number in range(passes):
+            state = _aligned(pictures, state, outline)
+            tracker.report(Step(coarseness * passes + number + 1))
     return state
 
 
-def _aligned(
-    tracker: Tracker,
-    points: SurfacePoints,
-    state: State,
-    level: tuple[float, float],
-    outline: Outline | None,
-) -> State:
+def _aligned(pictures: Pictured, state: State, outline: Outline | None) -> State:
+    tracker = pictures.tracker
     training = tracker.clip.training_frames
-    before = replace(state, params=state.params.select(training))
-    glimpses = Glimpses.of(tracker, points, before, training, level)
-    sights = _sights(tracker, points, before, training, glimpses)
+    sights = _sights(pictures, replace(state, params=state.params.select(training)), training)
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
-        seen = glimpses if frames == training else Glimpses.of(tracker, points, part, frames, level)
-        detail = _term(tracker, points, part, frames, sights, seen)
+        detail = _term(pictures, part, frames, sights)
         terms = [*tracker.evidence(part, frames), detail]
         if outline is not None:
             terms.append(outline.term(tracker, part, frames))
@@ -156,11 +158,10 @@ def _aligned(
     return training_first(tracker, state, step)
 
 
-def _sights(
-    tracker: Tracker, points: SurfacePoints, state: State, frames: list[int], seen: Glimpses
-) -> Sights:
+def _sights(pictures: Pictured, state: State, frames: list[int]) -> Sights:
     """How `frames`, whose params `state` holds, show the points."""
-    details = sampled(tracker, points, state, seen.crops)
+    tracker, seen = pictures.tracker, pictures.of(state, frames)
+    details = sampled(tracker, pictures.points, state, seen.crops)
     return Sights(
         details.flatten(0, 1), seen.share.flatten(0, 1), _sides(tracker, state).flatten(0, 1),
         _names(tracker, frames).flatten(),
@@ -191,15 +192,9 @@ def away_from_lids(head: Head, points: SurfacePoints, expr: torch.Tensor) -> tor
     return torch.exp(-((expr[:, units] @ moved / LID_MOTION) ** 2))
 
 
-def _term(
-    tracker: Tracker,
-    points: SurfacePoints,
-    state: State,
-    frames: list[int],
-    sights: Sights,
-    seen: Glimpses,
-) -> PhotometricTerm:
+def _term(pictures: Pictured, state: State, frames: list[int], sights: Sights) -> PhotometricTerm:
     """Evidence of the details for `frames`, whose params `state` holds."""
+    tracker, points, seen = pictures.tracker, pictures.points, pictures.of(state, frames)
     viewmats, Ks = tracker.seen_cameras()
     weights = seen.share * away_from_lids(tracker.head, points, state.params.expr)
     expected, known = sights.expected(_sides(tracker, state), _names(tracker, frames))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from emoga.optimize.outline import FARTHEST, SEEN, rim_vertices
-from emoga.optimize.solving_photometric import PhotometricTerm
+from emoga.optimize.solving_photometric import Crops, PhotometricTerm
 from emoga.optimize.solving_points import SurfacePoints
 from emoga.optimize.solving_state import State
 from emoga.threads import finish
@@ -22,11 +22,15 @@ SHARED_OUTLINE = 0.5  # neighbouring vertices err together: each counts as this 
 
 @dataclass(frozen=True)
 class Outline:
-    """Head masks uint8 [views,T,H,W], and the vertices of skull and ears that can lie on their outline."""
+    """Head masks uint8 [views,T,H,W], and the vertices of skull and ears that can lie on their outline.
+
+    cut: distances to the outline by frames, around heads where they were when first asked for.
+    """
 
     points: SurfacePoints
     vertices: torch.Tensor
     masks: np.ndarray
+    cut: dict[tuple[int, ...], Crops] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tracker: Tracker, masks: np.ndarray) -> Outline:
@@ -38,7 +42,9 @@ class Outline:
     def term(self, tracker: Tracker, state: State, frames: list[int]) -> PhotometricTerm:
         """Evidence for `frames`, whose params `state` holds: vertices at the rim lie on the masks' outline."""
         viewmats, Ks = tracker.seen_cameras()
-        crops = outline_crops(tracker, self.points, state, frames, self.masks)
+        if tuple(frames) not in self.cut:
+            self.cut[tuple(frames)] = outline_crops(tracker, self.points, state, frames, self.masks)
+        crops = self.cut[tuple(frames)]
         posed = tracker.posed(state)
         weights = torch.zeros(len(viewmats), len(frames), self.points.count, dtype=torch.float64)
         cameras = [tracker.focused(view, state) for view in tracker.clip.views]

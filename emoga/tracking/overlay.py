@@ -40,8 +40,8 @@ def draw_overlay(
     camera = track.cameras[view]
     paint = _paint(head, vertices.double(), camera)
     index = visible_faces(head, vertices, camera)
-    mixed = cv2.addWeighted(picture, 1 - opacity, paint[index], opacity, 0)
-    np.copyto(mixed, picture, where=(index < 0)[..., None])
+    mixed = cv2.addWeighted(picture, 1 - opacity, paint.take(index, 0, mode="wrap"), opacity, 0)
+    mixed = cv2.copyTo(mixed, (index >= 0).view(np.uint8), picture.copy())
     return np.concatenate([picture, mixed, _points(track, head, view, frame, vertices, picture)], 1)
 
 
@@ -67,10 +67,9 @@ def _points(
     if track.landmarks.valid[view, frame]:
         sets.insert(0, (found, (255, 0, 0)))
     for points, color in sets:
-        for x, y in points:
-            # Eight extra bits place the dots between pixels.
-            centre = (int((x - 0.5) * 256), int((y - 0.5) * 256))
-            cv2.circle(canvas, centre, 200, color, -1, cv2.LINE_AA, 8)
+        # Lines without length are dots; eight extra bits place them between pixels.
+        dots = ((points - 0.5) * 256).astype(np.int32)[:, None].repeat(2, 1)
+        cv2.polylines(canvas, list(dots), False, color, 2, cv2.LINE_AA, 8)
     return canvas
 
 
