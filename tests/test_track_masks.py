@@ -80,6 +80,18 @@ def test_grabcut_grows_from_the_head():
     assert (np.abs(alpha - truth) > 0.5).mean() < 0.03
 
 
+@pytest.mark.timeout(60)
+def test_pictures_that_show_nothing_keep_the_head():
+    # GrabCut took minutes over either, and did not end at all over the first.
+    flash = np.ones((320, 320, 3), np.float32)
+    flash[*np.random.default_rng(4).integers(0, 320, (2, 7))] = (1, 0, 0)
+    title = np.full_like(flash, 0.02)
+    title[:20] = 0.9
+    head = np.hypot(*(np.mgrid[:320, :320] - 160)) < 64
+    for picture in (flash, title):
+        np.testing.assert_array_equal(grabcut_alpha(picture, head), head)
+
+
 def regions() -> np.ndarray:
     """The mesh as a camera sees it: face disc, neck column, shoulders."""
     found = np.full((SIZE, SIZE), -1)

@@ -12,6 +12,7 @@ from emoga.images import color_dot, color_length
 FLAT_DISTANCE = 0.09  # colour distance within which a pixel may still be background
 FLAT_SHARE = 0.72  # of the upper border must look like one colour for the background to count as flat
 BAND_LEVEL = 0.03  # rows and columns darker than this everywhere are letterbox bands, not pictures
+BLANK_LEVEL, BLANK_SHARE = 0.016, 0.9  # pixels so near to one colour, in so large a share, show no face
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def grabcut_alpha(picture: np.ndarray, head: np.ndarray, rounds: int = 3) -> np.
         head.astype(np.uint8), (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA
     )
     labels = _grabcut_seeds(silhouette > 0)
-    if not (labels == cv2.GC_FGD).any() or not (labels == cv2.GC_BGD).any():
+    if not (labels == cv2.GC_FGD).any() or not (labels == cv2.GC_BGD).any() or _blank(small):
         return head.astype(np.float32)
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -150,6 +151,15 @@ def grabcut_alpha(picture: np.ndarray, head: np.ndarray, rounds: int = 3) -> np.
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
     found = cv2.GaussianBlur(found, (0, 0), 0.8)
     return _without_specks(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _blank(picture: np.ndarray) -> bool:
+    """Whether a picture [h,w,3] is of one colour but for specks: a fade, a flash, a title.
+
+    There is nothing to cut along, and GrabCut searches for minutes or for ever.
+    """
+    usual = np.median(picture, axis=(0, 1))
+    return bool((np.abs(picture - usual).max(2) < BLANK_LEVEL).mean() > BLANK_SHARE)
 
 
 def _grabcut_seeds(head: np.ndarray) -> np.ndarray:
