@@ -101,9 +101,13 @@ def rim_vertices(
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Pixels to the outline of a mask uint8 [H,W], positive inside, float32 [H,W]."""
+    """Pixels to the outline of a mask uint8 [H,W], positive inside, float32 [H,W].
+
+    Where a mask is full or empty the outline is farther than the picture is wide and high.
+    """
     inside = (mask > 127).astype(np.uint8)
-    return cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    return distance.clip(-sum(mask.shape), sum(mask.shape))
 
 
 def _on_outline(covered: np.ndarray, pixels: np.ndarray) -> np.ndarray:
