@@ -11,7 +11,7 @@ import pytest
 from filmed import SIZE, film
 from mannequin import make_mannequin
 
-from emoga.capture import HeldOut, save_landmarks, save_track
+from emoga.capture import HeldOut, Landmarks, save_landmarks, save_track
 from emoga.errors import InputError
 from emoga.evaluation import evaluate, evaluate_track
 from emoga.images import read_image_uint8
@@ -44,6 +44,24 @@ def test_splits_do_not_overlap_and_cover_all():
     }  # fmt: skip
     assert len(set().union(*map(set, pairs.values()))) == 10
     assert evenly([(0, f) for f in range(10)], 3)[-1] == (0, 9)
+
+
+def test_frames_without_a_face_are_in_no_split(track):
+    valid = np.ones((2, 5), bool)
+    valid[:, 1], valid[0, 2], valid[:, 4] = (
+        False,
+        False,
+        False,
+    )  # the third frame's face is seen by one camera
+    marks = Landmarks(np.zeros((2, 5, 1, 2), np.float32), valid, "mediapipe478")
+    held_out = replace(track, landmarks=marks).held_out
+    assert (held_out.frames, held_out.faceless) == ((3, 4), (1, 4))
+    pairs = split_pictures(held_out, 2, 5)
+    assert pairs == {
+        "training": [(0, 0), (0, 2)], "views": [(1, 0), (1, 2)], "frames": [(0, 3)], "both": [(1, 3)]
+    }  # fmt: skip
+    marks = replace(marks, valid=np.zeros_like(valid))  # by landmarks that know nothing, nothing is left out
+    assert replace(track, landmarks=marks).held_out.faceless == ()
 
 
 def test_the_filmed_avatar_is_perfect(avatar, track):

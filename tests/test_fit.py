@@ -11,7 +11,7 @@ from painted import FRAMES, SIZE, make_track
 from emoga.avatar import Avatar, load_avatar
 from emoga.avatar.posing import make_puppet
 from emoga.camera import look_at
-from emoga.capture import HeldOut
+from emoga.capture import HeldOut, Landmarks
 from emoga.errors import InputError
 from emoga.fitting import fit
 from emoga.fitting.anchoring import anchor_shoulders
@@ -77,6 +77,21 @@ def test_the_report_says_what_was_never_seen(fitted):
     assert any(isinstance(event, Note) and "never seen" in event.text for event in events) == bool(
         report.notes
     )
+
+
+def test_frames_without_a_face_teach_nothing(track):
+    valid = np.ones((len(track.cameras), FRAMES), bool)
+    valid[:, 1] = False
+    marks = Landmarks(np.zeros((*valid.shape, 1, 2), np.float32), valid, "mediapipe478")
+    marked, notes = replace(track, landmarks=marks), []
+    session = prepare(marked, marked.held_out, Preset(1, 9000), "smooth", 0, notes.append)
+    taught = {frame for _, frame in session.trainer.pictures.pairs}
+    assert taught == set(track.held_out.training_frames(FRAMES)) - {1}
+    said = [event.text for event in notes if isinstance(event, Note)]
+    assert f"left out: 1 of {FRAMES} frames, which show no face" in said
+    nobody = replace(marked, held_out=HeldOut(frames=tuple(f for f in range(FRAMES) if f != 1)))
+    with pytest.raises(InputError, match="shows a face"):
+        fit(nobody, None, **SMALL)
 
 
 def test_held_out_frames_keep_the_tracked_motion(fitted, track):

@@ -13,10 +13,14 @@ FORMS = "write views:3,9 or frames:last:20% or frames:0-4,17"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Indices of the held-out views and frames, sorted."""
+    """Indices of the held-out views and frames, sorted; faceless: of frames in which no camera saw a face.
+
+    The head is bridged over those, so nothing is learnt from their pictures, and nothing measured there.
+    """
 
     views: tuple[int, ...] = ()
     frames: tuple[int, ...] = ()
+    faceless: tuple[int, ...] = ()
 
     def training_views(self, count: int) -> list[int]:
         """The views that train, of `count`."""
@@ -24,7 +28,21 @@ class HeldOut:
 
     def training_frames(self, count: int) -> list[int]:
         """The frames that train, of `count`."""
-        return [index for index in range(count) if index not in self.frames]
+        left_out = {*self.frames, *self.faceless}
+        return [index for index in range(count) if index not in left_out]
+
+    @property
+    def tested_frames(self) -> list[int]:
+        """The held-out frames that show a face."""
+        return [index for index in self.frames if index not in self.faceless]
+
+    def joined(self, other: HeldOut) -> HeldOut:
+        """What either leaves out."""
+        return HeldOut(
+            tuple(sorted({*self.views, *other.views})),
+            tuple(sorted({*self.frames, *other.frames})),
+            tuple(sorted({*self.faceless, *other.faceless})),
+        )
 
 
 def parse_hold_out(specifications: Sequence[str], view_count: int, frame_count: int) -> HeldOut:

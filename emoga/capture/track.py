@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Track:
     media: per camera the video, folder, picture or dataset that has it; frames [T]: index of each tracked frame in it.
     masks, head_masks: uint8 alpha [C,T,H,W]; lighting [9,3] spherical harmonics; texture [h,w,3] sRGB;
     quality: named figures, each [T] or [C,T]; downscaled: the pictures were made smaller to the size of the cameras;
-    opened: pictures of cameras that are open already.
+    held_out: what trains nothing; which frames are faceless is known by the landmarks; opened: pictures of cameras that
+    are open already.
     """
 
     head_name: str
@@ -57,6 +58,11 @@ class Track:
     provenance: dict[str, Any] = field(default_factory=dict)
     opened: dict[int, Pictures] = field(default_factory=dict, repr=False)
     _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.landmarks is not None and self.landmarks.valid.any():
+            faceless = np.flatnonzero(~self.landmarks.valid.any(0)).tolist()
+            self.held_out = replace(self.held_out, faceless=tuple(faceless))
 
     @property
     def frame_count(self) -> int:

@@ -95,17 +95,12 @@ def chosen_pairs(
 ) -> list[tuple[int, int]]:  # fmt: skip
     """(view, frame) of the pictures asked for, or of a spread; see `originals` for what is refused."""
     count = len(track.cameras), track.frame_count
-    own = track.held_out
-    other = parse_hold_out(
-        (avatar.provenance.get("hold_out") or ()) if hold_out is None else hold_out, *count
-    )
-    if hold_out is None:
-        other = HeldOut(
-            tuple(sorted({*own.views, *other.views})), tuple(sorted({*own.frames, *other.frames}))
-        )
+    own = track.held_out if hold_out is None else HeldOut(faceless=track.held_out.faceless)
+    asked = (avatar.provenance.get("hold_out") or ()) if hold_out is None else hold_out
+    held = own.joined(parse_hold_out(asked, *count))
     most = MOST_FRAMES if count[0] > 1 else MOST_FRAMES_OF_ONE
-    chosen_views = _indices("views", views, other.views, count[0], MOST_VIEWS, count)
-    chosen_frames = _indices("frames", frames, other.frames, count[1], most, count)
+    chosen_views = _indices("views", views, held.training_views(count[0]), held.views, MOST_VIEWS, count)
+    chosen_frames = _indices("frames", frames, held.training_frames(count[1]), held.frames, most, count)
     sizes = {(track.cameras[view].width, track.cameras[view].height) for view in chosen_views}
     if len(sizes) > 1:
         raise InputError(f"the chosen views have {len(sizes)} picture sizes; choose views of one size")
@@ -113,12 +108,13 @@ def chosen_pairs(
 
 
 def _indices(
-    kind: str, asked: Sequence[int] | str | None, held: tuple[int, ...], count: int, most: int,
+    kind: str, asked: Sequence[int] | str | None, free: list[int], held: tuple[int, ...], most: int,
     counts: tuple[int, int],
 ) -> list[int]:  # fmt: skip
-    """The ones asked for, or at most so many spread evenly over those not held out."""
+    """The ones asked for, none of them held out, or at most so many spread evenly over those that are free."""
+    count = counts[kind == "frames"]
     if asked is None:
-        free = [index for index in range(count) if index not in held] or list(range(count))
+        free = free or list(range(count))
         places = np.linspace(0, len(free) - 1, min(most, len(free))).round().astype(int)
         return [free[place] for place in places]
     if isinstance(asked, str):

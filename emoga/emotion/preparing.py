@@ -59,7 +59,5 @@ def _held_out(avatar: Avatar, track: Track, asked: Sequence[str] | None) -> Held
     """What must not be edited: what was asked for, else all that the avatar's fit or the track kept from training."""
     count = len(track.cameras), track.frame_count
     if asked is not None:
-        return parse_hold_out(asked, *count)
-    own = track.held_out
-    other = parse_hold_out(avatar.provenance.get("hold_out") or (), *count)
-    return HeldOut(tuple(sorted({*own.views, *other.views})), tuple(sorted({*own.frames, *other.frames})))
+        return HeldOut(faceless=track.held_out.faceless).joined(parse_hold_out(asked, *count))
+    return track.held_out.joined(parse_hold_out(avatar.provenance.get("hold_out") or (), *count))

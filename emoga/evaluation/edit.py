@@ -122,7 +122,7 @@ def _described(prompt: str) -> tuple[str, str]:
 def _chosen(track: Track) -> tuple[list[int], list[int]]:
     """Some held-out views and frames, or any where none is held out."""
     views = list(track.held_out.views) or list(range(len(track.cameras)))
-    frames = list(track.held_out.frames) or list(range(track.frame_count))
+    frames = track.held_out.tested_frames or list(range(track.frame_count))
     return evenly(views, MOST_VIEWS), evenly(frames, MOST_FRAMES)
 
 

@@ -72,9 +72,10 @@ def fit(
     if isinstance(preset, str) and len(track.cameras) == 1:
         known = for_one_camera(known)
     chosen = _overridden(known, iterations, gaussians, sh_degree, appearance, refine_motion)
-    held_out = track.held_out
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
+        track = replace(track, held_out=held_out)
+    held_out = track.held_out
     session = prepare(track, held_out, chosen, rig, seed, report, device, weights)
     checkpoint = None if output is None else checkpoint_path(output)
     identity = fingerprint(track, held_out, chosen, rig, seed, session.perceptual, keep_shoulders)

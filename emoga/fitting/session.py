@@ -36,7 +36,7 @@ from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import PARAMETERS, Splats
 from emoga.optimize.training_pictures import TrainingPictures
-from emoga.progress import Reporter
+from emoga.progress import Note, Reporter
 
 START_SHARE = 0.45  # of the budget, placed before the first iteration
 
@@ -203,6 +203,10 @@ def prepare(
             "track again with this version"
         )
     views, frames = held_out.training_views(len(track.cameras)), held_out.training_frames(track.frame_count)
+    if not frames:
+        raise InputError("none of the frames to train on shows a face; hold out fewer")
+    if held_out.faceless:
+        report(Note(f"left out: {len(held_out.faceless)} of {track.frame_count} frames, which show no face"))
     if len(track.cameras) == 1:
         track = replace(track, params=anchor_shoulders(head, track.params, frames))
     pictures = TrainingPictures(track, views, frames, report)

@@ -27,7 +27,8 @@ def baselines(track: Track, held_out: HeldOut) -> dict[str, float]:
     "mean": the mean training frame; "nearest": the training frame whose head is nearest in the picture;
     "warped": that frame carried along by the tracked mesh.
     """
-    if not held_out.frames or track.head_masks is None:
+    tested = held_out.tested_frames
+    if not tested or track.head_masks is None:
         return {}
     views = held_out.training_views(len(track.cameras))
     frames = held_out.training_frames(track.frame_count)
@@ -35,14 +36,12 @@ def baselines(track: Track, held_out: HeldOut) -> dict[str, float]:
     with torch.no_grad():
         vertices = head.vertices(track.params)
     scores: dict[str, list[float]] = {"mean": [], "nearest": [], "warped": []}
-    step = max(1, len(views) * len(held_out.frames) // MOST_PICTURES)
+    step = max(1, len(views) * len(tested) // MOST_PICTURES)
     for view in views:
         camera = track.cameras[view]
         mean = to_uint8(np.mean([track.image(view, frame) for frame in frames], axis=0))
         projected = camera.project(vertices.double().numpy())[0]
-        for frame in (
-            held_out.frames[view % step :: step] if step <= len(held_out.frames) else held_out.frames[:1]
-        ):
+        for frame in tested[view % step :: step] if step <= len(tested) else tested[:1]:
             truth, mask = track.picture(view, frame), binary_mask(track.head_masks[view, frame])
             distance = np.linalg.norm(projected[frames] - projected[frame], axis=-1).mean(1)
             near = frames[int(distance.argmin())]

@@ -106,7 +106,9 @@ def signed_distance(mask: np.ndarray) -> np.ndarray:
     Where a mask is full or empty the outline is farther than the picture is wide and high.
     """
     inside = (mask > 127).astype(np.uint8)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(
+        1 - inside, cv2.DIST_L2, 5
+    )
     return distance.clip(-sum(mask.shape), sum(mask.shape))
 
 

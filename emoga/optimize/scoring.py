@@ -54,8 +54,8 @@ def split_pictures(held_out: HeldOut, views: int, frames: int) -> dict[str, list
     pairs = {
         "training": (training_views, training_frames),
         "views": (held_out.views, training_frames),
-        "frames": (training_views, held_out.frames),
-        "both": (held_out.views, held_out.frames),
+        "frames": (training_views, held_out.tested_frames),
+        "both": (held_out.views, held_out.tested_frames),
     }
     return {name: [(v, f) for v in vs for f in fs] for name, (vs, fs) in pairs.items()}
 
