@@ -60,6 +60,9 @@ def test_frames_without_a_face_are_in_no_split(track):
     assert pairs == {
         "training": [(0, 0), (0, 2)], "views": [(1, 0), (1, 2)], "frames": [(0, 3)], "both": [(1, 3)]
     }  # fmt: skip
+    # A face that a detector misses, for it is turned away, and that looks as tracked, is a face.
+    error = np.array([0.01, 0.025, 0.012, 0.01, 0.4], np.float32)
+    assert replace(track, landmarks=marks, quality={"photometric": error}).held_out.faceless == (4,)
     marks = replace(marks, valid=np.zeros_like(valid))  # by landmarks that know nothing, nothing is left out
     assert replace(track, landmarks=marks).held_out.faceless == ()
 

@@ -13,7 +13,7 @@ FORMS = "write views:3,9 or frames:last:20% or frames:0-4,17"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Indices of the held-out views and frames, sorted; faceless: of frames in which no camera saw a face.
+    """Indices of the held-out views and frames, sorted; faceless: of frames that show no face.
 
     The head is bridged over those, so nothing is learnt from their pictures, and nothing measured there.
     """

@@ -25,6 +25,7 @@ from emoga.images import from_uint8
 
 MAX_SIDE = 16384
 MAX_CAMERAS = 4096
+UNLIKE = 3.0  # times the usual photometric error: a picture without the face has fifty
 
 
 @dataclass
@@ -34,8 +35,8 @@ class Track:
     media: per camera the video, folder, picture or dataset that has it; frames [T]: index of each tracked frame in it.
     masks, head_masks: uint8 alpha [C,T,H,W]; lighting [9,3] spherical harmonics; texture [h,w,3] sRGB;
     quality: named figures, each [T] or [C,T]; downscaled: the pictures were made smaller to the size of the cameras;
-    held_out: what trains nothing; which frames are faceless is known by the landmarks; opened: pictures of cameras that
-    are open already.
+    held_out: what trains nothing; which frames are faceless follows from landmarks and quality; opened: pictures of
+    cameras that are open already.
     """
 
     head_name: str
@@ -60,9 +61,7 @@ class Track:
     _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if self.landmarks is not None and self.landmarks.valid.any():
-            faceless = np.flatnonzero(~self.landmarks.valid.any(0)).tolist()
-            self.held_out = replace(self.held_out, faceless=tuple(faceless))
+        self.held_out = replace(self.held_out, faceless=_faceless(self.landmarks, self.quality))
 
     @property
     def frame_count(self) -> int:
@@ -107,6 +106,21 @@ class Track:
     def image(self, view: int, frame: int) -> np.ndarray:
         """float32 [H,W,3] sRGB in 0..1."""
         return from_uint8(self.picture(view, frame))
+
+
+def _faceless(landmarks: Landmarks | None, quality: dict[str, np.ndarray]) -> tuple[int, ...]:
+    """Frames in which no camera found a face, unless the pictures are about as the track says that they are.
+
+    Faces turned far away are missed by detectors and yet shown.
+    """
+    if landmarks is None or not landmarks.valid.any():
+        return ()
+    found = landmarks.valid.any(0)
+    lost = ~found
+    error = quality.get("photometric")
+    if error is not None and error.shape == found.shape:
+        lost &= ~(error <= UNLIKE * np.median(error[found]))
+    return tuple(np.flatnonzero(lost).tolist())
 
 
 def _same_shape(pictures: Pictures, camera: Camera) -> bool:

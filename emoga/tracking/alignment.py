@@ -143,8 +143,8 @@ def align(
 
 def _aligned(pictures: Pictured, state: State, outline: Outline | None) -> State:
     tracker = pictures.tracker
-    training = tracker.clip.training_frames
-    sights = _sights(pictures, replace(state, params=state.params.select(training)), training)
+    known = tracker.clip.training_faces
+    sights = _sights(pictures, replace(state, params=state.params.select(known)), known)
 
     def step(part: State, frames: list[int], fixed: torch.Tensor | None) -> State:
         detail = _term(pictures, part, frames, sights)

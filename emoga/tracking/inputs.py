@@ -58,6 +58,12 @@ class Clip:
         """Tracked frames that shape, texture, focal length and light may come from."""
         return self.held_out.training_frames(len(self.frames))
 
+    @property
+    def training_faces(self) -> list[int]:
+        """Those of them in which some camera sees a face: the others tell nothing about what a head looks like."""
+        seen = self.landmarks.valid[self.views].any(0)
+        return [frame for frame in self.training_frames if seen[frame]]
+
     def image(self, view: int, frame: int) -> np.ndarray:
         """float32 [H,W,3] of tracked frame `frame`."""
         return self.capture.image(view, int(self.frames[frame]))

@@ -45,7 +45,7 @@ LEAST_FRAMES = 8  # training frames, below which a portrait would know little th
 def portrait_for(tracker: Tracker, track: Track) -> Portrait | None:
     """What the training frames of `track`, with masks and one camera, teach; nothing of too few, or at no effort."""
     steps = tracker.effort.portrait_steps
-    if steps == 0 or len(tracker.clip.training_frames) < LEAST_FRAMES:
+    if steps == 0 or len(tracker.clip.training_faces) < LEAST_FRAMES:
         return None
     return learn_portrait(track, tracker.head, steps, tracker.report)
 
@@ -114,7 +114,7 @@ class Look:
 
     def learn(self, state: State) -> None:
         """Compare the portrait with training frames: which points to trust, and which way they face."""
-        frames = self.tracker.clip.training_frames[::TRUST_EVERY]
+        frames = self.tracker.clip.training_faces[::TRUST_EVERY]
         part = replace(state, params=state.params.select(frames))
         crops, share, expected, normals = self._seen(part, frames)
         error = (expected - sampled(self.tracker, self.points, part, crops)).square().sum(-1)

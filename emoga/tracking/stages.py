@@ -202,9 +202,7 @@ def start_state(tracker: Tracker) -> State:
 
 def key_frames(tracker: Tracker, state: State) -> list[int]:
     """Training frames with faces, spread over time and over the ways the head is turned."""
-    clip = tracker.clip
-    seen = clip.landmarks.valid[clip.views].any(0)
-    usable = [frame for frame in clip.training_frames if seen[frame]]
+    usable = tracker.clip.training_faces
     if len(usable) <= tracker.effort.key_frames:
         return usable
     count = tracker.effort.key_frames

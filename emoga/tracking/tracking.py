@@ -132,7 +132,8 @@ def track(
         if len(clip.views) == 1:
             result, state = _follow_outline(tracker, result, state)
             vertices = model.vertices(result.params.to(dtype=torch.float64))
-        result.lighting, result.quality["photometric"] = fit_appearance(tracker, state)
+        light, error = fit_appearance(tracker, state)
+        result = replace(result, lighting=light, quality=result.quality | {"photometric": error})
         result.texture = unwrap(result, model, vertices)
         _add_quality(result, model, vertices, figures, clip.recovered, tracker.cuts)
         result.provenance.update(
@@ -214,7 +215,8 @@ def _follow_outline(tracker: Tracker, result: Track, state: State) -> tuple[Trac
     One camera's landmarks say little about small turns, which hair and ears show well. What they look like off
     the mesh is learnt last, and again from poses that are better for it.
     """
-    pairs = [(tracker.clip.views[0], frame) for frame in tracker.clip.training_frames]
+    shown = result.held_out.training_frames(result.frame_count)
+    pairs = [(tracker.clip.views[0], frame) for frame in shown]
     params = fit_outline(tracker.head, result, result.params, pairs, tracker.report)
     outline = Outline.of(tracker, result.head_masks) if tracker.effort.outline else None
     before = tracker.with_form(state, params.static_offset)
