@@ -196,6 +196,7 @@ def _track_facts(path: Path) -> dict[str, Any]:
         "media_found": all(media.exists() for media in track.media),
         "held_out_views": list(track.held_out.views),
         "held_out_frames": list(track.held_out.frames),
+        "frames_without_a_face": list(track.held_out.faceless),
         "mean_quality": quality,
         "provenance": track.provenance,
     }
