@@ -89,9 +89,11 @@ def test_frames_without_a_face_teach_nothing(track):
     assert taught == set(track.held_out.training_frames(FRAMES)) - {1}
     said = [event.text for event in notes if isinstance(event, Note)]
     assert f"left out: 1 of {FRAMES} frames, which show no face" in said
-    nobody = replace(marked, held_out=HeldOut(frames=tuple(f for f in range(FRAMES) if f != 1)))
+    others = "frames:" + ",".join(str(f) for f in range(FRAMES) if f != 1)
     with pytest.raises(InputError, match="shows a face"):
-        fit(nobody, None, **SMALL)
+        fit(marked, None, hold_out=[others], **SMALL)
+    with pytest.raises(InputError, match="shows a face"):
+        marked.kept_out(None, [others])
 
 
 def test_held_out_frames_keep_the_tracked_motion(fitted, track):

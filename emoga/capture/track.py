@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from emoga.camera import Camera
 from emoga.capture.datasets import dataset_pictures
-from emoga.capture.held_out import HeldOut
+from emoga.capture.held_out import HeldOut, parse_hold_out
 from emoga.capture.landmarks import POINT_COUNTS, Landmarks
 from emoga.capture.media import Pictures, ScaledPictures, open_pictures
 from emoga.errors import InputError
@@ -61,7 +62,25 @@ class Track:
     _datasets: dict[Path, dict[str, Pictures] | None] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.held_out = replace(self.held_out, faceless=_faceless(self.landmarks, self.quality))
+        faceless = _faceless(self.landmarks, self.quality)
+        self.held_out = replace(self.held_out, faceless=faceless)
+        if faceless and not self.held_out.training_frames(self.frame_count):
+            raise InputError("none of the frames to train on shows a face; hold out fewer")
+
+    def kept_out(self, asked: Sequence[str] | None, fitted: Sequence[str] | None) -> HeldOut:
+        """What must not be learnt from: what `asked` names, else all that the track, or a fit by `fitted`, kept out.
+
+        Both as `--hold-out` has them. Raises InputError for unknown forms, or where nothing with a face is left.
+        """
+        named = (fitted or ()) if asked is None else asked
+        held_out = parse_hold_out(named, len(self.cameras), self.frame_count)
+        if asked is None:
+            held_out = self.held_out.joined(held_out)
+        if len(held_out.views) == len(self.cameras) or len(held_out.frames) == self.frame_count:
+            raise InputError(
+                "track and avatar together hold out everything; say what to keep out with --hold-out"
+            )
+        return replace(self, held_out=held_out).held_out
 
     @property
     def frame_count(self) -> int:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from emoga.avatar import Avatar
-from emoga.capture import HeldOut, Track, parse_hold_out
+from emoga.capture import Track
 from emoga.capture.held_out import parse_pictures
 from emoga.editing.edited_pictures import EditedPictures
 from emoga.errors import InputError
@@ -95,9 +95,7 @@ def chosen_pairs(
 ) -> list[tuple[int, int]]:  # fmt: skip
     """(view, frame) of the pictures asked for, or of a spread; see `originals` for what is refused."""
     count = len(track.cameras), track.frame_count
-    own = track.held_out if hold_out is None else HeldOut(faceless=track.held_out.faceless)
-    asked = (avatar.provenance.get("hold_out") or ()) if hold_out is None else hold_out
-    held = own.joined(parse_hold_out(asked, *count))
+    held = track.kept_out(hold_out, avatar.provenance.get("hold_out"))
     most = MOST_FRAMES if count[0] > 1 else MOST_FRAMES_OF_ONE
     chosen_views = _indices("views", views, held.training_views(count[0]), held.views, MOST_VIEWS, count)
     chosen_frames = _indices("frames", frames, held.training_frames(count[1]), held.frames, most, count)
@@ -114,7 +112,6 @@ def _indices(
     """The ones asked for, none of them held out, or at most so many spread evenly over those that are free."""
     count = counts[kind == "frames"]
     if asked is None:
-        free = free or list(range(count))
         places = np.linspace(0, len(free) - 1, min(most, len(free))).round().astype(int)
         return [free[place] for place in places]
     if isinstance(asked, str):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoga.avatar import Avatar, load_avatar
-from emoga.capture import HeldOut, Track, load_track, parse_hold_out
+from emoga.capture import Track, load_track
 from emoga.capture.held_out import parse_pictures
 from emoga.emotion.acting import Actor
 from emoga.emotion.choosing import Choice, choose_pictures
@@ -50,14 +50,6 @@ def prepare(
         views = parse_pictures("--views", [f"views:{views}"], *count)[0]
     if isinstance(frames, str):
         frames = parse_pictures("--frames", [f"frames:{frames}"], *count)[1]
-    held_out = _held_out(avatar, track, hold_out)
+    held_out = track.kept_out(hold_out, avatar.provenance.get("hold_out"))
     choice = choose_pictures(track, actor.head, actor.params, held_out, views, frames)
     return Prepared(avatar, track, actor, named, choice)
-
-
-def _held_out(avatar: Avatar, track: Track, asked: Sequence[str] | None) -> HeldOut:
-    """What must not be edited: what was asked for, else all that the avatar's fit or the track kept from training."""
-    count = len(track.cameras), track.frame_count
-    if asked is not None:
-        return HeldOut(faceless=track.held_out.faceless).joined(parse_hold_out(asked, *count))
-    return track.held_out.joined(parse_hold_out(avatar.provenance.get("hold_out") or (), *count))

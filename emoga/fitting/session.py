@@ -203,8 +203,6 @@ def prepare(
             "track again with this version"
         )
     views, frames = held_out.training_views(len(track.cameras)), held_out.training_frames(track.frame_count)
-    if not frames:
-        raise InputError("none of the frames to train on shows a face; hold out fewer")
     if held_out.faceless:
         report(Note(f"left out: {len(held_out.faceless)} of {track.frame_count} frames, which show no face"))
     if len(track.cameras) == 1:
