@@ -64,7 +64,7 @@ def method_rows(person: Person, method: Method) -> tuple[list[dict[str, Any]], A
 
 
 def case_rows(
-    person: Person, index: int, ours: Avatar, geometry: Avatar, sheets: Path | None
+    person: Person, index: int, ours: Avatar, geometry: Avatar | None, sheets: Path | None
 ) -> Iterator[dict[str, Any]]:
     """What belongs to one case and no learning: edits, peers, motion, change outside, identity."""
     case, track = person.cases[index], person.track
@@ -94,11 +94,12 @@ def case_rows(
         columns = {
             "ours": pictures,
             "an edit": unseen.record.edited,
-            "geometry only": pictures_of(played(geometry, track, case.emotion), pairs),
             "uv mean": peers["uv mean"],
             "preset driven": peers["preset driven"],
             "neutral": peers["neutral"],
         }
+        if geometry is not None:
+            columns["geometry only"] = pictures_of(played(geometry, track, case.emotion), pairs)
         write_sheet(case, columns, sheets)
 
 
@@ -119,10 +120,10 @@ def person_rows(person: Person, options: argparse.Namespace, sheets: Path | None
     for method in chosen_methods(options):
         rows, avatars[method.name] = method_rows(person, method)
         yield from rows
-    if options.ablations or options.methods:
+    if options.ablations or "ours" not in avatars:
         return
     for index in range(len(person.cases)):
-        for row in case_rows(person, index, avatars["ours"], avatars["geometry only"], sheets):
+        for row in case_rows(person, index, avatars["ours"], avatars.get("geometry only"), sheets):
             print_figures(row, but=("shares",))
             yield row
 
@@ -178,7 +179,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="pixels on a side  [default: 512, quick and ablations 256]")
     parser.add_argument("--identities", type=int, nargs="+")
     parser.add_argument("--emotions", nargs="+")
-    parser.add_argument("--methods", nargs="+", help="only these; nothing but their pictures is scored then")
+    parser.add_argument("--methods", nargs="+", help="only these; without ours, nothing but their pictures")
     parser.add_argument("--appearance", choices=("sh", "color_mlp"), default="sh", help="of the avatar's fit")
     parser.add_argument("--iterations", type=int, help="of the learning, per emotion")
     parser.add_argument("--cache", type=Path, help="folder to keep films, tracks and avatars of one size in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -224,5 +225,25 @@ def test_an_emotion_opens_and_shuts_a_mouth_with_the_speech_and_not_at_once(head
     assert (shown - spoken)[first_word - 3 : first_word].abs().max() < 4e-4, "lips meet before the word"
     assert shown[:first_word].diff().abs().max() < 0.25 * opening, "and are not snapped shut"
     parting = slice(first_word, None)
-    assert (shown[parting].diff() - (1 + 1.5 * EAGER) * spoken[parting].diff()).max() < 2e-4
+    assert (shown[parting].diff() - (1 + EAGER) * spoken[parting].diff()).max() < 2e-4
     assert (shown - spoken)[-1] > 0.9 * opening, "an open mouth opens as far as the emotion asks"
+
+
+def test_a_wider_emotion_never_shows_less(head, performance):
+    """Registration looks for the offset that opens lips as far as edits do: more of it must not shut them again."""
+    lips = performance.lips
+    offset = torch.zeros(len(head.expr_names))
+    offset[head.unit("jawOpen")] = 1
+    gaps = torch.stack([lips.gap(express(performance, step * offset), performance.jaw) for step in STEPS])
+    assert gaps[-1].max() > 0.02
+    assert backtracking(gaps).max() < 1e-4
+
+
+def test_what_is_let_through_of_a_little_more_is_what_shows_of_it(head, performance):
+    speech = replace(performance.speech, parted=torch.linspace(-0.001, 0.01, 40).double())
+    for opening in (0.002, 0.01, 0.03):
+        wide, wider = (torch.full_like(speech.parted, size) for size in (opening, opening + 1e-6))
+        shown = wider * (1 - speech.held(wider)) - wide * (1 - speech.held(wide))
+        told = speech.let_through(wide)
+        assert told[0] == 0 and ((told > 0.01) & (told < 0.99)).any()
+        assert (shown / 1e-6 - told).abs().max() < 0.01

@@ -44,9 +44,17 @@ def express(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
     expr, head = performance.expr, performance.lips.corners.head
     if "jawOpen" not in head.expr_names:
         return expr + offset
-    moved = _Within.apply(expr + offset, expr.clamp_max(0), expr.clamp_min(1))
-    moved = _let_lids_close(performance, moved)
+    moved = _let_lids_close(performance, _within(performance, offset))
     return _keep_lips_shut(performance, moved, offset.detach())
+
+
+@torch.no_grad()
+def let_through(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
+    """What shows [T] in 0..1 of parting the lips a little more than an emotion does, offset [E] or [T,E]."""
+    if "jawOpen" not in performance.lips.corners.head.expr_names:
+        return torch.ones_like(performance.speech.speaking)
+    speech, opening = performance.speech, _opening(performance, _within(performance, offset))
+    return 1 - speech.speaking * (1 - speech.let_through(opening))
 
 
 def mix(performance: Performance, offsets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -83,6 +91,12 @@ class _Within(torch.autograd.Function):
         return gradient.masked_fill(outwards, 0), None, None
 
 
+def _within(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
+    """Expressions [T,E] with an offset on top, units in 0..1 or where the performance had them."""
+    expr = performance.expr
+    return _Within.apply(expr + offset, expr.clamp_max(0), expr.clamp_min(1))
+
+
 def _let_lids_close(performance: Performance, moved: torch.Tensor) -> torch.Tensor:
     """moved [T,E] with what the emotion widens the eyes by faded as lids close: a surprised face still blinks."""
     blinks, wides = _columns(performance, BLINKS), _columns(performance, WIDES)
@@ -94,20 +108,27 @@ def _let_lids_close(performance: Performance, moved: torch.Tensor) -> torch.Tens
 
 def _keep_lips_shut(performance: Performance, moved: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """moved [T,E] with the lips as near as in the performance where they are shut there."""
-    opening = _opening(performance, offset)
-    held = performance.speech.held(opening)
+    held = performance.speech.held(_opening(performance, moved))
     frames = torch.nonzero(held > 0)[:, 0]
     if not len(frames):
         return moved
     part, lips = performance.select(frames), performance.lips
     with torch.no_grad():
-        limit = lips.gap(part.expr, part.jaw) + (1 - part.speech.speaking) * opening[frames]
+        silent = (1 - part.speech.speaking) * _opening_at_rest(performance, offset)[frames]
+        limit = lips.gap(part.expr, part.jaw) + silent
     closed = bring_together(lips, moved[frames], part.jaw, limit, held[frames])
     return moved.index_copy(0, frames, closed)
 
 
 @torch.no_grad()
-def _opening(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
+def _opening(performance: Performance, moved: torch.Tensor) -> torch.Tensor:
+    """How much further apart lips are in moved [T,E] than in the performance, [T] metres."""
+    lips, jaw = performance.lips, performance.jaw
+    return (lips.gap(moved, jaw) - lips.gap(performance.expr, jaw)).clamp_min(0)
+
+
+@torch.no_grad()
+def _opening_at_rest(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
     """How far an emotion opens a face that is silent and at rest in each frame, [T] metres."""
     lips, rest = performance.lips, performance.neutral
     acted, neutral = ((rest + part).expand_as(performance.expr) for part in (offset, 0 * offset))

@@ -17,7 +17,7 @@ INNER_LIPS = {
 TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
 # Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
 SHUT, OPEN = 0.0005, 0.002
-EAGER = 2.0  # metres that an emotion adds at most, on the way, to each metre by which speech parts the lips
+EAGER = 6.0  # metres that an emotion adds at most to each metre by which speech parts the lips
 # Seconds from a parting of the lips: up to the first it is all one word, from the second on it is silence.
 WITHIN_WORDS, SILENCE = 0.2, 0.5
 CLOSING_STEPS = 10
@@ -79,14 +79,25 @@ class Speech:
     @property
     def shut(self) -> torch.Tensor:
         """1 where lips touch, 0 where they are apart, [T]."""
-        return self.held(torch.zeros_like(self.parted))
+        return 1 - _smoothstep(self.parted, SHUT, OPEN)
 
     def held(self, opening: torch.Tensor) -> torch.Tensor:
         """How far lips keep an emotion from opening them by `opening` [T] metres: 1 where they touch, 0 where apart.
 
         The wider it opens them the later they let go of it, or a mouth that hardly moves in words would snap open.
+        Still a stronger emotion never shows less: opening * (1 - held), what is let through, only grows.
         """
-        return 1 - _smoothstep(self.parted, SHUT, torch.clamp_min(SHUT + opening / EAGER, OPEN))
+        return (1 - self._freed(opening)) ** 2
+
+    def let_through(self, opening: torch.Tensor) -> torch.Tensor:
+        """What shows of one metre more, [T] in 0..1, where an emotion opens the lips by `opening` [T] metres."""
+        return self._freed(opening) ** 2
+
+    def _freed(self, opening: torch.Tensor) -> torch.Tensor:
+        """How far speech has come, [T] in 0..1, on the way to letting an emotion open the lips as it likes."""
+        beyond, soft = (self.parted - SHUT).clamp_min(0), OPEN - SHUT
+        apart = torch.where(beyond < soft, beyond**2 / (2 * soft), beyond - soft / 2)
+        return (EAGER * apart / (2 * opening).clamp_min(1e-9)).clamp_max(1)
 
 
 @torch.no_grad()
@@ -149,7 +160,7 @@ def _closing_scale(
     return torch.where(too_open, low, torch.ones_like(low))
 
 
-def _smoothstep(value: torch.Tensor, low: float, high: float | torch.Tensor) -> torch.Tensor:
+def _smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 

@@ -11,7 +11,7 @@ from emoga.avatar import Avatar
 from emoga.avatar.posing import MOTION, Puppet, make_puppet
 from emoga.emotion.learning.surface import Surface
 from emoga.head import HeadParams
-from emoga.motion.expressing import Performance, express, own_performance
+from emoga.motion.expressing import Performance, express, let_through, own_performance
 from emoga.motion.lips import PARTING_UNITS
 
 STEP = 0.05  # of jawOpen, to see how it moves the mesh
@@ -41,12 +41,6 @@ class Frames:
         expr = part.expr + strength * (express(part, offset) - part.expr)
         return replace(self.params.select([frame]), expr=expr)
 
-    def kept_shut(self) -> torch.Tensor:
-        """How far playback keeps the lips together [T]: 1 where they touch within words, whatever the emotion."""
-        speech = self.performance.speech
-        moved = "jawOpen" in self.puppet.head.expr_names
-        return speech.shut * speech.speaking * moved
-
     @torch.no_grad()
     def vertices(self, offset: torch.Tensor) -> np.ndarray:
         """Posed meshes [T,V,3] float32 of all frames under an offset [E], or one for each, [T,E]."""
@@ -57,8 +51,8 @@ class Frames:
     def moves(self, surface: Surface, offset: torch.Tensor) -> np.ndarray:
         """How each of E units moves the points of a surface about an offset [E], metres at one, [T,E,N,3].
 
-        Lids that slide over eyeballs are left out: solvers correct themselves. What parts lips moves nothing where
-        they are kept shut.
+        Lids that slide over eyeballs are left out: solvers correct themselves. What parts lips moves less
+        where they are kept shut.
         """
         identity, head = self.puppet.identity, self.puppet.head
         basis = surface.on_mesh(identity.expr_basis.numpy()).astype(np.float32)
@@ -74,7 +68,7 @@ class Frames:
             both = [identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
             moves[:, jaw] = surface.on_mesh((both[1] - both[0]) / STEP)
             parting = [jaw, *(head.unit(name) for name in PARTING_UNITS)]
-            moves[:, parting] *= 1 - self.kept_shut().numpy()[:, None, None, None]
+            moves[:, parting] *= let_through(self.performance, offset).numpy()[:, None, None, None]
         return moves
 
     @torch.no_grad()
