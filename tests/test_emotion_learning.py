@@ -88,6 +88,24 @@ def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
     assert moves[1] == 0 < min(moves[0], moves[2])
 
 
+def test_a_jaw_moves_as_much_as_playback_lets_through(person):
+    """A wide emotion over lips that speech parts by little: a unit tells of what shows, not of what it would move."""
+    avatar, track = person
+    head = load_head("open")
+    params = HeadParams.zeros(head, 3)
+    params.shape = avatar.shape
+    params.expr[:, head.unit("jawOpen")] = torch.tensor([0.0, 0.1, 0.0])
+    frames, jaw, step = Frames.of(avatar, params, [0, 1, 2], track.fps), head.unit("jawOpen"), 0.05
+    surface = skin_points(head, frames.puppet.identity.rest.double().numpy(), 500)
+    wide, wider = 0 * smile(), 0 * smile()
+    wide[jaw], wider[jaw] = 0.6, 0.6 + step
+    shown, meshes = frames.moves(surface, wide)[1, jaw], (frames.vertices(wide)[1], frames.vertices(wider)[1])
+    true = surface.on_mesh((meshes[1] - meshes[0]) / step)
+    free = frames.moves(surface, 0 * wide)[1, jaw]
+    assert np.linalg.norm(true) < 0.7 * np.linalg.norm(free), "this frame holds the emotion back"
+    assert np.linalg.norm(shown - true) < 0.25 * np.linalg.norm(free)
+
+
 def test_without_the_emotion_every_byte_is_as_before(learnt, person):
     avatar, track = person
     before, after = AvatarRenderer(avatar), AvatarRenderer(learnt[0])
