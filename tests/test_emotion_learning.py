@@ -76,28 +76,27 @@ def test_a_tongue_is_held_back(person):
     assert avatar.emotions["happy"].offset[head.unit("tongueOut")] == 0
 
 
-def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
+def jaws_of(person, opened):
+    """Frames in which the person's jaw alone moves, opened by so much in each, and 500 points of his skin."""
     avatar, track = person
     head = load_head("open")
-    params = HeadParams.zeros(head, 3)
+    params = HeadParams.zeros(head, len(opened))
     params.shape = avatar.shape
-    params.expr[:, head.unit("jawOpen")] = torch.tensor([0.3, 0.0, 0.3])
-    frames = Frames.of(avatar, params, [0, 1, 2], track.fps)
-    surface = skin_points(head, frames.puppet.identity.rest.double().numpy(), 500)
-    moves = np.linalg.norm(frames.moves(surface, 0 * smile())[:, head.unit("jawOpen")], axis=-1).max(1)
+    params.expr[:, head.unit("jawOpen")] = torch.tensor(opened)
+    frames = Frames.of(avatar, params, list(range(len(opened))), track.fps)
+    return frames, skin_points(head, frames.puppet.identity.rest.double().numpy(), 500), head.unit("jawOpen")
+
+
+def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
+    frames, surface, jaw = jaws_of(person, [0.3, 0.0, 0.3])
+    moves = np.linalg.norm(frames.moves(surface, 0 * smile())[:, jaw], axis=-1).max(1)
     assert moves[1] == 0 < min(moves[0], moves[2])
 
 
 def test_a_jaw_moves_as_much_as_playback_lets_through(person):
     """A wide emotion over lips that speech parts by little: a unit tells of what shows, not of what it would move."""
-    avatar, track = person
-    head = load_head("open")
-    params = HeadParams.zeros(head, 3)
-    params.shape = avatar.shape
-    params.expr[:, head.unit("jawOpen")] = torch.tensor([0.0, 0.1, 0.0])
-    frames, jaw, step = Frames.of(avatar, params, [0, 1, 2], track.fps), head.unit("jawOpen"), 0.05
-    surface = skin_points(head, frames.puppet.identity.rest.double().numpy(), 500)
-    wide, wider = 0 * smile(), 0 * smile()
+    frames, surface, jaw = jaws_of(person, [0.0, 0.1, 0.0])
+    wide, wider, step = 0 * smile(), 0 * smile(), 0.05
     wide[jaw], wider[jaw] = 0.6, 0.6 + step
     shown, meshes = frames.moves(surface, wide)[1, jaw], (frames.vertices(wide)[1], frames.vertices(wider)[1])
     true = surface.on_mesh((meshes[1] - meshes[0]) / step)
