@@ -24,7 +24,6 @@ OPTIONAL = (
     ("track", "mediapipe", "finds face landmarks with your model file, in place of emoga's own detector"),
     ("metrics", "lpips", "computes LPIPS"),
     ("metrics", "onnxruntime", "runs the recognisers and face networks that you name to eval emotion"),
-    ("viewer", "viser", "shows avatars in the browser"),
     ("diffusion", "diffusers", "edits pictures by prompt"),
 )
 
@@ -135,7 +134,8 @@ def _user_files() -> list[Check]:
         Check(
             "weights",
             bool(weights and os.path.isdir(weights)),
-            weights or "EMOGA_WEIGHTS is not set; needed only for networks and FLAME files you supply",
+            weights
+            or "EMOGA_WEIGHTS is not set; needed only for VGG, LPIPS or diffusion weights in a folder of yours",
         ),
         _backbone("VGG weights", [name for names in FILES.values() for name in names], "patch losses"),
         _backbone("LPIPS weights", [BACKBONE], "LPIPS"),

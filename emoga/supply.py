@@ -8,7 +8,9 @@ from pathlib import Path
 
 from emoga.assets import Asset, find_asset, keep_asset, list_asset, list_assets, remove_asset
 from emoga.errors import InputError
+from emoga.evaluation.networks import ARCFACE, ROLES
 from emoga.evaluation.perceptual import BACKBONE
+from emoga.evaluation.preparation import read_preparation
 from emoga.files import atomic_output, data_dir
 from emoga.guidance.checkpoint import examine
 from emoga.guidance.families import FAMILIES
@@ -21,13 +23,10 @@ from emoga.pickles import read_pickle
 
 BACKBONES = {BACKBONE, *(name for names in FILES.values() for name in names)}
 # What an ONNX file is cannot be seen in it; names are what their publishers give them.
-NETWORKS = {
-    "arcface": ("arcface", "w600k", "glint360k", "webface", "adaface"),
-    "parser": ("pars", "bisenet", "segformer", "segment"),
-}
+ARCFACE_NAMES = ("arcface", "w600k", "glint360k", "webface", "adaface")
 MASKS, UV = "flame-masks", "flame-uv"
 LANDMARKS = ("flame-ibug68", "flame-mediapipe478")
-KINDS = (*NAMES, MASKS, *LANDMARKS, UV, "landmarker", *NETWORKS, "backbone", *FAMILIES)
+KINDS = (*NAMES, MASKS, *LANDMARKS, UV, "landmarker", ARCFACE, "backbone", *FAMILIES)
 MAX_TASK_ENTRIES = 1000
 LEAST_NETWORK = 1000  # bytes
 
@@ -56,7 +55,21 @@ def add_asset(source: str | Path, kind: str | None = None) -> Asset:
     _check(source, kind)
     if kind == "backbone":
         return keep_asset(source.name, kind, source, f"weights/{source.name}")
-    return keep_asset(kind, kind, source)
+    asset = keep_asset(kind, kind, source)
+    if kind == ARCFACE:
+        _keep_preparation(source, asset)
+    return asset
+
+
+def _keep_preparation(source: Path, asset: Asset) -> None:
+    """Keep the file beside a network that says how pictures are prepared; without one no former one may stay."""
+    beside, kept = source.with_suffix(".json"), asset.location.with_suffix(".json")
+    if not beside.is_file():
+        kept.unlink(missing_ok=True)
+        return
+    read_preparation(source, ROLES[ARCFACE])
+    with atomic_output(kept, overwrite=True) as temporary:
+        shutil.copyfile(beside, temporary)
 
 
 def detect(source: Path) -> str:
@@ -67,7 +80,7 @@ def detect(source: Path) -> str:
     if source.suffix == ".task":
         return "landmarker"
     if source.suffix == ".onnx":
-        found = next((kind for kind, words in NETWORKS.items() if any(w in name for w in words)), None)
+        found = ARCFACE if any(word in name for word in ARCFACE_NAMES) else None
     elif source.suffix == ".obj":
         found = UV
     elif source.name in BACKBONES:

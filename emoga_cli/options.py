@@ -20,6 +20,13 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing bu
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+ScoredHoldOutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hold-out",
+        help="Score these as held out: views:3,9 or frames:last:20%. Repeatable.  [default: what the fit held out]",
+    ),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the plan with time, memory and disk estimates, do nothing.")
@@ -43,4 +50,7 @@ TruthTableOption = Annotated[
     Path | None, typer.Option("--csv", help="Write one line per picture with a truth here.")
 ]
 ClipOption = Annotated[Path | None, typer.Option("--clip", help="Folder of a CLIP model of transformers.")]
-ArcfaceOption = Annotated[Path | None, typer.Option("--arcface", help="ArcFace network (.onnx).")]
+ArcfaceOption = Annotated[
+    Path | None,
+    typer.Option("--arcface", help="ArcFace network (.onnx).  [default: the one that emoga assets keeps]"),
+]

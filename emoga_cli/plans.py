@@ -8,13 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from emoga.capture import Track, load_track, open_capture, parse_hold_out, parse_pictures
 from emoga.errors import InputError
-
-if TYPE_CHECKING:
-    from emoga.guidance import Endpoint
 
 MEGA = 2**20
 BASE_MEMORY_MB = 700
@@ -23,8 +19,6 @@ TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
 PORTRAIT_SECONDS = {"fast": 0, "default": 30, "best": 60}  # learning how a single video's head looks, twice
 NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
-# Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
-EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.15, 25
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ def plan_track(
         steps.insert(3, "learn what the head looks like, and align every frame's pose to that")
         seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.4 * pictures
     disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
-    return Plan(steps, _scaled(seconds), memory_needed_mb(pictures, pixels), disk)
+    return Plan(steps, scaled(seconds), memory_needed_mb(pictures, pixels), disk)
 
 
 def plan_tracks(sources: list[Path], plans: list[Plan], jobs: int) -> Plan:
@@ -94,6 +88,8 @@ def plan_fit(
     preset: str,
     media: Path | None,
     iterations: int | None,
+    gaussians: int | None = None,
+    refine_motion: bool | None = None,
     appearance: str = "sh",
 ) -> Plan:
     """What `emoga fit` will do and take."""
@@ -102,93 +98,23 @@ def plan_fit(
 
     track: Track = load_track(track_file, media)
     chosen = find_preset(preset) if len(track.cameras) > 1 else for_one_camera(find_preset(preset))
-    iterations = iterations or chosen.iterations
+    iterations, gaussians = iterations or chosen.iterations, gaussians or chosen.gaussians
+    refined = chosen.refine_motion if refine_motion is None else refine_motion
     camera = track.cameras[0]
     pixels = camera.width * camera.height
     pictures = len(track.cameras) * track.frame_count
     steps = [
         f"read {pictures} pictures of {camera.width}x{camera.height}",
-        f"{iterations} iterations on up to {chosen.gaussians} Gaussians"
-        + (", head refined along" if chosen.refine_motion else ""),
+        f"{iterations} iterations on up to {gaussians} Gaussians"
+        + (", head refined along" if refined else ""),
         "measure training and held-out pictures",
         f"write {output}",
     ]
-    network = chosen.gaussians * NETWORK_SECONDS if appearance == "color_mlp" else 0.0
+    network = gaussians * NETWORK_SECONDS if appearance == "color_mlp" else 0.0
     # A quarter of an iteration is independent of the picture's size.
     seconds = 20 + iterations * (0.07 * (0.25 + 0.75 * pixels / 512**2) + network) + 0.2 * pictures
-    memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + chosen.gaussians * 2500 / MEGA
-    return Plan(steps, _scaled(seconds), memory, chosen.gaussians * 250 * 3 / MEGA)
-
-
-def plan_optimize_emotion(
-    avatar_file: Path,
-    track_file: Path,
-    emotions: list[str],
-    output: Path,
-    editor: str,
-    media: Path | None,
-    views: str | None,
-    frames: str | None,
-    iterations: int | None,
-) -> Plan:
-    """What `emoga optimize-emotion` will do and take; iterations per emotion, None when nothing is learnt."""
-    from emoga.emotion.preparing import prepare
-
-    ready = prepare(avatar_file, track_file, emotions, media=media, views=views, frames=frames)
-    camera = ready.track.cameras[ready.choice.views[0]]
-    pixels, count = camera.width * camera.height, len(ready.choice.pairs)
-    names = ", ".join(emotion.name for emotion in ready.emotions)
-    steps = [f"read {count} pictures of {camera.width}x{camera.height} ({len(ready.choice.views)} cameras)"]
-    seconds = 5 + 0.02 * count
-    memory = BASE_MEMORY_MB + 40 * count * pixels * len(emotions) / MEGA
-    if iterations is None:
-        steps.append(f"write {output}: pictures, masks and prompts for {names}")
-        return Plan(steps, _scaled(seconds), memory, 2 * count * pixels * len(emotions) / MEGA)
-    if editor == "warp":
-        seconds += EDIT_SECONDS * len(emotions) * count * pixels / 512**2
-        steps.append(f"warp each of them into {names}")
-    else:
-        steps.append(f"{editor}: each of them into {names}; its own time comes on top")
-    learning = LEARN_START + LEARN_SECONDS * iterations * (0.25 + 0.75 * pixels / 512**2)
-    seconds += len(emotions) * learning
-    steps += [f"learn each emotion in {iterations} iterations", f"write {output}"]
-    return Plan(steps, _scaled(seconds), memory, 3 * count * pixels * len(emotions) / MEGA + 30)
-
-
-def plan_reenact(
-    avatar: str, output: str, motion: str, size: tuple[int, int] | None, start: int, end: int | None
-) -> Plan:
-    """What `emoga reenact` will do and take."""
-    from emoga.avatar import inspect_avatar
-    from emoga.motion import read_motion
-
-    if avatar == "-":
-        raise InputError("--dry-run cannot look into stdin; name the avatar file")
-    count, found = inspect_avatar(avatar)
-    own = found.motion.frame_count if found is not None and found.motion is not None else 100
-    frames = own if motion == "own" else 100 if motion == "none" else read_motion(motion).frame_count
-    frames = _span(frames, start, end)
-    width, height = size or (512, 512)
-    pixels = width * height
-    steps = [f"draw {frames} frames of {width}x{height} from {count} Gaussians", f"write {output}"]
-    seconds = 3 + frames * (0.002 + 0.05e-6 * count + 0.006 * pixels / 512**2)
-    in_the_making = (os.cpu_count() or 1) * (400 * count + 40 * pixels)
-    memory = BASE_MEMORY_MB + (800 * count + in_the_making) / MEGA
-    return Plan(steps, _scaled(seconds), memory, frames * pixels * 0.08 / MEGA)
-
-
-def plan_edit(
-    avatar: Path, output: Path, prompt: str | None, plan_file: Path | None, llm: Endpoint | None
-) -> Plan:
-    """What `emoga edit` will do and take."""
-    from emoga.avatar import inspect_avatar
-    from emoga.editing.edit import make_plan
-
-    made = make_plan(prompt, plan_file, llm)
-    count, _ = inspect_avatar(avatar)
-    steps = [*made.describe().splitlines(), f"write {output}"]
-    seconds = 2 + (1 + len(made.operations)) * 1e-5 * count
-    return Plan(steps, seconds, BASE_MEMORY_MB + 4000 * count / MEGA, 3 * 250 * count / MEGA)
+    memory = BASE_MEMORY_MB + 5 * pictures * pixels / MEGA + gaussians * 2500 / MEGA
+    return Plan(steps, scaled(seconds), memory, gaussians * 250 * 3 / MEGA)
 
 
 def plan_studio(
@@ -221,13 +147,13 @@ def plan_studio(
 
 
 def _span(count: int, start: int | None, end: int | None) -> int:
-    span = min(count, end if end is not None else count) - (start or 0)
-    if span < 1:
+    length = min(count, end if end is not None else count) - (start or 0)
+    if length < 1:
         raise InputError(f"frames {start or 0} to {end}: there are frames 0 to {count - 1}")
-    return span
+    return length
 
 
-def _scaled(seconds: float) -> float:
+def scaled(seconds: float) -> float:
     """Seconds on this machine: the work runs in parallel, though not perfectly."""
     return seconds * (4 / (os.cpu_count() or 1)) ** 0.8
 

@@ -75,6 +75,13 @@ class Session:
             self.report(Note(f"there is a GPU, but the CPU computes: {why_unusable()}"))
         return self._computed_on
 
+    def stay_on_cpu(self) -> None:
+        """Say so where CUDA was asked of a verb that has nothing to do there."""
+        if self.device == "cuda":
+            from emoga.progress import Note
+
+            self.report(Note(f"{self.name} computes on the CPU, whatever --device says", warning=True))
+
     def refuse_json_with_stream(self, output: object) -> None:
         """stdout can carry the result file or the JSON object, not both."""
         if self.json and str(output) == "-":

@@ -14,6 +14,8 @@ from flame_shaped import write_flame, write_landmarks
 from test_guidance_diffusion import model_folder
 
 from emoga.assets import find_asset, list_assets
+from emoga.evaluation.networks import ROLES, arcface_file
+from emoga.evaluation.preparation import read_preparation
 from emoga.guidance.checkpoint import find_folder
 from emoga.guidance.families import FAMILIES
 from emoga.head import load_head
@@ -44,12 +46,11 @@ def task(path: Path, entry: str = "face_landmarks_detector.tflite") -> Path:
 
 
 def test_files_are_recognised_kept_listed_and_removed(folder, tmp_path, capsys):
-    for name, kind in (("w600k_r50.onnx", "arcface"), ("face_parsing.onnx", "parser")):
-        (tmp_path / name).write_bytes(b"x" * 2000)
-        added = run(capsys, "add", tmp_path / name)["assets"][0]
-        assert added["kind"] == kind and added["sha256"] == hashlib.sha256(b"x" * 2000).hexdigest()
+    (tmp_path / "w600k_r50.onnx").write_bytes(b"x" * 2000)
+    added = run(capsys, "add", tmp_path / "w600k_r50.onnx")["assets"][0]
+    assert added["kind"] == "arcface" and added["sha256"] == hashlib.sha256(b"x" * 2000).hexdigest()
     run(capsys, "add", task(tmp_path / "face_landmarker.task"))
-    assert [asset.name for asset in list_assets()] == ["arcface", "landmarker", "parser"]
+    assert [asset.name for asset in list_assets()] == ["arcface", "landmarker"]
     assert find_asset("landmarker").location.read_bytes() == (tmp_path / "face_landmarker.task").read_bytes()
     assert main(["doctor", "--json"]) == 0
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
@@ -58,10 +59,10 @@ def test_files_are_recognised_kept_listed_and_removed(folder, tmp_path, capsys):
     (tmp_path / "glint360k.onnx").write_bytes(b"y" * 2000)
     run(capsys, "add", tmp_path / "glint360k.onnx")
     assert [file.name for file in (folder / "arcface").iterdir()] == ["glint360k.onnx"]
-    run(capsys, "remove", "parser")
-    assert find_asset("parser") is None and not list(folder.glob("parser/*"))
-    assert main(["assets", "remove", "parser"]) == 2
-    assert "arcface, landmarker" in capsys.readouterr().err
+    run(capsys, "remove", "landmarker")
+    assert find_asset("landmarker") is None and not list(folder.glob("landmarker/*"))
+    assert main(["assets", "remove", "landmarker"]) == 2
+    assert "arcface" in capsys.readouterr().err
 
 
 def test_weights_are_found_where_they_were_put(folder, tmp_path, capsys):
@@ -116,6 +117,21 @@ def test_hostile_files_end_in_one_line(folder, tmp_path, capsys):
     assert not list_assets()
 
 
+def test_the_arcface_that_was_added_is_the_one_that_measures(folder, tmp_path, capsys):
+    assert arcface_file(None) is None
+    network = tmp_path / "arcface.onnx"
+    network.write_bytes(b"x" * 2000)
+    network.with_suffix(".json").write_text('{"size": 96}')
+    run(capsys, "add", network)
+    kept = arcface_file(None)
+    assert kept.is_relative_to(folder) and kept.read_bytes() == network.read_bytes()
+    assert read_preparation(kept, ROLES["arcface"]).size == 96
+    assert arcface_file(network) == network
+    network.with_suffix(".json").unlink()
+    run(capsys, "add", network)
+    assert read_preparation(arcface_file(None), ROLES["arcface"]) == ROLES["arcface"]
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"name": 1}]', "[" * 10_000])
 def test_a_damaged_list_is_named(folder, text, capsys):
     folder.mkdir()
@@ -128,7 +144,7 @@ def test_a_list_from_elsewhere_removes_nothing_outside(folder, tmp_path, capsys)
     precious = tmp_path / "precious"
     precious.write_text("mine")
     folder.mkdir()
-    entry = {"name": "a", "kind": "parser", "file": "a", "sha256": "", "path": "../precious"}
+    entry = {"name": "a", "kind": "landmarker", "file": "a", "sha256": "", "path": "../precious"}
     (folder / "assets.json").write_text(json.dumps([entry]))
     assert main(["assets", "remove", "a"]) == 2
     assert precious.exists()

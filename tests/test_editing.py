@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -495,6 +496,19 @@ def test_bad_input_is_one_line(
     err = capsys.readouterr().err
     assert words in err and len(err.strip().splitlines()) == 1
     assert not (folder / "new.ply").exists()
+
+
+def test_what_would_be_undone_is_told_without_doing_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited, back = tmp_path / "b.ply", tmp_path / "c.ply"
+    shutil.copy(folder / "a.ply", tmp_path)
+    assert main(["edit", str(tmp_path / "a.ply"), "--prompt", "red lips", "-o", str(edited), "-q"]) == 0
+    capsys.readouterr()
+    assert main(["edit", str(edited), "--undo", "-o", str(back), "--dry-run"]) == 0
+    assert str(tmp_path / "a.ply") in capsys.readouterr().out and not back.exists()
+    assert main(["edit", str(edited), "--undo", "--write-edits", str(tmp_path / "w"), "-q"]) == 2
+    assert "--output" in capsys.readouterr().err
 
 
 def test_an_avatar_without_labels_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,16 +62,21 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(name: str, *arguments: object, **variables: str) -> str:
     """Run a recipe with the program of this environment on the PATH; its stdout."""
+    run = ran(name, *arguments, **variables)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def ran(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A recipe that has run, whatever came of it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    run = subprocess.run(
+    return subprocess.run(
         ["bash", str(RECIPES / name), *map(str, arguments)],
         env={**os.environ, "PATH": path, **variables},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
@@ -88,6 +93,9 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash he
         "reenact avatar.ply -o new.mp4 --size 64",
         "reenact avatar.ply -o new.mp4 --motion motion.h5 --end 3",
         "studio -o new --size 128 --views 4",
+        "edit avatar.ply --prompt older -o new.ply",
+        "edit avatar.ply --prompt older --method edit3dgs --track film.h5 --editor images:film -o new.ply",
+        "edit avatar.ply --prompt older --method edit3dgs --track film.h5 --write-edits new",
     ],
 )
 def test_a_dry_run_plans_and_does_nothing(
@@ -99,6 +107,36 @@ def test_a_dry_run_plans_and_does_nothing(
     assert plan["seconds"] > 0 and plan["memory_mb"] > 100 and plan["disk_mb"] >= 0
     assert any("new" in step for step in plan["steps"])
     assert not list(stock.glob("new*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("reenact avatar.ply -o new.mp4 --motion none --orbit 90/2s --fps 10", "draw 20 frames of 512x512"),
+        ("reenact avatar.ply -o new.mp4 --motion none --emotion happy@0s:0,happy@4s:1", "draw 100 frames"),
+        ("reenact avatar.ply -o new.mp4 --camera film.h5:0 --end 2", "draw 2 frames of 96x96"),
+        ("fit film.h5 -o new.ply --gaussians 5000 --keep-motion", "on up to 5000 Gaussians"),
+        (
+            "edit avatar.ply --prompt older --method edit3dgs --track film.h5 --write-edits new --views 0 --frames 1,2",
+            "2 pictures and masks",
+        ),
+    ],
+)
+def test_a_plan_knows_what_was_asked_for(
+    line: str, told: str, stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(stock)
+    assert main([*line.split(), "--dry-run"]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_a_plan_for_an_editor_that_is_not_here_says_so(
+    stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(stock)
+    line = "edit avatar.ply --prompt older --method edit3dgs --track film.h5 -o new.ply --dry-run"
+    assert main(line.split()) == 3
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_an_unwritable_avatar_is_refused_before_the_fit(stock: Path, tmp_path: Path) -> None:
@@ -123,7 +161,7 @@ def test_a_result_below_the_bar_is_exit_4(
 def test_video_to_avatar(stock: Path, tmp_path: Path) -> None:
     clip = stock / "clips" / "clip.mp4"
     words = recipe(
-        "video_to_avatar.sh", clip, clip.with_suffix(".npz"), tmp_path,
+        "video_to_avatar.sh", clip, tmp_path, "--landmarks", clip.with_suffix(".npz"),
         PRESET="fast", FIT_OPTIONS=SMALL_FIT, VIEW_OPTIONS="--size 48 --end 4",
     )  # fmt: skip
     assert "held-out frames" in words
@@ -201,6 +239,15 @@ def test_many_videos(stock: Path, tmp_path: Path) -> None:
     lines = recipe("many_videos.sh", stock / "clips", tmp_path, PRESET="fast").splitlines()
     assert [json.loads(line)["frames"] for line in lines] == [FRAMES]
     assert recipe("many_videos.sh", stock / "clips", tmp_path) == ""
+
+
+@needs_bash
+def test_videos_that_cannot_be_tracked_are_each_named_in_the_end(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_text("no video")
+    run = ran("many_videos.sh", tmp_path, tmp_path / "tracks")
+    assert run.returncode == 1 and run.stdout == ""
+    assert [name in line for name, line in zip("ab", run.stderr.splitlines(), strict=True)] == [True, True]
 
 
 @needs_bash

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emoga.avatar import Avatar
+from emoga.avatar.rig import avatar_head
+from emoga.capture import Track, load_track
 from emoga.editing.by_pictures import PictureChoice
-from emoga.editing.pictures import Source
-from emoga.editing.together import TogetherChoice
+from emoga.editing.pictures import Source, chosen_pairs
+from emoga.editing.together import TogetherChoice, chosen_moments
 from emoga.errors import InputError
 from emoga.guidance import SUBJECT_SEED
 from emoga.guidance.view_editing import Correspondence
@@ -61,6 +64,34 @@ def choice_of(
         wishes.track, wishes.editor, wishes.media, wishes.source, wishes.views, wishes.frames, wishes.believe,
         wishes.seed, wishes.options,
     )  # fmt: skip
+
+
+def check_choice(
+    method: str, pictures: PictureChoice | TogetherChoice | None, region: str | None, image: object
+) -> None:
+    """Refuse pictures that do not go with a method. Raises InputError."""
+    if method == "parametric" and pictures is not None:
+        raise InputError("--method parametric takes no --track: it works by formulas")
+    if method != "parametric" and pictures is None:
+        raise InputError(f"--method {method} learns from pictures; name a --track")
+    if pictures is not None and (region is not None or image is not None):
+        raise InputError("--region and --image belong to --method parametric; edits by pictures have masks")
+
+
+def pictures_to_edit(
+    avatar: Avatar, choice: PictureChoice | TogetherChoice, side: int
+) -> list[tuple[int, int]]:
+    """Width and height of every picture that a choice has edited; side: of the square that an editor edits views in.
+
+    Raises InputError for bad choices.
+    """
+    if isinstance(choice, TogetherChoice):
+        moments = chosen_moments(avatar, avatar_head(avatar), choice, side)
+        held_out = moments.held_frame is not None and moments.held_view is not None
+        return [(side, side)] * (len(moments.frames) * len(moments.seen) + held_out)
+    track = choice.track if isinstance(choice.track, Track) else load_track(choice.track, choice.media)
+    cameras = [track.cameras[view] for view, _ in chosen_pairs(avatar, track, choice.views, choice.frames)]
+    return [(camera.width, camera.height) for camera in cameras]
 
 
 def editor_options(guidance: str | None, steps: int | None) -> dict[str, float | int]:

@@ -15,6 +15,7 @@ from emoga.avatar import Avatar, load_avatar, save_avatar
 from emoga.avatar.files import format_of, is_hdf5
 from emoga.editing.abilities import OTHER_WAYS, why_not
 from emoga.editing.by_pictures import PictureChoice, edited_by_pictures, write_pictures
+from emoga.editing.choosing import check_choice
 from emoga.editing.history import find_parent, kept_name, parent_record, with_history, worn_things
 from emoga.editing.parametric import carry_out, region_parts
 from emoga.editing.together import TogetherChoice, edited_together
@@ -117,18 +118,8 @@ def edit(
         format_of(output)
     if write_edits is not None:
         check_output_folder(write_edits, overwrite)
+    check_choice(method, pictures, region, image)
     picture = None if image is None else read_picture(image)
-    if (method == "parametric") != (pictures is None):
-        raise InputError(
-            f"--method {method} "
-            + (
-                "takes no --track: it works by formulas"
-                if pictures
-                else "learns from pictures; name a --track"
-            )
-        )
-    if pictures is not None and (region is not None or image is not None):
-        raise InputError("--region and --image belong to --method parametric; edits by pictures have masks")
     chosen = make_plan(prompt, plan, llm)
     source = None if isinstance(avatar, Avatar) or str(avatar) == "-" else Path(avatar)
     before = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
@@ -154,14 +145,19 @@ def edit(
     return after, found
 
 
+def parent_of(avatar: str | Path) -> Path:
+    """The file that an edited avatar was made from, found beside it. Raises InputError as `undo` does."""
+    source = require_file(avatar, "an edited avatar")
+    return find_parent(load_avatar(source), source)
+
+
 def undo(avatar: str | Path, output: str | Path, overwrite: bool = False) -> Path:
     """Write the parent of an edited avatar, found beside it, to `output`; returns where it was.
 
     Raises InputError when the avatar was not edited or its parent is gone.
     """
     check_output(output, overwrite)
-    source = require_file(avatar, "an edited avatar")
-    parent = find_parent(load_avatar(source), source)
+    parent = parent_of(avatar)
     if format_of(output) == format_of(parent):
         write_bytes(output, parent.read_bytes(), overwrite)
     else:

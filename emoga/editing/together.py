@@ -36,6 +36,7 @@ from emoga.guidance.correspondence import ViewScene
 from emoga.guidance.diffusion import DiffusionEditor
 from emoga.guidance.fine_stage import refined
 from emoga.guidance.view_editing import Correspondence, ViewEditor, ViewRequest, ViewSettings
+from emoga.head import Head
 from emoga.images import from_uint8, to_uint8
 from emoga.optimize.picture import AvatarRenderer
 from emoga.optimize.regions import EYES, MOUTH, region_mask, visible_faces
@@ -92,7 +93,7 @@ def edited_together(
         )
     views = ViewEditor(editor, ViewSettings(choice.correspondence, choice.keys))
     work = _Work(avatar, plan, prompt, choice, views, min(strength, 1.0))
-    moments = work.moments()
+    moments = chosen_moments(avatar, work.renderer.puppet.head, choice, work.size)
     options = RefitOptions(method, plan if choice.believe == "plan" else None, seed=seed)
     brief = replace(options, geometry=False, iterations=0)
     learnt, batches = avatar, []
@@ -112,6 +113,20 @@ def edited_together(
     return result, facts | work.held_out(moments, result, report)
 
 
+def chosen_moments(avatar: Avatar, head: Head, choice: TogetherChoice, size: int) -> Moments:
+    """The moments that are edited, of the choice's track or of the avatar alone; size: pixels of the editor's side."""
+    track = choice.track
+    if track is None:
+        return moments_of_avatar(avatar, head, size, choice.views, choice.frames)
+    track = track if isinstance(track, Track) else load_track(track, choice.media)
+    pairs = chosen_pairs(avatar, track, choice.views, choice.frames)
+    views, frames = (sorted(set(numbers)) for numbers in zip(*pairs, strict=True))
+    if choice.frames is None:
+        spread = np.linspace(0, len(frames) - 1, min(len(frames), MOMENTS + 1))
+        frames = [frames[at] for at in spread.round().astype(int)]
+    return moments_of_track(avatar, track, views, frames)
+
+
 @dataclass(eq=False)
 class _Work:
     """What one edit needs at every moment."""
@@ -126,22 +141,6 @@ class _Work:
     def __post_init__(self) -> None:
         self.renderer = AvatarRenderer(self.avatar)
         self.size = self.editor.editor.size
-
-    def moments(self) -> Moments:
-        """Of the track, or of the avatar alone."""
-        track = self.choice.track
-        if track is None:
-            head = self.renderer.puppet.head
-            return moments_of_avatar(self.avatar, head, self.size, self.choice.views, self.choice.frames)
-        track = track if isinstance(track, Track) else load_track(track, self.choice.media)
-        pairs = chosen_pairs(self.avatar, track, self.choice.views, self.choice.frames)
-        views, frames = (sorted(set(numbers)) for numbers in zip(*pairs, strict=True))
-        if self.choice.frames is None:
-            frames = [
-                frames[at]
-                for at in np.linspace(0, len(frames) - 1, min(len(frames), MOMENTS + 1)).round().astype(int)
-            ]
-        return moments_of_track(self.avatar, track, views, frames)
 
     def edit(
         self,

@@ -21,7 +21,7 @@ from emoga.evaluation.edit_measure import (
 from emoga.evaluation.edit_report import EditEvaluation
 from emoga.evaluation.emotion_play import Play, Player
 from emoga.evaluation.emotion_truth import read_truth
-from emoga.evaluation.networks import load_network
+from emoga.evaluation.networks import ARCFACE, NO_ARCFACE, arcface_file, load_network
 from emoga.evaluation.perceptual import load_lpips
 from emoga.evaluation.report import write_json
 from emoga.files import check_output, write_bytes
@@ -72,7 +72,8 @@ def evaluate_edit(
     track = track if isinstance(track, Track) else load_track(track, media)
     found = EditEvaluation(name, prompt)
     model = None if clip is None else Clip(clip)
-    network = None if arcface is None else load_network(arcface, "arcface")
+    arcface = arcface_file(arcface)
+    network = None if arcface is None else load_network(arcface, ARCFACE)
     with torch_on_one_thread():
         players = [Player(AvatarRenderer(avatar), track) for avatar in (after, before)]
         for player in players:
@@ -105,7 +106,7 @@ def evaluate_edit(
         if network is not None:
             found.identity = identity_distance(network, players[0].head, pair, track, cells)
         else:
-            found.missing["identity"] = "no ArcFace network was named (--arcface FILE)"
+            found.missing["identity"] = NO_ARCFACE
         report(Step(5))
     if output is not None:
         write_json(output, found.to_dict(), overwrite)

@@ -22,6 +22,7 @@ from emoga.evaluation.emotion_play import Player
 from emoga.evaluation.emotion_report import EmotionEvaluation
 from emoga.evaluation.emotion_sheet import SheetRow, emotion_sheet
 from emoga.evaluation.heat_map import deformation, heat_sheet
+from emoga.evaluation.networks import NO_ARCFACE
 from emoga.evaluation.report import write_json
 from emoga.files import check_output, write_bytes
 from emoga.images import write_png
@@ -40,7 +41,7 @@ TruthSource = Capture | Track | str | Path
 ABSENT = {
     "features": "no feature network was named (--features FILE)",
     "recogniser": "no emotion recogniser was named (--recogniser FILE)",
-    "arcface": "no ArcFace network was named (--arcface FILE)",
+    "arcface": NO_ARCFACE,
     "vggface": "no VGG-Face network was named (--vggface FILE)",
     "clip": "no CLIP folder was named (--clip DIR)",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from emoga.errors import InputError
 from emoga.evaluation.clip import Clip, clip_scores, words_for
 from emoga.evaluation.emotion_play import Cell, Play
 from emoga.evaluation.faces import cut_face, five_points
-from emoga.evaluation.networks import Network, load_network
+from emoga.evaluation.networks import Network, arcface_file, load_network
 from emoga.head import Head
 from emoga.optimize.metrics_features import Fid, Kid, cosine_distances, fid, kid
 from emoga.optimize.scoring import head_mask
@@ -33,6 +33,7 @@ Pictures = Callable[[Cell], np.ndarray]
 class NetworkFiles:
     """Networks the user names, each an .onnx or TorchScript file; clip: a folder of transformers.
 
+    arcface: None takes the one that was added as an asset, if there is one.
     features: for FID and KID; emotions: a recogniser whose outputs are scores of `labels`, in order (default what
     its JSON file says); allow_torchscript: TorchScript files are programs and run only with this.
     """
@@ -57,6 +58,7 @@ class Networks:
 
 def load_networks(files: NetworkFiles) -> Networks:
     """Load every network before any work. Raises InputError, MissingComponent."""
+    files = replace(files, arcface=arcface_file(files.arcface))
     loaded = {
         role: load_network(path, role, files.allow_torchscript)
         for role in ("features", "emotions", "arcface", "vggface")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from emoga.assets import find_asset
 from emoga.errors import InputError, MissingComponent
 from emoga.evaluation.preparation import Preparation, read_preparation
 from emoga.files import require_file
@@ -15,12 +16,14 @@ from emoga.files import require_file
 MAX_BYTES = 4 * 2**30
 MAX_OUTPUT = 65_536
 BATCH = 16
+ARCFACE = "arcface"
+NO_ARCFACE = "no ArcFace network was named (--arcface FILE) or kept (emoga assets add FILE --as arcface)"
 SCRIPT_SUFFIXES = (".pt", ".ts", ".torchscript", ".jit")
 # Pictures as each role's usual networks want them, where no JSON file beside the network says otherwise.
 ROLES = {
     "features": Preparation(size=299),
     "emotions": Preparation(zoom=0.8),
-    "arcface": Preparation(size=112),
+    ARCFACE: Preparation(size=112),
     "vggface": Preparation(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), zoom=0.8),
 }
 
@@ -60,6 +63,14 @@ class Network:
                 )
             found.append(output)
         return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+
+
+def arcface_file(named: str | Path | None) -> Path | None:
+    """The ArcFace network that is named, else the one that `emoga assets add` keeps, else None."""
+    if named is not None:
+        return Path(named)
+    kept = find_asset(ARCFACE)
+    return None if kept is None else kept.location
 
 
 def load_network(path: str | Path, role: str, allow_torchscript: bool = False) -> Network:

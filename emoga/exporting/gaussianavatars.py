@@ -32,7 +32,7 @@ def write_gaussianavatars(avatar: Avatar, folder: Path) -> None:
     if not avatar.head_name.startswith("flame"):
         raise InputError(
             f"GaussianAvatars files need a FLAME head, this avatar has the {avatar.head_name!r} head; "
-            "export 3dgs, splat or glb instead, or fit with --head flame2020 or flame2023"
+            "export 3dgs, splat or glb instead, or track with --head flame2020 or flame2023 and fit that"
         )
     if avatar.motion is None:
         raise InputError("GaussianAvatars files carry the training motion, which this avatar lacks")

@@ -85,8 +85,12 @@ class EditPlan:
     def describe(self) -> str:
         """The plan in words, a line for each of its parts."""
         lines = [f"{number}. {step.words()}" for number, step in enumerate(self.operations, start=1)]
+        return "\n".join([*lines, *self.remarks()])
+
+    def remarks(self) -> list[str]:
+        """What is kept, cannot be done or was not understood, a line for each."""
         rest = {"keep": self.keep, "cannot": self.refused, "not understood": self.not_understood}
-        return "\n".join([*lines, *(f"{name}: {', '.join(words)}" for name, words in rest.items() if words)])
+        return [f"{name}: {', '.join(words)}" for name, words in rest.items() if words]
 
 
 class BadPlan(ValueError):

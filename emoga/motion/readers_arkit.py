@@ -51,7 +51,9 @@ def read_arkit_csv(path: str | Path, head: Head, fps: float | None = None) -> Mo
     """
     path = require_file(path, "an ARKit or Live Link Face CSV")
     if "jawOpen" not in head.expr_names:
-        raise InputError(f"{path}: holds ARKit units, the {head.name} head has none; use --head open")
+        raise InputError(
+            f"{path}: holds ARKit units, the {head.name} head has none; take an avatar with the open head"
+        )
     table = _read_table(path, head)
     seconds, rate = _times(path, table.timecodes, fps)
     params = _params(table, head)

@@ -51,7 +51,7 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
     if not head.name.startswith("flame"):
         raise InputError(
             f"{path}: FLAME parameters cannot drive the {head.name} head; "
-            "pass --head flame2020 or flame2023 and an avatar made with it"
+            "take an avatar whose track was made with --head flame2020 or flame2023"
         )
     params = read_flame_files(files, head)
     return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)

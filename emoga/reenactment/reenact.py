@@ -112,9 +112,8 @@ def reenact(
     head = avatar_head(avatar)
     orbit = parse_orbit(orbit) if isinstance(orbit, str) else orbit
     curve = read_emotions(avatar, head, emotion, valence_arousal)
-    own = motion == "own" if isinstance(motion, str) else motion is avatar.motion and motion is not None
-    source = _source(avatar, head, motion, own, max(curve.seconds, orbit.seconds if orbit else 0), fps)
-    source = resampled(cut(source, start, end), fps)
+    own = _is_own(avatar, motion)
+    source = motion_to_play(avatar, head, motion, curve, orbit, start=start, end=end, fps=fps)
     if pose == "auto":
         pose = "absolute" if own else "still" if motion is None else "relative"
     score = write_score(
@@ -143,19 +142,30 @@ def reenact(
     return Reenactment(str(output), score.frame_count, drawn, score.fps, *shape, elapsed)
 
 
-def _source(
+def motion_to_play(
     avatar: Avatar,
     head: Head,
     motion: Motion | str | Path | None,
-    own: bool,
-    seconds: float,
-    fps: float | None,
+    curve: Emotions,
+    orbit: Orbit | None,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    fps: float | None = None,
 ) -> Motion:
-    if own:
-        return own_motion(avatar)
-    if motion is None:
-        return still_motion(avatar, head, seconds or STILL_SECONDS, fps)
-    return motion if isinstance(motion, Motion) else read_motion(motion, avatar.head_name)
+    """The frames that `reenact` draws; a face held still lasts as long as what goes on around it."""
+    if _is_own(avatar, motion):
+        source = own_motion(avatar)
+    elif motion is None:
+        seconds = max(curve.seconds, orbit.seconds if orbit else 0)
+        source = still_motion(avatar, head, seconds or STILL_SECONDS, fps)
+    else:
+        source = motion if isinstance(motion, Motion) else read_motion(motion, avatar.head_name)
+    return resampled(cut(source, start, end), fps)
+
+
+def _is_own(avatar: Avatar, motion: Motion | str | Path | None) -> bool:
+    return motion == "own" if isinstance(motion, str) else motion is avatar.motion and motion is not None
 
 
 def _cameras(

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         """Keep files that you obtained, so that emoga finds them: FLAME models are checked and converted.
 
         Known: flame2020, flame2023, flame2023-open and FLAME's masks, landmark embeddings and head_template.obj;
-        MediaPipe's face_landmarker.task; ArcFace and face parsers (.onnx); VGG and AlexNet; diffusers folders.
+        MediaPipe's face_landmarker.task; an ArcFace network (.onnx); VGG and AlexNet; diffusers folders.
         Pickles are read as data: nothing in them runs.
 
         Example: emoga assets add generic_model.pkl --as flame2020

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
         Example: emoga demo -o demo
         """
+        session.stay_on_cpu()
         from emoga.demo import demo as run_demo
 
         result = run_demo(

@@ -149,18 +149,10 @@ def register(app: typer.Typer) -> None:
             return
         if avatar is None:
             raise InputError("name the avatar to edit: emoga edit avatar.ply --prompt ... -o edited.ply")
-        if output is None and write_edits is None:
+        if output is None and (undo or write_edits is None):
             raise InputError("say where the edited avatar goes: --output edited.ply")
         if undo:
-            from emoga.editing.edit import undo as undo_edit
-
-            parent = undo_edit(avatar, output, overwrite)
-            session.finish({"output": str(output), "parent": str(parent)}, f"{output}  from {parent}")
-            return
-        if dry_run:
-            from emoga_cli.plans import plan_edit
-
-            session.plan(plan_edit(avatar, output, prompt, plan_file, endpoint))
+            _undo(session, avatar, output, overwrite, dry_run)
             return
         import emoga
         from emoga.editing.choosing import PictureWishes, choice_of, editor_options
@@ -169,6 +161,19 @@ def register(app: typer.Typer) -> None:
             editor, track, media, source, views, frames, None if correspondence == "none" else correspondence,
             keep_expression, fine, believe, session.seed, editor_options(guidance, steps),
         )  # fmt: skip
+        pictures = choice_of(method, wishes, write=write_edits is not None)
+        if dry_run:
+            from emoga.editing.choosing import check_choice
+            from emoga.editing.edit import make_plan
+            from emoga_cli.plans_of_avatars import plan_edit, plan_edit_by_pictures
+
+            check_choice(method, pictures, region, image)
+            made = make_plan(prompt, plan_file, endpoint)
+            if pictures is None:
+                session.plan(plan_edit(avatar, output, made))
+            else:
+                session.plan(plan_edit_by_pictures(avatar, output, made, pictures, write_edits))
+            return
         _, found = emoga.edit(
             avatar,
             output,
@@ -180,7 +185,7 @@ def register(app: typer.Typer) -> None:
             strength=strength,
             image=image,
             keep_parent=keep_parent,
-            pictures=choice_of(method, wishes, write=write_edits is not None),
+            pictures=pictures,
             write_edits=write_edits,
             seed=session.seed,
             overwrite=overwrite,
@@ -188,6 +193,18 @@ def register(app: typer.Typer) -> None:
         )
         result = None if write_edits else str(output)
         session.finish({"output": result, **found.as_json()}, _text(output, found))
+
+
+def _undo(session: Session, avatar: Path, output: Path, overwrite: bool, dry_run: bool) -> None:
+    if dry_run:
+        from emoga_cli.plans_of_avatars import plan_undo
+
+        session.plan(plan_undo(avatar, output))
+        return
+    from emoga.editing.edit import undo
+
+    parent = undo(avatar, output, overwrite)
+    session.finish({"output": str(output), "parent": str(parent)}, f"{output}  from {parent}")
 
 
 def _endpoint(url: str | None, model: str) -> Endpoint | None:

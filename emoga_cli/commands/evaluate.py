@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emoga.errors import InputError, QualityError
-from emoga_cli.options import FailBelowOption, HoldOutOption, MediaOption, OverwriteOption, ReportOption
+from emoga_cli.options import FailBelowOption, MediaOption, OverwriteOption, ReportOption, ScoredHoldOutOption
 from emoga_cli.session import Session, verb
 from emoga_cli.tables import format_table
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         landmarks: Annotated[
             Path | None, typer.Option("--landmarks", help="Measure a track against these landmarks (.npz).")
         ] = None,
-        hold_out: HoldOutOption = None,
+        hold_out: ScoredHoldOutOption = None,
         media: MediaOption = None,
         output: ReportOption = None,
         csv: Annotated[Path | None, typer.Option("--csv", help="Write one line per picture here.")] = None,

@@ -48,7 +48,8 @@ def register(app: typer.Typer) -> None:
         ] = None,
         overwrite: OverwriteOption = False,
     ) -> None:
-        """Write an avatar for other programs: ply and h5 keep it drivable, the others freeze one pose.
+        """Write an avatar for other programs: ply, h5 and gaussianavatars keep it drivable, the others
+        freeze one pose.
 
         With --format vhap, write a track as the dataset folder of VHAP and GaussianAvatars.
 

@@ -81,7 +81,9 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga_cli.plans import plan_fit
 
-            session.plan(plan_fit(track, output, preset, media, iterations, appearance))
+            session.plan(
+                plan_fit(track, output, preset, media, iterations, gaussians, refine_motion, appearance)
+            )
             return
         import emoga
 

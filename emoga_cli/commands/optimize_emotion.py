@@ -182,11 +182,13 @@ def register(app: typer.Typer) -> None:
         if iterations is not None:
             learning["iterations"] = iterations
         if dry_run:
-            from emoga_cli.plans import plan_optimize_emotion
+            from emoga_cli.plans_of_avatars import plan_optimize_emotion
 
-            steps = None if write_edits else Learning(**learning).iterations
-            target = write_edits or output
-            plan = plan_optimize_emotion(avatar, track, emotion, target, editor, media, views, frames, steps)
+            passes = None if write_edits else Learning(**learning).iterations
+            plan = plan_optimize_emotion(
+                avatar, track, emotion, write_edits or output, editor, passes,
+                media=media, hold_out=hold_out, views=views, frames=frames,
+            )  # fmt: skip
             session.plan(plan)
             return
         options = {

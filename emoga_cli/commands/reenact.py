@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emoga_cli.options import DryRunOption, OverwriteOption, ResumeOption
+from emoga_cli.options import DryRunOption, OverwriteOption
 from emoga_cli.session import Session, verb
 from emoga_cli.values import parse_camera, parse_colour, parse_size
 
@@ -20,7 +20,8 @@ OutputOption = Annotated[
     str, typer.Option("--output", "-o", help=".mp4, .y4m, a folder for PNG with alpha, or - for y4m.")
 ]
 MotionOption = Annotated[
-    str, typer.Option("--motion", help="own, none, or a track, motion, ARKit CSV or .npz.")
+    str,
+    typer.Option("--motion", help="own, none, or a track, motion, ARKit CSV, .npz or flame_param folder."),
 ]
 EmotionOption = Annotated[
     str | None,
@@ -55,6 +56,7 @@ PoseOption = Annotated[
     typer.Option("--pose", help="How another's head movement is carried over."),
 ]
 AudioOption = Annotated[Path | None, typer.Option("--audio", help="Video whose sound goes into the mp4.")]
+PicturesResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a folder of pictures.")]
 MarkOption = Annotated[bool, typer.Option(help="Say in the metadata that the pictures are synthetic.")]
 
 
@@ -80,7 +82,7 @@ def register(app: typer.Typer) -> None:
         pose: PoseOption = "auto",
         audio: AudioOption = None,
         mark: MarkOption = True,
-        resume: ResumeOption = False,
+        resume: PicturesResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
     ) -> None:
@@ -91,15 +93,20 @@ def register(app: typer.Typer) -> None:
         Example: emoga reenact avatar.ply -o mood.mp4 --valence-arousal -0.6,0.3
         """
         session.refuse_json_with_stream(output)
+        driver = None if motion == "none" else motion
         if dry_run:
-            from emoga_cli.plans import plan_reenact
+            from emoga_cli.plans_of_avatars import plan_reenact
 
-            session.plan(plan_reenact(avatar, output, motion, parse_size(size), start, end))
+            plan = plan_reenact(
+                avatar, output, driver, emotion, valence_arousal, orbit, parse_camera(camera), parse_size(size),
+                start=start, end=end, fps=fps,
+            )  # fmt: skip
+            session.plan(plan)
             return
         import emoga
 
         result = emoga.reenact(
-            avatar, output, motion=None if motion == "none" else motion, emotion=emotion,
+            avatar, output, motion=driver, emotion=emotion,
             valence_arousal=valence_arousal, orbit=orbit, camera=parse_camera(camera), size=parse_size(size),
             fps=fps, start=start, end=end, background=parse_colour(background), calibrate=calibrate, pose=pose,
             audio_from=audio, mark=mark, device=session.torch_device(), overwrite=overwrite, resume=resume,

@@ -60,6 +60,7 @@ def register(app: typer.Typer) -> None:
 
         Example: emoga studio -o capture --size 64 --views 2 --frames 3 --samples 4
         """
+        session.stay_on_cpu()
         views = 1 if kind == "single" else views
         frames = frames or (120 if kind == "single" else 24)
         held_out = _default_hold_out(views, frames) if hold_out is None else tuple(hold_out)

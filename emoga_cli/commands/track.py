@@ -78,6 +78,7 @@ def register(app: typer.Typer) -> None:
 
         Example: emoga track capture -o track.h5 --preset fast
         """
+        session.stay_on_cpu()
         options = {
             "landmarks": landmarks,
             "landmark_model": landmark_model,
