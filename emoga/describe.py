@@ -20,6 +20,7 @@ from emoga.errors import InputError
 from emoga.hdf5 import kind_of
 from emoga.images import IMAGE_SUFFIXES, read_image_uint8
 from emoga.motion import Motion, load_motion, read_motion
+from emoga.motion.readers_flame import flame_size, is_flame_archive
 from emoga.npz import read_npz
 from emoga.optimize.emotion_colors import residual_sh
 from emoga.render.sh import SH_C0
@@ -51,6 +52,8 @@ def describe(path: str | Path) -> Description:
 
 
 def _folder(path: Path) -> tuple[str, dict[str, Any]]:
+    if (path / "flame_param").is_dir() and not any(path.glob("transforms*.json")):
+        return _flame(path)
     capture = open_capture(path)
     if capture.cameras is not None:
         sizes = sorted({f"{camera.width}x{camera.height}" for camera in capture.cameras})
@@ -202,7 +205,14 @@ def _track_facts(path: Path) -> dict[str, Any]:
     }
 
 
+def _flame(path: Path) -> tuple[str, dict[str, Any]]:
+    frames, components = flame_size(path)
+    return "motion, FLAME parameters", {"frames": frames, "expression_components": components}
+
+
 def _npz(path: Path) -> tuple[str, dict[str, Any]]:
+    if is_flame_archive(path):
+        return _flame(path)
     arrays = read_npz(path, (), ("points", "valid", "width", "height", "scheme"))
     if "points" not in arrays or "scheme" not in arrays:
         return "motion, NumPy archive", _motion_facts(read_motion(path))

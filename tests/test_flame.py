@@ -17,6 +17,7 @@ from emoga.avatar import Avatar, Gaussians, load_avatar, save_avatar
 from emoga.avatar.rig import bind_pose
 from emoga.camera import look_at
 from emoga.capture import save_landmarks, write_capture_index
+from emoga.describe import describe
 from emoga.errors import InputError, MissingComponent
 from emoga.exporting.flame import flame_param
 from emoga.head import HeadParams, load_head
@@ -326,6 +327,18 @@ def test_flame_param_places_vertices_where_flame_does_and_goes_out_as_it_came(he
     written = flame_param(motion.params, avatar.shape, avatar.static_offset, avatar.head_name)
     for name, array in given.items():
         np.testing.assert_allclose(written[name], array, atol=2e-6)
+
+
+def test_flame_parameters_are_described_whether_flame_is_here_or_not(tmp_path):
+    given = theirs(np.zeros(300, np.float32))
+    np.savez(tmp_path / "flame_param.npz", **given)
+    (tmp_path / "take" / "flame_param").mkdir(parents=True)
+    for frame in range(2):
+        np.savez(tmp_path / "take" / "flame_param" / f"{frame:05d}.npz", **given)
+    for name, frames in (("flame_param.npz", 3), ("take", 6)):
+        found = describe(tmp_path / name)
+        assert found.kind == "motion, FLAME parameters"
+        assert found.facts == {"frames": frames, "expression_components": 100}
 
 
 def flame_avatar(head, params) -> Avatar:

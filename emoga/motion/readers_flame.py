@@ -57,6 +57,12 @@ def read_flame_params(path: str | Path, head: Head, fps: float | None = None) ->
     return Motion(head.name, head.version, head.checksum, params, fps or DEFAULT_FPS)
 
 
+def flame_size(path: str | Path) -> tuple[int, int]:
+    """Frames and expression components of FLAME parameters, whatever head there is; for paths and errors see above."""
+    shapes = [_rows(file)["expr"].shape for file in _files(Path(path))]
+    return sum(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+
+
 def read_flame_files(
     files: Sequence[Path], head: Head, static_offset: torch.Tensor | None = None
 ) -> HeadParams:
@@ -118,6 +124,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read_file(file: Path, head: Head) -> dict[str, torch.Tensor]:
+    rows = _rows(file)
+    rows["expr"] = _fitted(rows["expr"], len(head.expr_names))
+    return rows
+
+
+def _rows(file: Path) -> dict[str, torch.Tensor]:
     arrays = read_npz(file, ("expr", *PER_FRAME), ("shape",), WHAT, MAX_ELEMENTS)
     for name, array in arrays.items():
         if array.dtype.kind != "f" or array.ndim not in (1, 2) or not np.isfinite(array).all():
@@ -127,7 +139,6 @@ def _read_file(file: Path, head: Head) -> dict[str, torch.Tensor]:
     for name, (_, width) in PER_FRAME.items():
         if rows[name].shape != (count, width):
             raise InputError(f"{file}: {name} is {tuple(rows[name].shape)}, expected {count}x{width}")
-    rows["expr"] = _fitted(rows["expr"], len(head.expr_names))
     return rows
 
 
