@@ -15,8 +15,8 @@ from emoga.errors import InputError
 MEGA = 2**20
 BASE_MEMORY_MB = 700
 # Seconds per picture on four cores.
-TRACK_SECONDS = {"fast": 0.15, "default": 0.3, "best": 0.6}
-PORTRAIT_SECONDS = {"fast": 0, "default": 30, "best": 60}  # learning how a single video's head looks, twice
+TRACK_SECONDS = {"fast": 0.05, "default": 0.3, "best": 0.6}
+PORTRAIT_SECONDS = {"fast": 0, "default": 60, "best": 120}  # learning how a single video's head looks, twice
 NETWORK_SECONDS = 0.25e-6  # per Gaussian and iteration: the colour network and the patches
 TRACK_START = {"fast": 15, "default": 25, "best": 45}
 
@@ -62,10 +62,10 @@ def plan_track(
         "foreground and head masks",
         f"write {output}" + (", overlay video and quality plot" if overlay else ""),
     ]
-    seconds = TRACK_START[preset] + pictures * (TRACK_SECONDS[preset] + 0.15 * pixels / 512**2)
+    seconds = TRACK_START[preset] + pictures * (TRACK_SECONDS[preset] + 0.1 * pixels / 512**2)
     if views == 1 and PORTRAIT_SECONDS[preset]:
         steps.insert(3, "learn what the head looks like, and align every frame's pose to that")
-        seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.4 * pictures
+        seconds += PORTRAIT_SECONDS[preset] * pixels / 512**2 + 0.8 * pictures
     disk = pictures * pixels * 0.03 / MEGA + (pictures * pixels * 0.05 / MEGA if overlay else 0)
     return Plan(steps, scaled(seconds), memory_needed_mb(pictures, pixels), disk)
 

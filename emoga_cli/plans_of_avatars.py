@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
 EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.15, 25
-# Seconds per edited picture and million pixels until an edit is learnt, and before the first, on four cores.
-REFIT_SECONDS, REFIT_START = 8.0, 10.0
+# Seconds until an edit is learnt from pictures: to begin with, per million pixels, and where it changes shape.
+REFIT_START, REFIT_SECONDS, RESHAPE_SECONDS = 5.0, 3.5, 55.0
 
 
 def plan_optimize_emotion(
@@ -111,6 +111,7 @@ def plan_edit_by_pictures(
     """What `emoga edit` will do and take that learns from edited pictures, or only writes them."""
     from emoga.avatar import load_avatar
     from emoga.editing.choosing import pictures_to_edit
+    from emoga.editing.foretelling import foretell
     from emoga.guidance import open_editor
 
     avatar = load_avatar(avatar_file)
@@ -130,8 +131,10 @@ def plan_edit_by_pictures(
         "learn what they agree on",
         f"write {output}",
     ]
-    seconds = REFIT_START + REFIT_SECONDS * pixels / 1e6
-    return Plan(steps, scaled(seconds), memory, 3 * 250 * count / MEGA)
+    foretold = foretell(avatar, made)
+    moves = foretold is None or foretold.move is not None
+    seconds = REFIT_START + REFIT_SECONDS * pixels / 1e6 + moves * RESHAPE_SECONDS
+    return Plan(steps, seconds, memory, 3 * 250 * count / MEGA)
 
 
 def plan_undo(avatar_file: Path, output: Path) -> Plan:
