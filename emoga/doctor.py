@@ -228,5 +228,5 @@ def _language_model() -> Check:
         "language model",
         bool(address),
         address
-        or f"none, built-in rules read descriptions of emotions; {ADDRESS_VARIABLE}=http://localhost:8080/v1 names one",
+        or f"none, built-in rules read prompts and emotions; {ADDRESS_VARIABLE}=http://localhost:8080/v1 names one",
     )

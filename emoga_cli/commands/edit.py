@@ -53,7 +53,8 @@ def register(app: typer.Typer) -> None:
         editor: Annotated[
             str,
             typer.Option(
-                "--editor", help="What edits the pictures: images:DIR, instruct-pix2pix, a diffusers folder."
+                "--editor",
+                help="What edits the pictures: images:DIR, instruct-pix2pix, ultraedit:DIR, a diffusers folder.",
             ),
         ] = "instruct-pix2pix",
         source: Annotated[
@@ -65,7 +66,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         frames: Annotated[
             str | None,
-            typer.Option("--frames", help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24]"),
+            typer.Option(
+                "--frames",
+                help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24, of views edited together 4]",
+            ),
         ] = None,
         correspondence: Annotated[
             Literal["depth", "epipolar", "none"],
