@@ -55,9 +55,11 @@ def add_asset(source: str | Path, kind: str | None = None) -> Asset:
     _check(source, kind)
     if kind == "backbone":
         return keep_asset(source.name, kind, source, f"weights/{source.name}")
+    if kind != ARCFACE:
+        return keep_asset(kind, kind, source)
+    read_preparation(source, ROLES[ARCFACE])
     asset = keep_asset(kind, kind, source)
-    if kind == ARCFACE:
-        _keep_preparation(source, asset)
+    _keep_preparation(source, asset)
     return asset
 
 
@@ -67,7 +69,6 @@ def _keep_preparation(source: Path, asset: Asset) -> None:
     if not beside.is_file():
         kept.unlink(missing_ok=True)
         return
-    read_preparation(source, ROLES[ARCFACE])
     with atomic_output(kept, overwrite=True) as temporary:
         shutil.copyfile(beside, temporary)
 

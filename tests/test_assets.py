@@ -127,6 +127,9 @@ def test_the_arcface_that_was_added_is_the_one_that_measures(folder, tmp_path, c
     assert kept.is_relative_to(folder) and kept.read_bytes() == network.read_bytes()
     assert read_preparation(kept, ROLES["arcface"]).size == 96
     assert arcface_file(network) == network
+    network.with_suffix(".json").write_text('{"size": "big"}')
+    assert main(["assets", "add", str(network)]) == 2
+    assert read_preparation(arcface_file(None), ROLES["arcface"]).size == 96
     network.with_suffix(".json").unlink()
     run(capsys, "add", network)
     assert read_preparation(arcface_file(None), ROLES["arcface"]) == ROLES["arcface"]

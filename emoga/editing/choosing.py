@@ -67,9 +67,15 @@ def choice_of(
 
 
 def check_choice(
-    method: str, pictures: PictureChoice | TogetherChoice | None, region: str | None, image: object
+    method: str,
+    pictures: PictureChoice | TogetherChoice | None,
+    region: str | None,
+    image: object,
+    write: bool,
 ) -> None:
-    """Refuse pictures that do not go with a method. Raises InputError."""
+    """Refuse pictures that do not go with a method, or with writing them. Raises InputError."""
+    if write and not isinstance(pictures, PictureChoice):
+        raise InputError("--write-edits writes pictures of a track; name --method and --track")
     if method == "parametric" and pictures is not None:
         raise InputError("--method parametric takes no --track: it works by formulas")
     if method != "parametric" and pictures is None:

@@ -118,15 +118,13 @@ def edit(
         format_of(output)
     if write_edits is not None:
         check_output_folder(write_edits, overwrite)
-    check_choice(method, pictures, region, image)
+    check_choice(method, pictures, region, image, write_edits is not None)
     picture = None if image is None else read_picture(image)
     chosen = make_plan(prompt, plan, llm)
     source = None if isinstance(avatar, Avatar) or str(avatar) == "-" else Path(avatar)
     before = avatar if isinstance(avatar, Avatar) else load_avatar(avatar)
     found = EditReport(chosen.as_json(), method)
     if write_edits is not None:
-        if not isinstance(pictures, PictureChoice):
-            raise InputError("--write-edits writes pictures of a track; name --method and --track")
         folder = write_pictures(before, pictures, chosen.text, strength, write_edits, overwrite, report)
         found.written, found.gaussians = str(folder), len(before.gaussians)
         return before, found

@@ -171,7 +171,7 @@ def register(app: typer.Typer) -> None:
             from emoga.editing.edit import make_plan
             from emoga_cli.plans_of_avatars import plan_edit, plan_edit_by_pictures
 
-            check_choice(method, pictures, region, image)
+            check_choice(method, pictures, region, image, write_edits is not None)
             made = make_plan(prompt, plan_file, endpoint)
             if pictures is None:
                 session.plan(plan_edit(avatar, output, made))
