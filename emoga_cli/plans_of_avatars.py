@@ -70,7 +70,7 @@ def plan_reenact(
 ) -> Plan:
     """What `emoga reenact` will do and take; span: start, end and fps of the motion."""
     from emoga.avatar import load_avatar
-    from emoga.avatar.emotions import read_emotions
+    from emoga.avatar.emotions import emotion_offsets, read_emotions
     from emoga.avatar.rig import avatar_head
     from emoga.reenactment import parse_orbit
     from emoga.reenactment.reenact import motion_to_play
@@ -80,6 +80,8 @@ def plan_reenact(
     avatar = load_avatar(avatar_file)
     head, count = avatar_head(avatar), len(avatar.gaussians)
     curve = read_emotions(avatar, head, emotion, affect)
+    if curve.names:
+        emotion_offsets(avatar, head, curve)  # refuses names that nobody knows
     around = None if orbit is None else parse_orbit(orbit)
     frames = motion_to_play(avatar, head, motion, curve, around, **span).frame_count
     width, height = size or ((512, 512) if camera is None else (camera.width, camera.height))

@@ -130,13 +130,31 @@ def test_a_plan_knows_what_was_asked_for(
     assert told in capsys.readouterr().out
 
 
-def test_a_plan_for_an_editor_that_is_not_here_says_so(
-    stock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        (
+            "edit avatar.ply --prompt older --method edit3dgs --track film.h5 -o new.ply",
+            3,
+            "instruct-pix2pix",
+        ),
+        ("edit avatar.ply --prompt older --write-edits new", 2, "name --method and --track"),
+        ("reenact avatar.ply -o new.mp4 --emotion grumpy:1", 2, "grumpy"),
+        ("reenact avatar.ply -o new.mp4 --camera film.h5:7", 2, "cameras"),
+    ],
+)
+def test_a_plan_that_could_not_be_carried_out_is_refused(
+    line: str,
+    code: int,
+    told: str,
+    stock: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(stock)
-    line = "edit avatar.ply --prompt older --method edit3dgs --track film.h5 -o new.ply --dry-run"
-    assert main(line.split()) == 3
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert main([*line.split(), "--dry-run"]) == code
+    err = capsys.readouterr().err.strip()
+    assert told in err and len(err.splitlines()) == 1
 
 
 def test_an_unwritable_avatar_is_refused_before_the_fit(stock: Path, tmp_path: Path) -> None:
