@@ -307,6 +307,17 @@ def test_a_moved_cache_is_shown_and_cleared(
     assert (tmp_path / "mine").read_text() == "keep"
 
 
+@pytest.mark.parametrize(
+    "line", ["studio -o new", "track clip.mp4 -o new.h5"], ids=lambda line: line.partition(" ")[0]
+)
+def test_what_computes_on_the_cpu_says_so_where_a_gpu_is_asked_for(
+    line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for device, told in (("cuda", True), ("auto", False)):
+        assert main([*line.split(), "--dry-run", "--device", device]) == 0
+        assert ("computes on the CPU" in capsys.readouterr().err) == told
+
+
 def test_doctor_knows_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
