@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emoga.guidance import EditPlan
 
 # Seconds of warp per picture, of learning per iteration and before the first, at 512x512 on four cores.
-EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.15, 25
+EDIT_SECONDS, LEARN_SECONDS, LEARN_START = 0.5, 0.3, 60
 # Seconds until an edit is learnt from pictures: to begin with, per million pixels, and where it changes shape.
 REFIT_START, REFIT_SECONDS, RESHAPE_SECONDS = 5.0, 3.5, 55.0
 
