@@ -52,9 +52,12 @@ def describe(path: str | Path) -> Description:
 
 
 def _folder(path: Path) -> tuple[str, dict[str, Any]]:
-    if (path / "flame_param").is_dir() and not any(path.glob("transforms*.json")):
+    try:
+        capture = open_capture(path)
+    except InputError:
+        if not (path / "flame_param").is_dir():
+            raise
         return _flame(path)
-    capture = open_capture(path)
     if capture.cameras is not None:
         sizes = sorted({f"{camera.width}x{camera.height}" for camera in capture.cameras})
         info = {key: value for key, value in capture.info.items() if isinstance(value, (int, float, str))}
