@@ -93,50 +93,40 @@ def plan_reenact(
     return Plan(steps, scaled(seconds), memory, frames * pixels * 0.08 / MEGA)
 
 
-def plan_edit(avatar_file: Path, output: Path, made: EditPlan) -> Plan:
-    """What `emoga edit` by formulas will do and take."""
-    from emoga.avatar import inspect_avatar
-
-    count, _ = inspect_avatar(avatar_file)
-    steps = [*_steps(made), f"write {output}"]
-    seconds = 2 + (1 + len(made.operations)) * 1e-5 * count
-    return Plan(steps, seconds, BASE_MEMORY_MB + 4000 * count / MEGA, 3 * 250 * count / MEGA)
-
-
-def plan_edit_by_pictures(
+def plan_edit(
     avatar_file: Path,
     output: Path | None,
     made: EditPlan,
-    choice: PictureChoice | TogetherChoice,
+    choice: PictureChoice | TogetherChoice | None,
     write_edits: Path | None,
 ) -> Plan:
-    """What `emoga edit` will do and take that learns from edited pictures, or only writes them."""
+    """What `emoga edit` will do and take: by formulas, or with a choice of pictures to edit, or to write."""
     from emoga.avatar import load_avatar
     from emoga.editing.choosing import pictures_to_edit
     from emoga.editing.foretelling import foretell
     from emoga.guidance import open_editor
 
-    avatar = load_avatar(avatar_file)
+    avatar, steps = load_avatar(avatar_file), _steps(made)
+    count = len(avatar.gaussians)
+    memory, disk = BASE_MEMORY_MB + 4000 * count / MEGA, 3 * 250 * count / MEGA
+    if choice is None:
+        seconds = 2 + (1 + len(made.operations)) * 1e-5 * count
+        return Plan([*steps, f"write {output}"], seconds, memory, disk)
     editor = None if write_edits is not None else open_editor(choice.editor, **choice.options)
     sides = pictures_to_edit(avatar, choice, getattr(editor, "size", 0))
-    count, pictures, pixels = (
-        len(avatar.gaussians),
-        len(sides),
-        sum(width * height for width, height in sides),
-    )
-    steps, memory = _steps(made), BASE_MEMORY_MB + (4000 * count + 60 * pixels) / MEGA
-    if write_edits is not None:
-        steps.append(f"write {write_edits}: {pictures} pictures and masks")
-        return Plan(steps, scaled(5 + 0.1 * pictures), memory, 2 * pixels / MEGA)
+    pixels = sum(width * height for width, height in sides)
+    memory += 60 * pixels / MEGA
+    if editor is None:
+        steps.append(f"write {write_edits}: {len(sides)} pictures and masks")
+        return Plan(steps, scaled(5 + 0.1 * len(sides)), memory, 2 * pixels / MEGA)
     steps += [
-        f"{choice.editor}: {pictures} pictures; its own time and memory come on top",
+        f"{choice.editor}: {len(sides)} pictures; its own time and memory come on top",
         "learn what they agree on",
         f"write {output}",
     ]
     foretold = foretell(avatar, made)
     moves = foretold is None or foretold.move is not None
-    seconds = REFIT_START + REFIT_SECONDS * pixels / 1e6 + moves * RESHAPE_SECONDS
-    return Plan(steps, seconds, memory, 3 * 250 * count / MEGA)
+    return Plan(steps, REFIT_START + REFIT_SECONDS * pixels / 1e6 + moves * RESHAPE_SECONDS, memory, disk)
 
 
 def plan_undo(avatar_file: Path, output: Path) -> Plan:

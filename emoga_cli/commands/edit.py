@@ -169,14 +169,11 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             from emoga.editing.choosing import check_choice
             from emoga.editing.edit import make_plan
-            from emoga_cli.plans_of_avatars import plan_edit, plan_edit_by_pictures
+            from emoga_cli.plans_of_avatars import plan_edit
 
             check_choice(method, pictures, region, image, write_edits is not None)
             made = make_plan(prompt, plan_file, endpoint)
-            if pictures is None:
-                session.plan(plan_edit(avatar, output, made))
-            else:
-                session.plan(plan_edit_by_pictures(avatar, output, made, pictures, write_edits))
+            session.plan(plan_edit(avatar, output, made, pictures, write_edits))
             return
         _, found = emoga.edit(
             avatar,
