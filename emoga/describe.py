@@ -148,6 +148,7 @@ def _avatar(path: Path, container: str) -> tuple[str, dict[str, Any]]:
         "head": f"{avatar.head_name} {avatar.head_version}",
         "rig": avatar.rig,
         **_appearance_facts(avatar),
+        "light": "none" if avatar.light is None else "stands still while the head turns",
         "emotions": {name: _emotion_facts(avatar, name) for name in sorted(avatar.emotions)},
         "own_motion": _frames(avatar.motion),
         "provenance": avatar.provenance,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from emoga.avatar import Avatar, Emotion, Gaussians, with_color_mlp
+from emoga.avatar.light import Light
 from emoga.head import Head, HeadParams, load_head
 from emoga.motion import Motion
 
@@ -44,8 +45,16 @@ def sample_avatar(
         rig=rig,
         emotions={"happy": Emotion(head.emotion("happy")), "ärgerlich": Emotion(head.emotion("angry"))},
         motion=sample_motion(head) if motion else None,
+        light=sample_light(),
         provenance={"commands": [["emoga", "fit"]], "figure": 1.5},
     )
+
+
+def sample_light() -> Light:
+    """Brighter from one side and above, of a head that was filmed a little turned."""
+    logarithm = torch.zeros(8, 3)
+    logarithm[0], logarithm[1, 0] = torch.tensor([0.5, 0.4, 0.3]), 0.2
+    return Light(logarithm, torch.tensor([0.0, 0.3, 0.0]))
 
 
 def colored_avatar(avatar: Avatar, *emotions: str, spread: float = 0.05, seed: int = 0) -> Avatar:

@@ -30,6 +30,11 @@ def no_light(normals: torch.Tensor) -> torch.Tensor:
     return torch.ones(len(normals), 1)
 
 
+def from_the_left(normals: torch.Tensor) -> torch.Tensor:
+    """Brightness [V,1] where light comes from one side, and a little from above."""
+    return 0.75 + 0.3 * normals[:, :1] + 0.12 * normals[:, 1:2]
+
+
 def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAMES, light=no_light) -> Track:
     """`count` frames of a painted head that turns and opens its mouth, with its true track.
 

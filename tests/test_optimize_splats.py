@@ -28,8 +28,14 @@ def some_frames(seed: int, dtype=torch.float32) -> TriangleFrames:
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     turn = axis_angle_to_matrix(random(count, 3))
-    return TriangleFrames(random(count, 3) * 0.1, turn, random(count).abs() * 0.01 + 0.002,
-                          torch.rand(count, generator=generator, dtype=torch.float64).to(dtype))  # fmt: skip
+    fade, shade = (torch.rand(count, *size, generator=generator, dtype=torch.float64) for size in ((), (3,)))
+    return TriangleFrames(
+        random(count, 3) * 0.1,
+        turn,
+        random(count).abs() * 0.01 + 0.002,
+        fade.to(dtype),
+        (0.6 + shade).to(dtype),
+    )
 
 
 def some_gaussians(count: int, degree: int = 1, seed: int = 0) -> Gaussians:
@@ -56,6 +62,7 @@ def test_fused_carrying_equals_plain_torch(degree):
         leaves = TriangleFrames(
             *(part.clone().requires_grad_() for part in (frames.origin, frames.rotation, frames.size)),
             frames.fade,
+            frames.shade,
         )
         carried = call(gaussians, sort_bindings(gaussians.binding, TRIANGLES), leaves, bind, camera)
         outputs = (carried.means, carried.scales, carried.opacities, carried.colors)
@@ -89,7 +96,7 @@ def test_carrying_gives_the_same_bits_on_any_number_of_threads():
             torch.set_num_threads(threads)
             gaussians = Splats.start(some_gaussians(501), TRIANGLES).gaussians
             origin = frames.origin.clone().requires_grad_()
-            posed = TriangleFrames(origin, frames.rotation, frames.size, frames.fade)
+            posed = replace(frames, origin=origin)
             carried = carry(
                 gaussians, sort_bindings(gaussians.binding, TRIANGLES), posed, bind, torch.zeros(3)
             )

@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from avatar_samples import sample_light
 from mannequin import make_mannequin
 from test_optimize_splats import TRIANGLES, some_frames, some_gaussians
 
-from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
 from emoga.avatar.score import Score, person_of
@@ -65,9 +65,11 @@ def assert_carried_alike(fast, plain):
     torch.testing.assert_close(fast.colors[0], plain.colors, atol=2e-5, rtol=2e-4)
 
 
+@pytest.mark.parametrize("light", [None, sample_light()])
 @pytest.mark.parametrize("rig", ["smooth", "ga"])
-def test_posing_for_play_equals_posing_for_fits(avatar, params, rig, monkeypatch):
+def test_posing_for_play_equals_posing_for_fits(avatar, params, rig, light, monkeypatch):
     monkeypatch.setattr(avatar, "rig", rig)
+    monkeypatch.setattr(avatar, "light", light)
     renderer = AvatarRenderer(avatar)
     puppet = renderer.puppet
     position = np.array([0.2, 0.1, 0.9], np.float32)
@@ -97,9 +99,7 @@ def test_baked_colours_equal_carried_ones(degree):
     gaussians = some_gaussians(301, degree)
     frames, bind = some_frames(1), some_frames(2)
     bindings = sort_bindings(gaussians.binding, TRIANGLES)
-    batch = TriangleFrames(
-        *(part[None] for part in (frames.origin, frames.rotation, frames.size, frames.fade))
-    )
+    batch = frames.map(lambda part: part[None])
     table = PoseTables(Rig("ga", torch.zeros(TRIANGLES, 3, dtype=torch.long), None), bind)
     table = table.from_frames(batch)[0]
     positions = np.array([[0.1, 0.2, 0.8], [-0.5, 0.3, -0.8]], np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from painted import make_track, no_light, painted
+from painted import from_the_left, make_track, no_light, painted
 
 from emoga.camera import stack_cameras
 from emoga.fitting.refinement import MotionRefinement
@@ -16,10 +16,6 @@ from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
 
 FURTHER = 0.45  # radians, where 0.2 were filmed
-
-
-def from_the_left(normals: torch.Tensor) -> torch.Tensor:
-    return 0.75 + 0.3 * normals[:, :1] + 0.12 * normals[:, 1:2]
 
 
 def light_and_pictures(folder, light):

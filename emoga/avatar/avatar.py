@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from emoga.avatar.appearance import LATENT, ColorMLP
+from emoga.avatar.light import Light
 from emoga.errors import InputError
 from emoga.motion import Motion
 
@@ -75,6 +76,7 @@ class Avatar:
     shape [S] and static_offset [V,3] metres give the person's mesh; neutral [E] is the person's own relaxed
     expression; rig is "smooth" or "ga"; motion is the training motion, kept so the avatar plays by itself.
     appearance: what emotions add to the Gaussians' SH, by their latents; None when they change no colours.
+    light: in which the head turns, so that its colours change; None when they stay as they are stored.
     """
 
     gaussians: Gaussians
@@ -88,6 +90,7 @@ class Avatar:
     emotions: dict[str, Emotion] = field(default_factory=dict)
     motion: Motion | None = None
     appearance: ColorMLP | None = None
+    light: Light | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

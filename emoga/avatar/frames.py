@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,19 +23,28 @@ class TriangleFrames:
     """Frames of F triangles (joints may follow as further rows).
 
     origin [...,F,3] metres; rotation [...,F,3,3], columns are the frame's axes in the world;
-    size k [...,F] metres; fade [...,F] in 0..1 multiplies the opacity of what is bound there.
+    size k [...,F] metres; fade [...,F] in 0..1 multiplies the opacity of what is bound there, shade [...,F,3]
+    its colour, None where light changes nothing.
     """
 
     origin: torch.Tensor
     rotation: torch.Tensor
     size: torch.Tensor
     fade: torch.Tensor
+    shade: torch.Tensor | None = None
 
     def detach(self) -> TriangleFrames:
         """Without gradient history."""
-        return TriangleFrames(
-            self.origin.detach(), self.rotation.detach(), self.size.detach(), self.fade.detach()
-        )
+        return self.map(torch.Tensor.detach)
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TriangleFrames:
+        """The same with every array changed."""
+        return TriangleFrames(*(change(part) for part in self.parts()))
+
+    def parts(self) -> tuple[torch.Tensor, ...]:
+        """The arrays, those that there are, as the constructor takes them."""
+        parts = (self.origin, self.rotation, self.size, self.fade)
+        return parts if self.shade is None else (*parts, self.shade)
 
 
 @dataclass(frozen=True)

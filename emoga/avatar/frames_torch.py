@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from emoga.avatar.frames import AREA_FLOOR, TriangleFrames, ga_frames
-from emoga.avatar.rig import BONE_SIZE, Rig
+from emoga.avatar.light import Shading
+from emoga.avatar.rig import Rig, with_bones
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class FrameMaker:
 
     faces [F,3]. For the smooth rig also neighbours [F*P] vertex indices, their weights [F,P,2] for tangent and
     bitangent, rest_size [F] metres, and the triangles that fade: fading [M] rows, fading_corners [3M] vertex
-    indices, fading_area [M] square metres at rest; None for the "ga" rig.
+    indices, fading_area [M] square metres at rest; None for the "ga" rig. shading: what light does, if there is any.
     """
 
     faces: torch.Tensor
@@ -27,13 +28,15 @@ class FrameMaker:
     fading: torch.Tensor | None = None
     fading_corners: torch.Tensor | None = None
     fading_area: torch.Tensor | None = None
+    shading: Shading | None = None
 
     @classmethod
     def of(cls, rig: Rig, device: torch.device | str, dtype: torch.dtype = torch.float32) -> FrameMaker:
         """Prepare a rig for a device."""
         faces, patches = rig.faces.to(device), rig.patches
+        shading = None if rig.shading is None else rig.shading.to(device, dtype)
         if patches is None:
-            return cls(faces)
+            return cls(faces, shading=shading)
 
         def floats(array: np.ndarray) -> torch.Tensor:
             return torch.as_tensor(array, dtype=dtype, device=device)
@@ -47,6 +50,7 @@ class FrameMaker:
             torch.as_tensor(rows, device=device),
             torch.as_tensor(patches.faces[rows].ravel(), device=device),
             floats(patches.rest_area[rows]),
+            shading,
         )
 
     def frames(self, vertices: torch.Tensor, bones: torch.Tensor) -> TriangleFrames:
@@ -58,13 +62,10 @@ class FrameMaker:
             triangles = ga_frames(vertices, self.faces)
         else:
             triangles = self._smooth(vertices)
-        ones = bones.new_ones(bones.shape[:-2])
-        return TriangleFrames(
-            torch.cat([triangles.origin, bones[..., 3]], -2),
-            torch.cat([triangles.rotation, bones[..., :3]], -3),
-            torch.cat([triangles.size, BONE_SIZE * ones], -1),
-            torch.cat([triangles.fade, ones], -1),
-        )
+        if self.shading is not None:
+            normals = triangles.rotation[..., 1 if self.weights is None else 2].detach()
+            triangles = replace(triangles, shade=self.shading.of(normals))
+        return with_bones(triangles, bones)
 
     def _smooth(self, vertices: torch.Tensor) -> TriangleFrames:
         """The formulas of `smooth_frames`; its sparse product is a gather and a sum here."""

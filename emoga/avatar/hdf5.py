@@ -7,6 +7,7 @@ appearance/  sh [N,K,3]; for colours that depend on emotion also latents [N,128]
              and the attributes kind ("color_mlp") and form
 head/        shape, static_offset (optional); attributes name, version, checksum, rig
 neutral/     expr
+light/       logarithm [8,3], turn [3]; absent when colours stay as they are however the head turns
 emotions/    one group per emotion: offset; attribute embedding: its row in the ColorMLP, where it has one
 motion/      params and fps (optional)
 provenance   JSON attribute of the root
@@ -23,6 +24,7 @@ import torch
 
 from emoga.avatar.appearance import EMBEDDING, FORMS, LATENT, ColorMLP, weight_shapes
 from emoga.avatar.avatar import Avatar, Emotion, Gaussians
+from emoga.avatar.light import HARMONICS, Light
 from emoga.avatar.rig import RIGS
 from emoga.errors import InputError
 from emoga.hdf5 import new_hdf5, read_array, read_json, read_text, write_array, write_text
@@ -35,6 +37,7 @@ SH_COUNTS = (1, 4, 9, 16)
 COLOR_MLP = "color_mlp"
 # With larger values than these its colours could overflow.
 MOST_WEIGHT = 1e3
+MOST_LIGHT = 100.0
 LOCAL = {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": ()}
 
 
@@ -52,6 +55,10 @@ def avatar_image(avatar: Avatar) -> bytes:
         if avatar.static_offset is not None:
             write_array(head, "static_offset", _float32(avatar.static_offset))
         write_array(file.create_group("neutral"), "expr", _float32(avatar.neutral))
+        if avatar.light is not None:
+            light = file.create_group("light")
+            write_array(light, "logarithm", _float32(avatar.light.logarithm))
+            write_array(light, "turn", _float32(avatar.light.turn))
         emotions = file.create_group("emotions")
         for name in sorted(avatar.emotions):
             group, emotion = emotions.create_group(_emotion_name(name)), avatar.emotions[name]
@@ -88,6 +95,7 @@ def read_avatar(file: h5py.File) -> Avatar:
         emotions=_read_emotions(_group(file, "emotions"), len(neutral), rows),
         motion=_read_motion(file["motion"]) if "motion" in file else None,
         appearance=appearance,
+        light=_read_light(_group(file, "light")) if "light" in file else None,
         provenance=read_json(file, "provenance"),
     )
 
@@ -148,6 +156,15 @@ def _read_color_mlp(group: h5py.Group, gaussians: Gaussians) -> tuple[ColorMLP |
     if max(float(part.abs().max()) for part in (latents, *mlp.weights().values())) > MOST_WEIGHT:
         raise InputError(f"{source}: appearance holds values beyond {MOST_WEIGHT:g}; it is damaged")
     return mlp, latents
+
+
+def _read_light(group: h5py.Group) -> Light:
+    light = Light(_read(group, "logarithm", (HARMONICS, 3)), _read(group, "turn", (3,)))
+    if max(float(part.abs().max()) for part in (light.logarithm, light.turn)) > MOST_LIGHT:
+        raise InputError(
+            f"{group.file.filename}: its light holds values beyond {MOST_LIGHT:g}; it is damaged"
+        )
+    return light
 
 
 def _write_motion(group: h5py.Group, motion: Motion) -> None:

@@ -13,6 +13,7 @@ from emoga.avatar.rig import (
     WorldGaussians,
     avatar_head,
     bind_pose,
+    binding_rows,
     rig_of,
     to_world,
     turn_since_bind,
@@ -24,11 +25,15 @@ MOTION = ("expr", "rotation", "neck", "jaw", "eyes", "translation")
 
 @dataclass(frozen=True)
 class Posed:
-    """One posed frame: vertices [V,3], the Gaussians in the world, and turn [N,3,3] since the bind pose."""
+    """One posed frame: vertices [V,3], the Gaussians in the world, and turn [N,3,3] since the bind pose.
+
+    shade [N,3]: factors of their colours there; None where light changes nothing.
+    """
 
     vertices: torch.Tensor
     world: WorldGaussians
     turn: torch.Tensor
+    shade: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +51,12 @@ class Puppet:
     def pose(self, params: HeadParams, frame: int = 0) -> Posed:
         """The avatar in frame `frame` of `params`; its own shape is used, whatever shape `params` holds."""
         vertices, frames = pose_frames(self.identity, self.rig, params, frame)
+        binding = self.gaussians.binding
+        shade = None
+        if frames.shade is not None:
+            shade = frames.shade[binding_rows(binding, self.head.faces.shape[0])]
         world = to_world(self.gaussians, frames)
-        return Posed(vertices, world, turn_since_bind(frames, self.bind, self.gaussians.binding))
+        return Posed(vertices, world, turn_since_bind(frames, self.bind, binding), shade)
 
 
 def make_puppet(avatar: Avatar, device: torch.device | str = "cpu") -> Puppet:
@@ -57,12 +66,10 @@ def make_puppet(avatar: Avatar, device: torch.device | str = "cpu") -> Puppet:
     moved = head.to(torch.device(device))
     offset = None if avatar.static_offset is None else avatar.static_offset.to(device)
     identity = moved.identify(avatar.shape.to(device), offset)
-    bind = TriangleFrames(
-        *(part.to(device, torch.float32) for part in (bind.origin, bind.rotation, bind.size, bind.fade))
-    )
-    return Puppet(
-        avatar, moved, identity, rig_of(head, avatar.rig), bind, avatar.gaussians.detach().to(device)
-    )
+    bind = bind.map(lambda part: part.to(device))
+    rig = rig_of(head, avatar.rig).lit(avatar.light, bind)
+    bind = bind.map(torch.Tensor.float)
+    return Puppet(avatar, moved, identity, rig, bind, avatar.gaussians.detach().to(device))
 
 
 def pose_frames(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from emoga.avatar.frames import (
     ga_frames,
     smooth_frames,
 )
+from emoga.avatar.light import Light, Shading
 from emoga.errors import InputError
 from emoga.geometry import matrix_to_quat, quat_conjugate, quat_multiply
 from emoga.head import BONES, Head, Identity, load_head
@@ -54,11 +55,20 @@ class WorldRows:
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """How the triangles of one head model carry Gaussians. `patches` is None for the "ga" rig."""
+    """How the triangles of one head model carry Gaussians. `patches` is None for the "ga" rig.
+
+    shading: what a light that stands still does to one person's triangles.
+    """
 
     name: str
     faces: torch.Tensor
     patches: Patches | None
+    shading: Shading | None = None
+
+    @property
+    def normal(self) -> int:
+        """Which axis of a triangle's frame points outwards."""
+        return 1 if self.patches is None else 2
 
     def frames(self, vertices: torch.Tensor, bones: torch.Tensor | None = None) -> TriangleFrames:
         """Frames of posed vertices [...,V,3]; world transforms of bones [...,B,3,4] become further rows."""
@@ -66,7 +76,17 @@ class Rig:
             frames = ga_frames(vertices, self.faces.to(vertices.device))
         else:
             frames = smooth_frames(vertices, self.patches)
-        return frames if bones is None else _with_bones(frames, bones)
+        if self.shading is not None:
+            normals = frames.rotation[..., self.normal].detach()
+            frames = replace(frames, shade=self.shading.to(normals.device, normals.dtype).of(normals))
+        return frames if bones is None else with_bones(frames, bones)
+
+    def lit(self, light: Light | None, bind: TriangleFrames) -> Rig:
+        """The rig under a light, for a person whose frames at the bind pose, triangles first, are `bind`."""
+        if light is None:
+            return self
+        normals = bind.rotation[: len(self.faces), :, self.normal]
+        return replace(self, shading=light.shading(normals))
 
 
 def rig_of(head: Head, name: str = "smooth") -> Rig:
@@ -161,7 +181,7 @@ def bind_pose(avatar: Avatar, head: Head | None = None) -> TriangleFrames:
     vertices, bones = identity.pose(expr, jaw=jaw)[0], identity.bones(expr, jaw=jaw)[0]
     vertices, bones = (np.round(array.numpy() / BIND_GRID) * BIND_GRID for array in (vertices, bones))
     rig = rig_of(head, avatar.rig)
-    return _with_bones(bind_frames(vertices, rig.patches, rig.faces.numpy()), torch.from_numpy(bones))
+    return with_bones(bind_frames(vertices, rig.patches, rig.faces.numpy()), torch.from_numpy(bones))
 
 
 def world_at_bind(avatar: Avatar, head: Head | None = None) -> WorldRows:
@@ -215,13 +235,18 @@ def bone_frames(bones: torch.Tensor) -> TriangleFrames:
     return TriangleFrames(bones[..., 3], bones[..., :3], BONE_SIZE * ones, ones)
 
 
-def _with_bones(frames: TriangleFrames, bones: torch.Tensor) -> TriangleFrames:
+def with_bones(frames: TriangleFrames, bones: torch.Tensor) -> TriangleFrames:
+    """Frames [...,F] and, as further rows, those of bones with world transforms [...,B,3,4]; no light shades these."""
     further = bone_frames(bones.to(frames.origin))
+    shade = None
+    if frames.shade is not None:
+        shade = torch.cat([frames.shade, torch.ones_like(further.origin)], -2)
     return TriangleFrames(
         torch.cat([frames.origin, further.origin], -2),
         torch.cat([frames.rotation, further.rotation], -3),
         torch.cat([frames.size, further.size], -1),
         torch.cat([frames.fade, further.fade], -1),
+        shade,
     )
 
 

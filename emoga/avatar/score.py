@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch
 from emoga.avatar.avatar import Avatar
 from emoga.avatar.emotions import Emotions, emotion_mixtures, emotion_offsets, emotion_weights
 from emoga.errors import InputError
+from emoga.geometry import axis_angle_to_matrix, nearest_rotation
 from emoga.head import Head, HeadParams
 from emoga.motion import Motion
 from emoga.motion.driving import Person, drive
@@ -19,6 +21,7 @@ from emoga.motion.resampling import interpolate_params
 STILL_SECONDS = 4.0
 STILL_FPS = 25.0
 MAX_FRAMES = 1_000_000
+ANOTHER_WORLD = 60.0  # degrees between mean turns of heads
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,25 @@ def resampled(motion: Motion, fps: float | None) -> Motion:
         raise InputError(f"--fps {fps}: makes {count} frames of this motion; choose less")
     params = interpolate_params(motion.params, np.arange(count) * motion.fps / fps)
     return Motion(motion.head_name, motion.head_version, motion.head_checksum, params, fps)
+
+
+def in_its_light(avatar: Avatar, params: HeadParams) -> Avatar:
+    """The avatar, without its light where `params` move it through another world than it was filmed in.
+
+    Poses taken as they are from another capture may stand any way up; what light would do there nobody knows.
+    """
+    if avatar.light is None:
+        return avatar
+    filmed = axis_angle_to_matrix(avatar.light.turn)
+    turn = mean_turn(params).to(filmed)
+    cosine = (torch.trace(filmed.T @ turn) - 1) / 2
+    return avatar if cosine > math.cos(math.radians(ANOTHER_WORLD)) else replace(avatar, light=None)
+
+
+def mean_turn(params: HeadParams) -> torch.Tensor:
+    """How the head stands in the world on average, [3,3]."""
+    turns = axis_angle_to_matrix(params.rotation.cpu()) @ axis_angle_to_matrix(params.neck.cpu())
+    return nearest_rotation(turns.mean(0))
 
 
 def write_score(

@@ -152,8 +152,7 @@ def make_subject(avatar: Avatar, seed: int = 0) -> Subject:
             f"the {head.name} head has no {LANDMARKS} landmarks or no named directions of shape, by which "
             "edits find their way; edit an avatar of the open head"
         )
-    bind = bind_pose(avatar, head)
-    bind = TriangleFrames(*(part.float() for part in (bind.origin, bind.rotation, bind.size, bind.fade)))
+    bind = bind_pose(avatar, head).map(torch.Tensor.float)
     vertices = head.bind_vertices(avatar.shape.detach(), avatar.static_offset).double().numpy()
     return Subject(avatar, head, bind, vertices, seed)
 

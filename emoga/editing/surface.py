@@ -9,7 +9,6 @@ import torch
 from scipy.spatial import cKDTree
 
 from emoga.avatar import Gaussians
-from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import WorldGaussians, to_local
 from emoga.editing.light import SH_C0, to_srgb
 from emoga.editing.masks import INSIDE, MM
@@ -146,9 +145,7 @@ def bound_gaussians(
         torch.from_numpy(np.maximum(sizes, 0.02 * MM)),
         torch.from_numpy(np.broadcast_to(np.asarray(opacity, np.float64), count).copy()),
     )
-    bind = subject.bind
-    frames = TriangleFrames(*(getattr(bind, item.name).double() for item in fields(bind)))
-    local = to_local(world, frames, like)
+    local = to_local(world, subject.bind.map(torch.Tensor.double), like)
     return Gaussians(
         local.means.float(), local.quats.float(), local.log_scales.float(), local.logit_opacities.float(),
         local.sh, local.binding, local.labels, local.latents,

@@ -11,11 +11,11 @@ from emoga.avatar import Avatar
 from emoga.avatar.emotions import parse_emotion
 from emoga.avatar.posing import Puppet, make_puppet
 from emoga.avatar.rig import WorldRows, world_at_bind
-from emoga.avatar.score import Score, own_motion, still_motion, write_score
+from emoga.avatar.score import Score, in_its_light, own_motion, still_motion, write_score
 from emoga.errors import InputError
 from emoga.motion import Motion
 from emoga.optimize.emotion_colors import residual_sh
-from emoga.render.sh import sh_basis
+from emoga.render.sh import SH_C0, sh_basis
 
 # Splats that have faded away keep this opacity: its logit is still a number.
 LEAST_OPACITY = 1e-6
@@ -83,6 +83,8 @@ def posed_rows(avatar: Avatar, pose: Pose) -> WorldRows:
     world, sh = posed.world, puppet.gaussians.sh
     if mixture is not None and bool(mixture[1:].any()):
         sh = sh + residual_sh(avatar.appearance.detach(), puppet.gaussians.latents, mixture)
+    if in_its_light(avatar, score.params).light is not None:
+        sh = _shaded(sh, posed.shade)
     opacities = world.opacities.double().clamp(LEAST_OPACITY, 1 - LEAST_OPACITY)
     arrays = (
         world.means,
@@ -102,6 +104,13 @@ def posed_vertices(avatar: Avatar, pose: Pose) -> tuple[Puppet, np.ndarray]:
     else:
         vertices = puppet.pose(posed_score(puppet, pose).params).vertices
     return puppet, vertices.double().cpu().numpy()
+
+
+def _shaded(sh: torch.Tensor, shade: torch.Tensor) -> torch.Tensor:
+    """SH [N,K,3] of colours multiplied by shade [N,3]; colours are one half where all SH are zero."""
+    shaded = sh * shade[:, None]
+    shaded[:, 0] += (shade - 1) * 0.5 / SH_C0
+    return shaded
 
 
 def turn_sh(sh: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ class FirstLook:
             kept &= covered | ~within
             seen |= within
         hair = gaussians.labels == self.head.region_names.index("scalp")
-        normal = 2 if self.rig.patches is not None else 1
+        normal = self.rig.normal
         if self.shown is not None:
             hidden = hair & torch.from_numpy(self.shown < GRAZING)[gaussians.binding]
             kept &= ~hidden

@@ -39,6 +39,7 @@ def fit(
     appearance: Appearance | None = None,
     weights: str | Path | None = None,
     refine_motion: bool | None = None,
+    light: bool | None = None,
     keep_shoulders: bool = False,
     rig: str = "smooth",
     device: str = "auto",
@@ -55,7 +56,8 @@ def fit(
     preset. appearance: "sh", or "color_mlp" for colours from a network of latents and an emotion, which is
     fitted with patches compared by VGG's features, where they are in the folder `weights` or a usual place, or
     by bands of frequency. refine_motion corrects pose and expression of the training frames along the way
-    (when None, with several cameras). keep_shoulders keeps the layer below the collar. resume continues from
+    (when None, with several cameras); light finds the light in which the head turns and lets its colours follow
+    (likewise). keep_shoulders keeps the layer below the collar. resume continues from
     the checkpoint beside the output. device: "auto" takes a GPU where everything it needs works.
 
     Raises InputError for unusable tracks, heads, presets or outputs, MissingComponent when CUDA is asked for
@@ -71,7 +73,7 @@ def fit(
     track = track if isinstance(track, Track) else load_track(track, media)
     if isinstance(preset, str) and len(track.cameras) == 1:
         known = for_one_camera(known)
-    chosen = _overridden(known, iterations, gaussians, sh_degree, appearance, refine_motion)
+    chosen = _overridden(known, iterations, gaussians, sh_degree, appearance, refine_motion, light)
     if hold_out is not None:
         held_out = parse_hold_out(hold_out, len(track.cameras), track.frame_count)
         track = replace(track, held_out=held_out)
@@ -135,6 +137,7 @@ def _overridden(
     sh_degree: int | None,
     appearance: str | None,
     refine_motion: bool | None,
+    light: bool | None,
 ) -> Preset:
     asked = {"iterations": iterations, "gaussians": gaussians, "sh_degree": sh_degree}
     for name, (low, high) in {"iterations": (1, 10**7), "gaussians": (1, 10**7), "sh_degree": (0, 3)}.items():
@@ -142,7 +145,7 @@ def _overridden(
             raise InputError(f"{name} {asked[name]} is out of range; {low} to {high} are possible")
     if appearance is not None and appearance not in APPEARANCES:
         raise InputError(f"unknown appearance {appearance!r}; known: {', '.join(APPEARANCES)}")
-    asked |= {"refine_motion": refine_motion, "appearance": appearance}
+    asked |= {"refine_motion": refine_motion, "light": light, "appearance": appearance}
     return replace(chosen, **{name: value for name, value in asked.items() if value is not None})
 
 

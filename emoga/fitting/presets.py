@@ -23,7 +23,7 @@ class Preset:
     iterations between faces under emotions nobody filmed, in which skin learns to hide what lies behind it, 0 for none.
     squares: weight of squared errors of colour beside absolute ones.
     appearance: "sh", or "color_mlp" for a network that gives the SH, fitted with patches in one of patch_every
-    iterations (0: none).
+    iterations (0: none). light: find the light in which the head turns, and let its colours follow.
     """
 
     iterations: int
@@ -39,6 +39,7 @@ class Preset:
     rehearse_every: int = 0
     appearance: Appearance = "sh"
     patch_every: int = 1
+    light: bool = True
 
 
 PRESETS = {
@@ -71,6 +72,7 @@ def for_one_camera(preset: Preset) -> Preset:
         refine_motion=False,
         turn_every=1,
         squares=ONE_CAMERA_SQUARES,
+        light=False,
     )
 
 

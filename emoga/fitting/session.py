@@ -10,6 +10,7 @@ import torch
 
 from emoga.avatar import Avatar, Gaussians
 from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.light import Light
 from emoga.avatar.rig import bind_pose, binding_rows, rig_of, to_world
 from emoga.capture import HeldOut, Track
 from emoga.errors import InputError
@@ -35,6 +36,7 @@ from emoga.optimize.first_gaussians import start_gaussians
 from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import PARAMETERS, Splats
+from emoga.optimize.standing_light import light_of_avatar
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import Note, Reporter
 
@@ -50,6 +52,7 @@ class FitSession:
     head: Head
     rig: str
     trainer: Trainer
+    light: Light | None = None
 
     @property
     def perceptual(self) -> str | None:
@@ -81,6 +84,7 @@ class FitSession:
             self.rig,
             motion=motion,
             appearance=mlp,
+            light=self.light,
         )
 
     def undress(self) -> None:
@@ -117,7 +121,7 @@ class FitSession:
             return gaussians
         bind = _bind(self.track, self.head, self.rig)
         along = seen_along(gaussians, self.head, bind, self._sightings())
-        outwards = bind.rotation[..., 2 if self.trainer.rig.patches is not None else 1]
+        outwards = bind.rotation[..., self.trainer.rig.normal]
         normals = outwards[binding_rows(gaussians.binding, len(self.head.faces))].float()
         return replace(gaussians, sh=colors_all_round(gaussians, self.head, normals, squarely, along))
 
@@ -209,7 +213,10 @@ def prepare(
         track = replace(track, params=anchor_shoulders(head, track.params, frames))
     pictures = TrainingPictures(track, views, frames, report)
     track = replace(track, params=fit_outline(head, track, track.params, pictures.pairs, report))
-    identity, rig = head.identify(track.params.shape, track.params.static_offset), rig_of(head, rig_name)
+    identity = head.identify(track.params.shape, track.params.static_offset)
+    light = light_of_avatar(head, identity, track.params, pictures) if preset.light else None
+    bind = _bind(track, head, rig_name)
+    rig = rig_of(head, rig_name).lit(light, bind)
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
@@ -224,7 +231,6 @@ def prepare(
         gaussians = _joined(gaussians, sink)
     rates = rates_for(len(track.cameras))
     motion = MotionRefinement(track.params, _motion_rates(rates), head.expr_limits)
-    bind = _bind(track, head, rig_name)
     network, patches = None, PatchTerm.of(preset, weights, device, seed)
     if preset.appearance == "color_mlp":
         gaussians, network = start_network(gaussians, bind, seed)
@@ -235,7 +241,7 @@ def prepare(
     )
     if device != "cpu":
         trainer = trainer_on(device, trainer)
-    return FitSession(track, held_out, head, rig_name, trainer)
+    return FitSession(track, held_out, head, rig_name, trainer, light)
 
 
 def _bind(track: Track, head: Head, rig: str) -> TriangleFrames:
@@ -246,8 +252,7 @@ def _bind(track: Track, head: Head, rig: str) -> TriangleFrames:
         empty, head.name, head.version, head.checksum, params.shape, torch.zeros(len(head.expr_names)),
         params.static_offset, rig,
     )  # fmt: skip
-    frames = bind_pose(avatar, head)
-    return TriangleFrames(*(getattr(frames, item.name).float() for item in fields(frames)))
+    return bind_pose(avatar, head).map(torch.Tensor.float)
 
 
 def _motion_rates(rates: Rates) -> dict[str, float]:

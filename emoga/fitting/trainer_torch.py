@@ -55,8 +55,7 @@ class DeviceTrainer(Trainer):
             return TriangleFrames(*self._graph(("pose", learning), self._posed, learning)(*motion))
 
     def _posed(self, *motion: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        frames = self.maker.frames(self.identity.pose(*motion), self.identity.bones(*motion))
-        return frames.origin, frames.rotation, frames.size, frames.fade
+        return self.maker.frames(self.identity.pose(*motion), self.identity.bones(*motion)).parts()
 
     def render(self, example: Example, frames: TriangleFrames) -> Rendering:
         """The Gaussians carried by `frames` [1,F], over the picture's backdrop."""
@@ -64,8 +63,7 @@ class DeviceTrainer(Trainer):
         viewmats, Ks, position = self._camera(example)
         colored = self.colored()
         leaves = (getattr(colored, name) for name in PARAMETERS)
-        posed = (getattr(frames, item.name) for item in fields(TriangleFrames))
-        means, quats, scales, opacities, colors = self._carrier(frames)(position, *leaves, *posed)
+        means, quats, scales, opacities, colors = self._carrier(frames)(position, *leaves, *frames.parts())
         colors = self._shown(colors, example)
         if example.head_only:
             opacities = opacities * ~self._sink
@@ -139,9 +137,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
     )
     given |= {
         "identity": identity,
-        "bind": TriangleFrames(
-            *(getattr(trainer.bind, item.name).to(device) for item in fields(TriangleFrames))
-        ),
+        "bind": trainer.bind.map(lambda part: part.to(device)),
         "splats": Splats.start(
             trainer.splats.gaussians.detach().to(device),
             trainer.splats.triangles,

@@ -16,7 +16,7 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.geometry import matrix_to_quat, quat_multiply
 from emoga.kernels import kernel, run_parallel
 from emoga.optimize.carry import Carried
-from emoga.optimize.pose_tables import FADE, MATRIX, QUAT, ROW, SIZE, TURN
+from emoga.optimize.pose_tables import FADE, MATRIX, QUAT, ROW, SHADE, SIZE, TURN
 from emoga.render.lane_math import sqrt_or_zero
 from emoga.render.lanes import load, prefetch, select, splat, store
 
@@ -121,8 +121,11 @@ def _carry_baked(
                     towards[BLOCK * axis + i - begin] = row[at] * dx + row[at + 3] * dy + row[at + 6] * dz
             _shade(sh, block, towards, basis, colors)
             for i in range(begin, end):
+                row = table[rows[i]]
                 for channel in range(3):
-                    out_colors[camera, i, channel] = colors[BLOCK * channel + i - begin]
+                    out_colors[camera, i, channel] = (
+                        row[SHADE + channel] * colors[BLOCK * channel + i - begin]
+                    )
 
 
 @kernel(inline=True)

@@ -80,16 +80,18 @@ def _carry_torch(
     towards = torch.nn.functional.normalize(world.means.detach() - camera_position.to(world.means), dim=-1)
     directions = (towards[:, None, :] @ turn)[:, 0]
     colors = evaluate_sh(gaussians.sh, directions)
+    if frames.shade is not None:
+        colors = colors * frames.shade[bindings.rows]
     return Carried(world.means, world.quats, world.scales, world.opacities, colors)
 
 
 def _pack(frames: TriangleFrames, bind: TriangleFrames) -> torch.Tensor:
-    """[F,14]: quaternion 4, fade 1, turn since bind 9 of every frame, without gradients."""
+    """[F,17]: quaternion 4, fade 1, turn since bind 9, shade 3 of every frame, without gradients."""
     rotation = frames.rotation.detach()
     turn = rotation @ bind.rotation.to(rotation).mT
-    return torch.cat(
-        [matrix_to_quat(rotation), frames.fade.detach()[:, None], turn.reshape(-1, 9)], 1
-    ).contiguous()
+    shade = torch.ones_like(frames.origin) if frames.shade is None else frames.shade
+    parts = [matrix_to_quat(rotation), frames.fade[:, None], turn.reshape(-1, 9), shade]
+    return torch.cat([part.detach() for part in parts], 1).contiguous()
 
 
 class _Carry(torch.autograd.Function):
@@ -195,7 +197,7 @@ def _carry_forward(
             color = np.float32(0.5)
             for term in range(terms):
                 color += basis[term] * sh[i, term, channel]
-            out_colors[i, channel] = max(color, np.float32(0))
+            out_colors[i, channel] = max(color, np.float32(0)) * fixed[f, 14 + channel]
 
 
 @kernel
@@ -229,6 +231,7 @@ def _carry_backward(
             _basis_towards(world_means, i, camera, fixed, f, terms, basis)
             for channel in range(3):
                 shown = g_colors[i, channel] if colors[i, channel] > 0 else np.float32(0)
+                shown *= fixed[f, 14 + channel]
                 for term in range(terms):
                     out_sh[i, term, channel] = basis[term] * shown
 

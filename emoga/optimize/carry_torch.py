@@ -40,6 +40,8 @@ def carry_frames(
     scales = size * gaussians.log_scales.exp()
     opacities = still.fade.index_select(1, rows) * gaussians.logit_opacities.sigmoid()
     colors = _colors(gaussians.sh, means.detach(), turn, camera_positions)
+    if still.shade is not None:
+        colors = colors * still.shade.index_select(1, rows)[:, None]
     return Carried(means, quats, scales, opacities, colors)
 
 

@@ -41,10 +41,9 @@ def color_as_seen(
 ) -> None:
     """Set base colours in place from the pictures (view, frame) of a head that moves by `params`."""
     sightings = []
-    normal = 2 if rig.patches is not None else 1
     for view, frame in pairs:
         vertices, frames = pose_frames(identity, rig, params, frame)
-        normals = frames.rotation[gaussians.binding][:, :, normal]
+        normals = frames.rotation[gaussians.binding][:, :, rig.normal]
         sightings.append(Sighting(view, frame, vertices, to_world(gaussians, frames).means, normals))
     color_from_pictures(gaussians, head, pictures, sightings)
 

@@ -60,7 +60,7 @@ def start_gaussians(
     means = _to_local(points, frames, binding)
     size = frames.size.numpy()[binding]
     spacing = COVER * np.sqrt(areas[binding] / per_face[binding]) / size
-    normal = 2 if rig.patches is not None else 1
+    normal = rig.normal
     scales = np.repeat(spacing[:, None], 3, axis=1)
     scales[:, normal] *= FLATNESS
     hair = labels == head.region_names.index("scalp")

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from emoga.avatar.light import harmonics
+
 RIDGE = 0.02  # pulls the light towards one that comes evenly from everywhere
-
-
-def harmonics(normals: torch.Tensor) -> torch.Tensor:
-    """Real spherical harmonics up to order 2 of unit normals [...,3], unnormalised: [...,9]."""
-    x, y, z = normals.unbind(-1)
-    one = torch.ones_like(x)
-    return torch.stack([one, x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
 
 
 def fit_light(

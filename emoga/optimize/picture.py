@@ -69,8 +69,7 @@ class AvatarRenderer:
         vertices, bones = self.puppet.identity.pose(*motion), self.puppet.identity.bones(*motion)
         if self._tables is not None:
             return list(self._tables.of(vertices, bones))
-        frames = self.puppet.rig.frames(vertices, bones)
-        parts = (frames.origin, frames.rotation, frames.size, frames.fade)
+        parts = self.puppet.rig.frames(vertices, bones).parts()
         return [TriangleFrames(*(part[t] for part in parts)) for t in range(len(vertices))]
 
     @torch.no_grad()

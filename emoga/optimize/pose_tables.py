@@ -12,8 +12,8 @@ from emoga.avatar.rig import Rig, bone_frames
 from emoga.kernels import kernel, run_parallel
 
 # Columns of a row: origin 3, rotation times size 9, size, fade, then the turn since the bind pose as a
-# quaternion 4 and as a matrix 9.
-MATRIX, SIZE, FADE, QUAT, TURN = 3, 12, 13, 14, 18
+# quaternion 4 and as a matrix 9, and shade 3.
+MATRIX, SIZE, FADE, QUAT, TURN, SHADE = 3, 12, 13, 14, 18, 27
 ROW = 32  # floats, two cache lines
 _ZERO, _HALF, _ONE, _TWO, _THREE = (np.float32(v) for v in (0, 0.5, 1, 2, 3))
 _TINY = np.float32(1e-20)
@@ -40,6 +40,7 @@ class PoseTables:
         thresholds = np.array([AREA_FLOOR**2, FADED, UNFADED], np.float32)
         corners = _float32(vertices)
         run_parallel(_write_smooth, images, corners, *self._fixed, thresholds, self._bind, tables)
+        self._shade(tables)
         return self._filled(tables, bone_frames(bones))
 
     def from_frames(self, frames: TriangleFrames) -> np.ndarray:
@@ -53,7 +54,18 @@ class PoseTables:
         """The tables with their last rows written from frames [T,R]."""
         parts = [_float32(part) for part in (frames.origin, frames.rotation, frames.size, frames.fade)]
         run_parallel(_write_frames, *parts, self._bind, tables)
+        if frames.shade is not None:
+            tables[:, -frames.shade.shape[1] :, SHADE : SHADE + 3] = frames.shade.numpy()
         return tables
+
+    def _shade(self, tables: np.ndarray) -> None:
+        """Write what light does to the triangles of smooth frames."""
+        rig = self._rig
+        if rig.shading is None:
+            return
+        triangles = tables[:, : len(rig.faces)]
+        normals = triangles[..., MATRIX + rig.normal : SIZE : 3] / triangles[..., SIZE : SIZE + 1]
+        triangles[..., SHADE : SHADE + 3] = rig.shading.of(torch.from_numpy(normals)).numpy()
 
 
 def _float32(tensor: torch.Tensor) -> np.ndarray:
@@ -138,6 +150,7 @@ def _fill_row(row, rotation, size, fade, bind):
                 turned += rotation[axis, m] * bind[k, m]
             row[TURN + 3 * axis + k] = turned
     row[SIZE], row[FADE] = size, fade
+    row[SHADE], row[SHADE + 1], row[SHADE + 2] = _ONE, _ONE, _ONE
     _write_quat(row)
 
 

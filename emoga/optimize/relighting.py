@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from emoga.optimize.lighting import RIDGE, harmonics
+from emoga.avatar.light import harmonics
+from emoga.optimize.lighting import RIDGE
 
 DARKEST, BRIGHTEST = 0.6, 1.6  # ratios of shading that skin shows without casting shadows
 SMALLEST = 0.1

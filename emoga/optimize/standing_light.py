@@ -1,4 +1,4 @@
-"""The light that stands still while a head turns, as skin in the pictures of one camera tells it.
+"""The light that stands still while a head turns, as skin in the pictures tells it.
 
 Where a place on the skin turns, it brightens or darkens with the light it turns to; and as skin is of much the same
 colour everywhere, places that face one way tell about others that will. Both are evidence about one light.
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from emoga.avatar.light import STRONGEST, Light, harmonics
 from emoga.avatar.posing import MOTION
+from emoga.avatar.score import mean_turn
 from emoga.camera import Camera
-from emoga.geometry import vertex_normals
+from emoga.geometry import matrix_to_axis_angle, vertex_normals
 from emoga.head import Head, HeadParams, Identity
-from emoga.optimize.lighting import harmonics
 from emoga.optimize.scoring import evenly
 from emoga.optimize.sightings import unhidden
 from emoga.optimize.training_pictures import TrainingPictures
 
 SKIN = ("face", "forehead", "cheeks", "nose", "jaw", "neck")
-PICTURES = 30
+PICTURES, PICTURES_OF_SEVERAL = 30, 60
 DARKEST = 0.02  # values below are the camera's noise
 OTHER_PLACES = 0.01  # what two places tell, against one place in two pictures: skin has spots and folds
 RIDGE = 1e-4  # pulls towards a light that comes evenly from everywhere
 STRAY = 0.15  # of the logarithm, beyond which a place is lips' border, stubble or shadow rather than light
 ROUNDS = 4
-STRONGEST = 1.6  # ratio of brightness that skin shows without casting shadows
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,22 @@ class Places:
 
 
 @torch.no_grad()
+def light_of_avatar(head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures) -> Light:
+    """The light in pictures of several cameras, and how the head, which moves by `params`, stands in it on average."""
+    found = find_light(head, identity, params, pictures, PICTURES_OF_SEVERAL)
+    filmed = params.select(sorted({frame for _, frame in pictures.pairs}))
+    turn = matrix_to_axis_angle(mean_turn(filmed))
+    return Light(torch.from_numpy(found.logarithm).float(), turn.float())
+
+
+@torch.no_grad()
 def find_light(
-    head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures
+    head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures, count: int = PICTURES
 ) -> StandingLight:
-    """The light in the pictures of one camera, of a head that moves by `params`."""
+    """The light in up to `count` of the pictures, of a head that moves by `params`."""
     skin = torch.unique(head.faces[head.faces_of(SKIN)])
     looks = []
-    for view, frame in evenly(pictures.pairs, PICTURES):
+    for view, frame in evenly(pictures.pairs, count):
         params_now = params.select([frame])
         vertices = identity.pose(*(getattr(params_now, name) for name in MOTION))[0]
         picture = pictures.example(view, frame, half=True)

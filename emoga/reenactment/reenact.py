@@ -18,6 +18,7 @@ from emoga.avatar.score import (
     STILL_SECONDS,
     Score,
     cut,
+    in_its_light,
     own_motion,
     person_of,
     resampled,
@@ -125,6 +126,7 @@ def reenact(
         pose=pose,
         pose_reference=pose_reference,
     )
+    avatar = in_its_light(avatar, score.params)
     cameras = _cameras(avatar, head, camera, size, orbit, score)
     shape = (cameras[0].width, cameras[0].height)
     colour = _background(output, background)

@@ -63,6 +63,13 @@ def register(app: typer.Typer) -> None:
                 help="Correct the training frames' pose and expression; by default with several cameras.",
             ),
         ] = None,
+        light: Annotated[
+            bool | None,
+            typer.Option(
+                "--light/--no-light",
+                help="Let colours follow the light in which the head turns; by default with several cameras.",
+            ),
+        ] = None,
         rig: Annotated[
             Literal["smooth", "ga"], typer.Option("--rig", help="Triangle frames: ours, or GaussianAvatars'.")
         ] = "smooth",
@@ -82,7 +89,9 @@ def register(app: typer.Typer) -> None:
             from emoga_cli.plans import plan_fit
 
             session.plan(
-                plan_fit(track, output, preset, media, iterations, gaussians, refine_motion, appearance)
+                plan_fit(
+                    track, output, preset, media, iterations, gaussians, refine_motion, appearance, light
+                )
             )
             return
         import emoga
@@ -99,6 +108,7 @@ def register(app: typer.Typer) -> None:
             appearance=appearance,
             weights=weights,
             refine_motion=refine_motion,
+            light=light,
             rig=rig,
             keep_shoulders=keep_shoulders,
             device=session.torch_device(),

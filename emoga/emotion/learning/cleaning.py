@@ -20,7 +20,7 @@ def cleaned(lesson: Lesson, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """
     lifted, consensus = lesson.lifted, lesson.consensus
     strengths = lifted.strengths[:, None, None].astype(np.float32)
-    surplus = lifted.edited - lifted.captured - strengths * wanted
+    surplus = (lifted.edited - lifted.captured - strengths * wanted) * lesson.shades
     shape = lesson.edits.masks.shape[1:]
     pictures = np.empty((*lesson.edits.masks.shape, 3), np.uint8)
     weights = np.empty(lesson.edits.masks.shape, np.float16)

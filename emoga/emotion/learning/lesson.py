@@ -44,7 +44,7 @@ class Lesson:
     """One emotion: its edits, their places (view, row among the frames), and what is known so far.
 
     points [P,N,2]: pixels where each picture would show the skin's points were its face the person's; shifts [P,N,2]
-    from there to where it does.
+    from there to where it does; shades [P,N,3] what the avatar's light makes of colours there.
     """
 
     body: Body
@@ -57,6 +57,7 @@ class Lesson:
     skin: Skin | None = None
     points: np.ndarray | None = None
     shifts: np.ndarray | None = None
+    shades: np.ndarray | None = None
 
     @staticmethod
     def begin(
@@ -90,8 +91,12 @@ class Lesson:
         self.consensus = agree(self.lifted, self.registered.trust, drift=learning.drift, given=given)
         normals = [np.stack([posed_normals(body.skin, one) for one in posed]) for posed in (before, after)]
         moved = np.linalg.norm(body.skin.on_mesh(after) - body.skin.on_mesh(before), axis=-1).mean(0)
-        light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
-        expected = relit(self.consensus.base, light, *normals)
+        expected = np.zeros_like(self.consensus.base)
+        if (
+            body.frames.puppet.rig.shading is None
+        ):  # else colours are those without what light does, and play adds it
+            light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
+            expected = relit(self.consensus.base, light, *normals)
         if self.edits.flush and learning.named:
             expected += flushed(self.consensus.base, self.edits.flush * body.blood)
         self.skin = Skin(self.consensus, 1e3 * moved, expected)
@@ -99,16 +104,18 @@ class Lesson:
     def _lift(self, before: np.ndarray, after: np.ndarray, strange: np.ndarray) -> None:
         body, edits, strengths = self.body, self.edits, self.registered.strengths
         height, width = edits.masks.shape[1:]
-        captured, edited, places, shares, points, shifts = [], [], [], [], [], []
+        captured, edited, places, shares, points, shifts, shades = [], [], [], [], [], [], []
+        lit, turned = (body.frames.shades(body.skin, posed) for posed in (before, after))
         for p, (view, row) in enumerate(self.pairs):
             played = before[row] + np.float32(strengths[p]) * (after[row] - before[row])
             meshes = before[row], played + strange[row], played
             own, acted, plain = (look(body.skin, posed, body.cameras[view]) for posed in meshes)
-            captured.append(read(edits.captured[p], own.pixels))
-            edited.append(read(edits.edited[p], acted.pixels))
+            shades.append(lit[row] + np.float32(strengths[p]) * (turned[row] - lit[row]))
+            captured.append(read(edits.captured[p], own.pixels) / lit[row])
+            edited.append(read(edits.edited[p], acted.pixels) / shades[p])
             places.append(own.pixels / np.float32([width, height]) - 0.5)
             shares.append(own.share * acted.share * (read(edits.masks[p], own.pixels) > 0.02))
             points.append(plain.pixels)
             shifts.append(acted.pixels - plain.pixels)
         self.lifted, self.points = lift_all(captured, edited, places, shares, strengths), np.stack(points)
-        self.shifts = np.stack(shifts)
+        self.shifts, self.shades = np.stack(shifts), np.stack(shades)

@@ -83,5 +83,12 @@ class Frames:
         """A displacement [V,3] at rest as it lies on the posed meshes, [T,V,3] float32."""
         return np.einsum("tvij,vj->tvi", self.turns(offset), shift).astype(np.float32)
 
+    @torch.no_grad()
+    def shades(self, surface: Surface, vertices: np.ndarray) -> np.ndarray:
+        """Factors [T,N,3] float32 by which the avatar's own light changes colours on posed meshes [T,V,3]."""
+        if self.puppet.rig.shading is None:
+            return np.ones((len(vertices), len(surface), 3), np.float32)
+        return self.puppet.rig.frames(torch.from_numpy(vertices)).shade.numpy()[:, surface.face]
+
     def _motion(self) -> list[torch.Tensor]:
         return [getattr(self.params, name) for name in MOTION[1:]]
