@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emoga.emotion.learning.consensus import Consensus
 from emoga.emotion.learning.fields import emotions_own
 from emoga.emotion.learning.schedule import decay_at, phase_at
 from emoga.emotion.learning.settings import Learning
 from emoga.emotion.learning.surface import skin_points, smoothed
+from emoga.emotion.learning.texture import Skin, colors_of
 from emoga.errors import InputError
 from emoga.guidance.warp import flushed
 from emoga.head import load_head
@@ -98,3 +100,19 @@ def test_rates_decay_to_the_last_one():
 def test_impossible_choices_are_refused(wrong):
     with pytest.raises(InputError, match="learning"):
         Learning(**wrong)
+
+
+def test_lips_take_no_colour_from_edits_beyond_what_is_foretold(skin):
+    cheek = skin.rest[np.argmax(skin.rest[:, 2] + skin.rest[:, 0])]
+    change = (0.05 * np.tanh(skin.rest[:, :1] / 0.01) + blob(skin, cheek, 0.02, [0.1, 0, 0])).astype(
+        np.float32
+    )
+    evidence, nothing = np.full(COUNT, 8.0, np.float32), np.zeros((0, COUNT), np.float32)
+    agreed = Consensus(change, evidence, np.full((COUNT, 3), 0.5), np.zeros((0, 3, 3)), nothing, np.zeros(0))
+    foretold = np.full((COUNT, 3), 0.01, np.float32)
+    lips = skin.region == load_head("open").region_names.index("lips")
+    (found,), _ = colors_of(
+        skin, [Skin(agreed, np.full(COUNT, 2.0), foretold, ~lips)], debias=True, detail=True
+    )
+    assert np.array_equal(found[lips], foretold[lips])
+    assert np.abs(found - foretold)[~lips].max() > 0.005

@@ -99,7 +99,9 @@ class Lesson:
             expected = relit(self.consensus.base, light, *normals)
         if self.edits.flush and learning.named:
             expected += flushed(self.consensus.base, self.edits.flush * body.blood)
-        self.skin = Skin(self.consensus, 1e3 * moved, expected)
+        names = body.frames.puppet.head.region_names
+        steady = body.skin.region != (names.index("lips") if "lips" in names else -1)
+        self.skin = Skin(self.consensus, 1e3 * moved, expected, steady)
 
     def _lift(self, before: np.ndarray, after: np.ndarray, strange: np.ndarray) -> None:
         body, edits, strengths = self.body, self.edits, self.registered.strengths

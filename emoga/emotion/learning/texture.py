@@ -21,11 +21,15 @@ DEEPEST = 0.04  # sRGB 0..1: what is stronger than a crease is something that is
 @dataclass(frozen=True, eq=False)
 class Skin:
     """One emotion on the skin: consensus of its edits; motion [N] mm; expected [N,3] changes of colour by light
-    and blood."""
+    and blood; steady [N] bool: where edits can be believed beyond that.
+
+    Lips are not: they roll and part, and what registration leaves of that looks like colour, but lands on other lips.
+    """
 
     consensus: Consensus
     motion: np.ndarray
     expected: np.ndarray
+    steady: np.ndarray
 
 
 def colors_of(
@@ -54,7 +58,10 @@ def colors_of(
         [skin.consensus.evidence for skin in skins],
         seed,
     )
-    return [skin.expected + part + high for skin, part, high in zip(skins, own, fine, strict=True)], sizes
+    return [
+        skin.expected + skin.steady[:, None] * (part + high)
+        for skin, part, high in zip(skins, own, fine, strict=True)
+    ], sizes
 
 
 def _creases(
