@@ -91,7 +91,7 @@ def plan_fit(
     gaussians: int | None = None,
     refine_motion: bool | None = None,
     appearance: str = "sh",
-    light: bool | None = None,
+    light: bool = True,
 ) -> Plan:
     """What `emoga fit` will do and take."""
     from emoga.fitting.presets import for_one_camera
@@ -101,7 +101,6 @@ def plan_fit(
     chosen = find_preset(preset) if len(track.cameras) > 1 else for_one_camera(find_preset(preset))
     iterations, gaussians = iterations or chosen.iterations, gaussians or chosen.gaussians
     refined = chosen.refine_motion if refine_motion is None else refine_motion
-    lit = chosen.light if light is None else light
     camera = track.cameras[0]
     pixels = camera.width * camera.height
     pictures = len(track.cameras) * track.frame_count
@@ -109,7 +108,7 @@ def plan_fit(
         f"read {pictures} pictures of {camera.width}x{camera.height}",
         f"{iterations} iterations on up to {gaussians} Gaussians"
         + (", head refined along" if refined else "")
-        + (", in the light found in the pictures" if lit else ""),
+        + (", in the light found in the pictures" if light else ""),
         "measure training and held-out pictures",
         f"write {output}",
     ]

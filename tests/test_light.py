@@ -122,10 +122,6 @@ def test_a_head_turned_further_than_it_was_filmed_is_foretold_better(track):
     assert gains[0] > gains[1] + 0.5
 
 
-def test_one_camera_cannot_tell_light_from_gloss_and_looks_for_none(tmp_path):
-    assert fit(make_track(tmp_path, views=1), None, iterations=2, gaussians=9000)[0].light is None
-
-
 def test_what_light_does_to_a_smile_is_not_taken_for_colour():
     """A smile turns cheeks in the light; what the avatar's own light will show of it is no colour to be learnt."""
     person, track = talking_person()

@@ -56,8 +56,8 @@ def fit(
     preset. appearance: "sh", or "color_mlp" for colours from a network of latents and an emotion, which is
     fitted with patches compared by VGG's features, where they are in the folder `weights` or a usual place, or
     by bands of frequency. refine_motion corrects pose and expression of the training frames along the way
-    (when None, with several cameras); light finds the light in which the head turns and lets its colours follow
-    (likewise). keep_shoulders keeps the layer below the collar. resume continues from
+    (when None, with several cameras); light finds the light in which the head turns and lets its colours follow, as
+    presets do when it is None. keep_shoulders keeps the layer below the collar. resume continues from
     the checkpoint beside the output. device: "auto" takes a GPU where everything it needs works.
 
     Raises InputError for unusable tracks, heads, presets or outputs, MissingComponent when CUDA is asked for

@@ -72,7 +72,6 @@ def for_one_camera(preset: Preset) -> Preset:
         refine_motion=False,
         turn_every=1,
         squares=ONE_CAMERA_SQUARES,
-        light=False,
     )
 
 

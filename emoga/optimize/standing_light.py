@@ -22,7 +22,7 @@ from emoga.optimize.sightings import unhidden
 from emoga.optimize.training_pictures import TrainingPictures
 
 SKIN = ("face", "forehead", "cheeks", "nose", "jaw", "neck")
-PICTURES, PICTURES_OF_SEVERAL = 30, 60
+PICTURES, PICTURES_OF_AVATAR = 30, 60
 DARKEST = 0.02  # values below are the camera's noise
 OTHER_PLACES = 0.01  # what two places tell, against one place in two pictures: skin has spots and folds
 RIDGE = 1e-4  # pulls towards a light that comes evenly from everywhere
@@ -54,8 +54,8 @@ class Places:
 
 @torch.no_grad()
 def light_of_avatar(head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures) -> Light:
-    """The light in pictures of several cameras, and how the head, which moves by `params`, stands in it on average."""
-    found = find_light(head, identity, params, pictures, PICTURES_OF_SEVERAL)
+    """The light in the pictures, and how the head, which moves by `params`, stands in it on average."""
+    found = find_light(head, identity, params, pictures, PICTURES_OF_AVATAR)
     filmed = params.select(sorted({frame for _, frame in pictures.pairs}))
     turn = matrix_to_axis_angle(mean_turn(filmed))
     return Light(torch.from_numpy(found.logarithm).float(), turn.float())

@@ -64,12 +64,11 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         light: Annotated[
-            bool | None,
+            bool,
             typer.Option(
-                "--light/--no-light",
-                help="Let colours follow the light in which the head turns; by default with several cameras.",
+                "--light/--no-light", help="Let colours follow the light in which the head turns, or not."
             ),
-        ] = None,
+        ] = True,
         rig: Annotated[
             Literal["smooth", "ga"], typer.Option("--rig", help="Triangle frames: ours, or GaussianAvatars'.")
         ] = "smooth",
