@@ -19,14 +19,18 @@ from emoga.avatar.light import STRONGEST, harmonics
 from emoga.avatar.posing import make_puppet
 from emoga.avatar.score import in_its_light
 from emoga.describe import describe
-from emoga.emotion.learning import Learning
+from emoga.emotion.learning import Learning, learn_emotions
 from emoga.emotion.learning.learn import _prepare
+from emoga.errors import InputError
 from emoga.exporting import export_bytes
 from emoga.exporting.posed import Pose
 from emoga.fitting import fit
 from emoga.geometry import axis_angle_to_matrix, vertex_normals
 from emoga.head import HeadParams, load_head
+from emoga.motion import Motion
 from emoga.optimize.picture import AvatarRenderer
+from emoga.progress import Step
+from emoga.reenactment import reenact
 from emoga.render.sh import SH_C0, evaluate_sh
 
 FEW = {"iterations": 150, "gaussians": 9000}
@@ -100,6 +104,34 @@ def test_poses_of_another_world_are_played_without_it(avatar):
         assert (in_its_light(avatar, turned(yaw)).light is not None) == kept
     plain = replace(avatar, light=None)
     assert in_its_light(plain, turned(2.5)) is plain
+
+
+def test_what_was_begun_in_another_light_is_not_gone_on_with(avatar, tmp_path):
+    head = load_head()
+    motion = Motion(head.name, head.version, head.checksum, HeadParams.zeros(head, 3), 25.0)
+
+    def stop(event):
+        if isinstance(event, Step) and list(tmp_path.glob("frames/*.png")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reenact(avatar, tmp_path / "frames", motion=motion, size=(32, 32), report=stop)
+    with pytest.raises(InputError, match="other"):
+        reenact(replace(avatar, light=None), tmp_path / "frames", motion=motion, size=(32, 32), resume=True)
+    person, track = talking_person()
+    checkpoint = tmp_path / "state.h5"
+
+    def give_up(event):
+        if isinstance(event, Step) and checkpoint.exists():
+            raise KeyboardInterrupt
+
+    short = Learning(iterations=8, cycles=1, checkpoint_every=4, texture=False)
+    edits = [edits_of((person, track))]
+    with pytest.raises(KeyboardInterrupt):
+        learn_emotions(person, track, edits, short, checkpoint=checkpoint, report=give_up)
+    with pytest.raises(InputError, match="other settings"):
+        lit = replace(person, light=sample_light())
+        learn_emotions(lit, track, edits, short, checkpoint=checkpoint, resume=True)
 
 
 def test_info_tells_of_it(tmp_path):

@@ -160,7 +160,7 @@ def _read_color_mlp(group: h5py.Group, gaussians: Gaussians) -> tuple[ColorMLP |
 
 def _read_light(group: h5py.Group) -> Light:
     light = Light(_read(group, "logarithm", (HARMONICS, 3)), _read(group, "turn", (3,)))
-    if max(float(part.abs().max()) for part in (light.logarithm, light.turn)) > MOST_LIGHT:
+    if max(float(part.abs().max()) for part in light.arrays()) > MOST_LIGHT:
         raise InputError(
             f"{group.file.filename}: its light holds values beyond {MOST_LIGHT:g}; it is damaged"
         )

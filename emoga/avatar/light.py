@@ -31,8 +31,12 @@ class Light:
     logarithm: torch.Tensor
     turn: torch.Tensor
 
+    def arrays(self) -> tuple[torch.Tensor, ...]:
+        """All that decides what it does."""
+        return self.logarithm, self.turn
+
     def shading(self, normals: torch.Tensor) -> Shading:
-        """What this light does to triangles with normals [F,3] at the bind pose, which float64 may give."""
+        """What this light does to triangles whose unit normals at the bind pose are [F,3]."""
         normals = normals.double()
         turn = axis_angle_to_matrix(self.turn.to(normals))
         stored = harmonics(normals @ turn.T)[..., 1:] @ self.logarithm.to(normals)

@@ -211,6 +211,8 @@ def _plan(avatar: Avatar, score: Score, cameras: list[Camera], colour: Sequence[
     deciding = [avatar.gaussians.means, avatar.gaussians.logit_opacities, avatar.gaussians.sh]
     if avatar.appearance is not None:
         deciding += [avatar.gaussians.latents, *avatar.appearance.weights().values()]
+    if avatar.light is not None:
+        deciding += avatar.light.arrays()
     for tensor in deciding:
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()

@@ -44,6 +44,7 @@ def fingerprint(
         avatar.shape,
         track.params.expr,
         track.params.rotation,
+        *(() if avatar.light is None else avatar.light.arrays()),
     ):
         digest.update(np.ascontiguousarray(part.detach().cpu().numpy()).tobytes())
     for camera in track.cameras:

@@ -92,9 +92,8 @@ class Lesson:
         normals = [np.stack([posed_normals(body.skin, one) for one in posed]) for posed in (before, after)]
         moved = np.linalg.norm(body.skin.on_mesh(after) - body.skin.on_mesh(before), axis=-1).mean(0)
         expected = np.zeros_like(self.consensus.base)
-        if (
-            body.frames.puppet.rig.shading is None
-        ):  # else colours are those without what light does, and play adds it
+        # An avatar that keeps its light has what it does taken out of all colours, and added in play.
+        if body.frames.puppet.rig.shading is None:
             light = skin_light(self.consensus.base, normals[0], np.minimum(self.consensus.evidence, 4))
             expected = relit(self.consensus.base, light, *normals)
         if self.edits.flush and learning.named:
