@@ -48,8 +48,8 @@ def test_a_turn_beyond_what_was_filmed_changes_brightness_as_the_light_does(tmp_
 
 
 def test_a_turned_picture_is_lit_as_the_camera_would_have_seen_it(tmp_path):
-    head, identity, track, pictures, _ = light_and_pictures(tmp_path, from_the_left)
-    source = TurnedPictures(head, identity, MotionRefinement(track.params, {}), pictures)
+    head, identity, track, pictures, light = light_and_pictures(tmp_path, from_the_left)
+    source = TurnedPictures(head, identity, MotionRefinement(track.params, {}), pictures, light)
     example = pictures.example(0, 0)
     filmed = track.params.select([0])
     carried = source.carried(example, filmed, turned(head))

@@ -11,13 +11,13 @@ import pytest
 import torch
 from painted import make_track
 
+from emoga.avatar.light import Light
 from emoga.capture import HeldOut, Track, save_landmarks
 from emoga.head import Head, HeadParams
 from emoga.images import read_image_uint8, write_png
 from emoga.optimize.metrics import masked_psnr
 from emoga.optimize.solving_priors import PriorWeights
 from emoga.optimize.solving_state import State
-from emoga.optimize.standing_light import StandingLight
 from emoga.progress import silent
 from emoga.tracking.crops import sampled
 from emoga.tracking.inputs import open_clip
@@ -179,7 +179,7 @@ def test_a_head_turned_further_is_expected_in_the_light_that_stands_still(head, 
     state, points = beside(tracker, track), points_by_area(head, ("face", "forehead", "cheeks"), 1000)
     portrait = learn_portrait(track, head, 60, silent)
     errors = []
-    for light in (portrait.light, StandingLight(0 * portrait.light.logarithm)):
+    for light in (portrait.light, Light(0 * portrait.light.logarithm)):
         look = Look(tracker, points, replace(portrait, light=light), track.cameras[0])
         look.learn(state)
         term = look.term(replace(state, params=state.params.select([turned])), [turned])

@@ -8,13 +8,14 @@ import pytest
 import torch
 from painted import make_track, painted
 
+from emoga.avatar.light import HARMONICS, Light
 from emoga.camera import stack_cameras
 from emoga.fitting.blinks import Blinks
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import load_head
 from emoga.head.lids import Lids
-from emoga.optimize.standing_light import StandingLight
+from emoga.optimize.standing_light import find_light
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import silent
 from emoga.render import interpolate, rasterize_mesh
@@ -30,12 +31,13 @@ def source(tmp_path_factory) -> TurnedPictures:
     pictures = TrainingPictures(track, [0], list(range(track.frame_count)), silent)
     identity = head.identify(track.params.shape, track.params.static_offset)
     motion = MotionRefinement(track.params, {})
-    return TurnedPictures(head, identity, motion, pictures)
+    light = find_light(head, identity, motion.base, pictures)
+    return TurnedPictures(head, identity, motion, pictures, light)
 
 
-def replace_light(source: TurnedPictures, light: StandingLight) -> TurnedPictures:
+def replace_light(source: TurnedPictures, light: Light) -> TurnedPictures:
     other = copy.copy(source)
-    other._light = light
+    other.light = light
     return other
 
 
@@ -100,10 +102,10 @@ def test_closing_lids_does_not_brighten_them(source):
     expr = base.expr.clone()
     expr[:, [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1.0
     example = source.pictures.example(0, 0)
-    above = np.zeros((8, 3))
+    above = torch.zeros(HARMONICS, 3)
     above[:3] = 0.3  # from wherever normals turn to
     shut = [
-        replace_light(source, StandingLight(light)).carried(example, base, base, expr).target
+        replace_light(source, Light(light)).carried(example, base, base, expr).target
         for light in (above, 0 * above)
     ]
     assert torch.equal(*shut)
@@ -114,7 +116,7 @@ def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):
     expr = base.expr.clone()
     expr[0, [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1.0
     motion = MotionRefinement(replace(base, expr=expr), {})
-    shut = TurnedPictures(source.head, source.identity, motion, source.pictures)
+    shut = TurnedPictures(source.head, source.identity, motion, source.pictures, source.light)
     for seed in range(12):
         example, params = shut.draw(np.random.default_rng(seed), True, None)
         assert torch.equal(params.expr[0], expr[example.frame])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -29,7 +29,7 @@ class Light:
     """
 
     logarithm: torch.Tensor
-    turn: torch.Tensor
+    turn: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
 
     def arrays(self) -> tuple[torch.Tensor, ...]:
         """All that decides what it does."""
@@ -39,8 +39,16 @@ class Light:
         """What this light does to triangles whose unit normals at the bind pose are [F,3]."""
         normals = normals.double()
         turn = axis_angle_to_matrix(self.turn.to(normals))
-        stored = harmonics(normals @ turn.T)[..., 1:] @ self.logarithm.to(normals)
-        return Shading(self.logarithm.to(normals.device, torch.float32), stored.float())
+        return self._against(normals @ turn.T).to(normals.device)
+
+    def ratio(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """By how much [...,3] skin brightens when its unit normals turn from `before` to `after` [...,3]; float32."""
+        return self._against(before.double()).of(after.double()).float()
+
+    def _against(self, normals: torch.Tensor) -> Shading:
+        """Shading of what shows as stored where its normals in the world are these, float64."""
+        logarithm = self.logarithm.to(normals)
+        return Shading(logarithm, harmonics(normals)[..., 1:] @ logarithm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,10 +36,11 @@ from emoga.optimize.first_gaussians import start_gaussians
 from emoga.optimize.outline import fit_outline
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import PARAMETERS, Splats
-from emoga.optimize.standing_light import light_of_avatar
+from emoga.optimize.standing_light import find_light
 from emoga.optimize.training_pictures import TrainingPictures
 from emoga.progress import Note, Reporter
 
+LIGHT_PICTURES = 60  # to find the light in
 START_SHARE = 0.45  # of the budget, placed before the first iteration
 
 
@@ -214,7 +215,8 @@ def prepare(
     pictures = TrainingPictures(track, views, frames, report)
     track = replace(track, params=fit_outline(head, track, track.params, pictures.pairs, report))
     identity = head.identify(track.params.shape, track.params.static_offset)
-    light = light_of_avatar(head, identity, track.params, pictures) if preset.light else None
+    found = find_light(head, identity, track.params, pictures, LIGHT_PICTURES)
+    light = found if preset.light else None
     bind = _bind(track, head, rig_name)
     rig = rig_of(head, rig_name).lit(light, bind)
     generator = np.random.default_rng(seed)
@@ -235,7 +237,7 @@ def prepare(
     if preset.appearance == "color_mlp":
         gaussians, network = start_network(gaussians, bind, seed)
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
-    turned = TurnedPictures(head, identity, motion, pictures) if preset.turn_every else None
+    turned = TurnedPictures(head, identity, motion, pictures, found) if preset.turn_every else None
     trainer = Trainer(
         head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches
     )

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from emoga.avatar.light import Light
 from emoga.avatar.posing import MOTION
 from emoga.camera import Camera, stack_cameras
 from emoga.fitting.blinks import Blinks
@@ -21,7 +22,6 @@ from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
 from emoga.head import Head, HeadParams, Identity
-from emoga.optimize.standing_light import StandingLight, find_light
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
 from emoga.render.mesh import MeshFragments
@@ -43,11 +43,11 @@ class TurnedPictures:
     identity: Identity
     motion: MotionRefinement
     pictures: TrainingPictures
+    light: Light
     _turns: torch.Tensor = field(init=False)
     _surface: torch.Tensor = field(init=False)
     _skin: np.ndarray = field(init=False)
     _blinks: Blinks = field(init=False)
-    _light: StandingLight = field(init=False)
 
     def __post_init__(self) -> None:
         base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
@@ -55,7 +55,6 @@ class TurnedPictures:
         self._surface = self.head.faces_of(SURFACE)
         self._skin = self.head.faces_of((*SURFACE, "eyelids")).numpy()
         self._blinks = Blinks.of(self.head, base, frames)
-        self._light = find_light(self.head, self.identity, base, self.pictures)
 
     @torch.no_grad()
     def draw(
@@ -100,7 +99,7 @@ class TurnedPictures:
         here = interpolate(there, places)[0].numpy() - np.float32(0.5)
         # A folded lid lies in the shade of its fold, whichever way the mesh there faces: closing brightens nothing.
         turn = (vertex_normals(vertices, self.head.faces) for vertices in (before, open_eyed))
-        brighter = interpolate(there, self._light.ratio(*turn))[0].numpy()
+        brighter = interpolate(there, self.light.ratio(*turn))[0].numpy()
         picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR) * brighter
         sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
         sure = cv2.remap(_without_edge(sure.astype(np.float32)), here, None, cv2.INTER_LINEAR)

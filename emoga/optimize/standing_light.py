@@ -6,12 +6,12 @@ colour everywhere, places that face one way tell about others that will. Both ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from emoga.avatar.light import STRONGEST, Light, harmonics
+from emoga.avatar.light import HARMONICS, Light, harmonics
 from emoga.avatar.posing import MOTION
 from emoga.avatar.score import mean_turn
 from emoga.camera import Camera
@@ -22,25 +22,12 @@ from emoga.optimize.sightings import unhidden
 from emoga.optimize.training_pictures import TrainingPictures
 
 SKIN = ("face", "forehead", "cheeks", "nose", "jaw", "neck")
-PICTURES, PICTURES_OF_AVATAR = 30, 60
+PICTURES = 30
 DARKEST = 0.02  # values below are the camera's noise
 OTHER_PLACES = 0.01  # what two places tell, against one place in two pictures: skin has spots and folds
 RIDGE = 1e-4  # pulls towards a light that comes evenly from everywhere
 STRAY = 0.15  # of the logarithm, beyond which a place is lips' border, stubble or shadow rather than light
 ROUNDS = 4
-
-
-@dataclass(frozen=True)
-class StandingLight:
-    """Logarithm [8,3] of brightness per harmonic of the normal in the world; the constant one is left out."""
-
-    logarithm: np.ndarray
-
-    def ratio(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        """By how much [...,3] skin brightens when its normals turn from `before` to `after` [...,3]."""
-        change = _basis(after.double().numpy()) - _basis(before.double().numpy())
-        ratio = np.exp(change @ self.logarithm).clip(1 / STRONGEST, STRONGEST)
-        return torch.from_numpy(ratio.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -53,19 +40,10 @@ class Places:
 
 
 @torch.no_grad()
-def light_of_avatar(head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures) -> Light:
-    """The light in the pictures, and how the head, which moves by `params`, stands in it on average."""
-    found = find_light(head, identity, params, pictures, PICTURES_OF_AVATAR)
-    filmed = params.select(sorted({frame for _, frame in pictures.pairs}))
-    turn = matrix_to_axis_angle(mean_turn(filmed))
-    return Light(torch.from_numpy(found.logarithm).float(), turn.float())
-
-
-@torch.no_grad()
 def find_light(
     head: Head, identity: Identity, params: HeadParams, pictures: TrainingPictures, count: int = PICTURES
-) -> StandingLight:
-    """The light in up to `count` of the pictures, of a head that moves by `params`."""
+) -> Light:
+    """The light in up to `count` of the pictures, and how the head, which moves by `params`, mostly stands in it."""
     skin = torch.unique(head.faces[head.faces_of(SKIN)])
     looks = []
     for view, frame in evenly(pictures.pairs, count):
@@ -73,17 +51,19 @@ def find_light(
         vertices = identity.pose(*(getattr(params_now, name) for name in MOTION))[0]
         picture = pictures.example(view, frame, half=True)
         looks.append(_look(head, vertices, skin, picture.camera, picture.target.numpy()))
-    return light_of(Places(*(np.stack(part) for part in zip(*looks, strict=True))))
+    filmed = params.select(sorted({frame for _, frame in pictures.pairs}))
+    found = light_of(Places(*(np.stack(part) for part in zip(*looks, strict=True))))
+    return replace(found, turn=matrix_to_axis_angle(mean_turn(filmed)).float())
 
 
-def light_of(places: Places) -> StandingLight:
+def light_of(places: Places) -> Light:
     """The light that explains how colours change where a place turns, and how they differ between places.
 
     One that comes evenly from everywhere where no picture shows any skin.
     """
     weights, basis = places.weights, _basis(places.normals)
     if not weights.any():
-        return StandingLight(np.zeros((basis.shape[-1], 3)))
+        return Light(torch.zeros(HARMONICS, 3))
     own_basis, own_color = _mean(basis, weights), _mean(places.colors, weights)
     each = weights.sum(0) / weights.sum()
     turning = (basis - own_basis).reshape(-1, basis.shape[-1])
@@ -98,7 +78,7 @@ def light_of(places: Places) -> StandingLight:
         light = np.linalg.solve(left + weighed.T @ among, right + weighed.T @ colors)
         stray = np.abs(colors - among @ light).mean(-1) / STRAY
         trusted = each / (1 + stray**2)
-    return StandingLight(light)
+    return Light(torch.from_numpy(light).float())
 
 
 def _look(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from emoga.avatar.frames import TriangleFrames
+from emoga.avatar.light import Light
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig, rig_of
 from emoga.camera import Camera, stack_cameras
@@ -25,7 +26,7 @@ from emoga.optimize.regularise import Tether, add_tether
 from emoga.optimize.scoring import evenly
 from emoga.optimize.splats import Splats
 from emoga.optimize.ssim import dssim_l1_loss
-from emoga.optimize.standing_light import StandingLight, find_light
+from emoga.optimize.standing_light import find_light
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.progress import Reporter, Stage, Step
 from emoga.render import Rendering, rasterize
@@ -50,7 +51,7 @@ class Portrait:
     bind: TriangleFrames
     splats: Splats
     backdrop: np.ndarray
-    light: StandingLight
+    light: Light
 
     def draw(
         self, params: HeadParams, frame: int, camera: Camera, backdrop: np.ndarray | None = None
