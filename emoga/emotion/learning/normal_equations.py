@@ -15,7 +15,7 @@ import torch
 from emoga.emotion.learning.pyramid import Compared
 
 # Contrast that an editor draws on the skin, whatever the emotion, and for one of them only.
-DRAWN, DRAWN_FOR_ONE = 0.25, 0.15
+DRAWN, DRAWN_FOR_ONE = 1.0, 0.15
 
 
 @dataclass(eq=False)
