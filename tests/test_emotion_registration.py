@@ -7,6 +7,7 @@ import numpy as np
 from emoga.emotion.learning.bounded import Meant, bounded
 from emoga.emotion.learning.normal_equations import Sums, joined, normal_equations
 from emoga.emotion.learning.pyramid import Compared, of_other_frames
+from emoga.emotion.learning.registration import CLUSTER, NOISE
 from emoga.emotion.learning.stranger import BUMPS, LENGTH, SIZE, Strangeness
 from emoga.emotion.learning.surface import skin_points
 from emoga.emotion.learning.task import Priors
@@ -66,6 +67,30 @@ def test_what_is_drawn_on_the_skin_moves_nothing():
     normal, right = normal_equations(parts, strange, 1e-3)
     solved = np.linalg.solve(normal, right)
     assert np.abs(solved[: 2 * UNITS] - offsets.reshape(-1)).max() < 0.01
+
+
+def test_what_is_drawn_on_every_emotion_is_taken_for_motion_the_less():
+    """Drawn brows look like brows that moved: alike in weak and strong pictures, and in all emotions."""
+    rng = np.random.default_rng(4)
+    moves = rng.normal(size=(1, POINTS, 3, UNITS)).astype(np.float32)
+    slopes = rng.normal(size=(POINTS, 3, 3)).astype(np.float32)
+    slopes /= np.abs((slopes @ moves[0]).sum(-1)).mean()
+    true, looks_like = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]), np.array([0, 0, 0, 1.0])
+    drawn = (slopes @ (moves[0] @ looks_like)[..., None])[..., 0]
+    parts = []
+    for offset in true:
+        sums = Sums.nothing(POINTS)
+        for strength in np.linspace(0.4, 1.1, PICTURES):
+            left = drawn + strength * (slopes @ (moves[0] @ offset)[..., None])[..., 0]
+            one = Compared(np.arange(POINTS), slopes, left.astype(np.float32), np.ones(POINTS))
+            sums.add(one, np.ones(POINTS, np.float32), strength)
+        parts.append(joined([sums], moves))
+    normal, right = normal_equations(parts, np.zeros((POINTS, 3, 1), np.float32), NOISE**2 * CLUSTER)
+    held = np.full(len(right), 0.3) * np.trace(normal) / len(right)
+    held[: true.size][true.reshape(-1) > 0] = 0  # what words foretell
+    found = np.linalg.solve(normal + np.diag(held), right)[: true.size].reshape(true.shape)
+    assert np.abs(found[:, 3]).max() < 0.8, "what nobody foretold, and no strength scales"
+    assert np.abs(np.diag(found[:, :2]) - 1).max() < 0.05
 
 
 def test_grain_that_stays_at_its_pixels_is_not_what_edits_are_compared_with():
