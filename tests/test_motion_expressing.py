@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 import torch
 
 from emoga.head import HeadParams, load_head
 from emoga.motion.expressing import express, mix, own_performance
-from emoga.motion.lips import EAGER, bring_together
+from emoga.motion.lips import PARTING_UNITS, bring_together, resting_gap
+from emoga.motion.speech import EAGER, TEETH_APART, Parting
 
 FPS = 25.0
 STEPS = torch.linspace(0, 1, 21)
@@ -131,7 +131,7 @@ def test_an_offset_from_nowhere_can_be_learned_back(head, performance):
 
 
 def test_lips_shut_in_speech_stay_shut_under_all_intensities(head, identity, performance):
-    shut = (performance.speech.shut == 1) & (performance.speech.speaking == 1)
+    shut = (performance.speech.lips.shut == 1) & (performance.speech.lips.words == 1)
     assert shut.sum() > 5
     before = performance.lips.gap(performance.expr, performance.jaw)
     for name in head.presets:
@@ -221,7 +221,7 @@ def test_an_emotion_opens_and_shuts_a_mouth_with_the_speech_and_not_at_once(head
     spoken, shown = (performance.lips.gap(expr, performance.jaw) for expr in (params.expr, surprised))
     opening = shown[0] - spoken[0]
     assert opening > 0.005, "silent, the emotion opens it"
-    first_word = int((performance.speech.shut < 1).nonzero()[0])
+    first_word = int((performance.speech.lips.shut < 1).nonzero()[0])
     assert (shown - spoken)[first_word - 3 : first_word].abs().max() < 4e-4, "lips meet before the word"
     assert shown[:first_word].diff().abs().max() < 0.25 * opening, "and are not snapped shut"
     parting = slice(first_word, None)
@@ -239,11 +239,41 @@ def test_a_wider_emotion_never_shows_less(head, performance):
     assert backtracking(gaps).max() < 1e-4
 
 
-def test_what_is_let_through_of_a_little_more_is_what_shows_of_it(head, performance):
-    speech = replace(performance.speech, parted=torch.linspace(-0.001, 0.01, 40).double())
+def test_what_is_let_through_of_a_little_more_is_what_shows_of_it():
+    free = torch.linspace(0, 0.01, 40).double()
+    parting = Parting(free, free, torch.ones_like(free))
     for opening in (0.002, 0.01, 0.03):
-        wide, wider = (torch.full_like(speech.parted, size) for size in (opening, opening + 1e-6))
-        shown = wider * (1 - speech.held(wider)) - wide * (1 - speech.held(wide))
-        told = speech.let_through(wide)
+        wide, wider = (torch.full_like(free, size) for size in (opening, opening + 1e-6))
+        shown = wider * (1 - parting.held(wider)) - wide * (1 - parting.held(wide))
+        told = parting.let_through(wide)
         assert told[0] == 0 and ((told > 0.01) & (told < 0.99)).any()
         assert (shown / 1e-6 - told).abs().max() < 0.01
+
+
+def test_teeth_that_words_bring_together_stay_so_and_part_in_silence(head, identity):
+    """Vowels around an "s", lips shut for a while, and then a smile held for seconds with teeth that show, shut."""
+    frames, quiet, smile = 150, slice(60, 80), slice(100, 150)
+    params = HeadParams.zeros(head, frames)
+    for name in PARTING_UNITS[:4]:
+        params.expr[:, head.unit(name)] = 1
+        params.expr[quiet, head.unit(name)] = 0
+    params.expr[:40, head.unit("jawOpen")] = 0.15
+    params.expr[18:22, head.unit("jawOpen")] = 0
+    performance = own_performance(identity, torch.zeros(len(head.expr_names)), params, FPS)
+    lips = performance.lips
+    assert (performance.speech.lips.apart[[10, 20, 120]] > 0.005).all(), "it is not lips that keep the jaw"
+    opened = lips.gap_of_jaw(express(performance, head.emotion("surprised"))) - lips.gap_of_jaw(params.expr)
+    assert opened[10] > 0.008, "a vowel opens as the emotion asks"
+    assert (opened[18:22] <= 6 * TEETH_APART + 1e-5).all() and opened[10] > 3 * opened[20]
+    assert (opened[smile] > 0.008).all(), "no word is spoken with teeth that stay together"
+
+
+def test_lips_that_close_in_few_frames_are_known_to_close(performance):
+    lips = performance.lips
+    seldom = torch.cat([torch.full((2,), 0.0009), torch.linspace(0.004, 0.012, 48)])
+    often = torch.cat([torch.linspace(-0.0002, 0.001, 25), torch.full((25,), 0.01)])
+    assert 0.0009 < resting_gap(lips, seldom) < 0.0015
+    assert resting_gap(lips, often) == pytest.approx(torch.quantile(often, 0.1).item())
+    at_rest = lips.gap(torch.zeros(1, len(lips.corners.head.expr_names)))[0].item()
+    never = resting_gap(lips, torch.full((50,), 0.012)).item()
+    assert at_rest < never <= at_rest + 0.002 + 1e-6

@@ -10,9 +10,10 @@ from emoga.errors import InputError
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
 from emoga.head import Head, HeadParams
 from emoga.motion.expressing import Performance, express, mix
-from emoga.motion.lips import Speech, bring_together, lips_of, listen
+from emoga.motion.lips import bring_together, lips_of
 from emoga.motion.motion import Motion
 from emoga.motion.neutral import estimate_neutral
+from emoga.motion.speech import Speech, listen
 
 POSES = ("relative", "absolute", "still")
 FOREHEAD, CHIN = 10, 152
@@ -96,12 +97,12 @@ def _on_another_face(
     expr = expr.clamp(0, 1)
     for side in ("Left", "Right"):  # widened eyes fade as they blink
         expr[:, head.unit(f"eyeWide{side}")] *= 1 - expr[:, head.unit(f"eyeBlink{side}")]
-    frames = torch.nonzero(speech.shut > 0)[:, 0]
+    frames = torch.nonzero(speech.lips.shut > 0)[:, 0]
     if not len(frames):
         return expr
     lips = lips_of(head.identify(person.shape, person.static_offset))
     limit = lips.gap(person.neutral[None]).expand(len(frames))
-    closed = bring_together(lips, expr[frames], jaw[frames], limit, speech.shut[frames])
+    closed = bring_together(lips, expr[frames], jaw[frames], limit, speech.lips.shut[frames])
     return expr.index_copy(0, frames, closed)
 
 

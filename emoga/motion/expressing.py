@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from emoga.head import HeadParams, Identity
-from emoga.motion.lips import Lips, Speech, bring_together, lips_of, listen
+from emoga.motion.lips import Lips, bring_together, lips_of
+from emoga.motion.speech import Speech, listen
 
 BLINKS, WIDES = ("eyeBlinkLeft", "eyeBlinkRight"), ("eyeWideLeft", "eyeWideRight")
 
@@ -37,24 +38,28 @@ def own_performance(identity: Identity, neutral: torch.Tensor, params: HeadParam
 def express(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
     """Expressions [T,E] of the performance under an emotion at full intensity, offset [E] or [T,E].
 
-    Units stay within 0..1, widened eyes still close in a blink, and lips that are shut stay shut; the emotion
-    may open them where the person is not speaking. An offset of zero gives performance.expr to the bit.
+    Units stay within 0..1, widened eyes still close in a blink, and lips and teeth that words bring together stay
+    so; the emotion may part them where nothing is said. An offset of zero gives performance.expr to the bit.
     Differentiable in the offset: a unit that has left 0..1 hears the gradients that call it back, and no others.
     """
     expr, head = performance.expr, performance.lips.corners.head
     if "jawOpen" not in head.expr_names:
         return expr + offset
     moved = _let_lids_close(performance, _within(performance, offset))
-    return _keep_lips_shut(performance, moved, offset.detach())
+    return _keep_lips_shut(performance, _keep_teeth_near(performance, moved), offset.detach())
 
 
 @torch.no_grad()
-def let_through(performance: Performance, offset: torch.Tensor) -> torch.Tensor:
-    """What shows [T] in 0..1 of parting the lips a little more than an emotion does, offset [E] or [T,E]."""
+def let_through(performance: Performance, offset: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What shows [T] in 0..1 of a little more than an emotion does, offset [E] or [T,E]: parting lips, and teeth."""
     if "jawOpen" not in performance.lips.corners.head.expr_names:
-        return torch.ones_like(performance.speech.speaking)
-    speech, opening = performance.speech, _opening(performance, _within(performance, offset))
-    return 1 - speech.speaking * (1 - speech.let_through(opening))
+        return torch.ones_like(performance.speech.lips.words), torch.ones_like(performance.speech.teeth.words)
+    lips, teeth = performance.speech.lips, performance.speech.teeth
+    moved = _within(performance, offset)
+    bitten = _keep_teeth_near(performance, moved)
+    of_lips = 1 - lips.words * (1 - lips.let_through(_opening(performance, bitten)))
+    of_teeth = 1 - teeth.words * (1 - teeth.let_through(_opening_of_teeth(performance, moved)))
+    return of_lips, of_lips * of_teeth
 
 
 def mix(performance: Performance, offsets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -106,15 +111,24 @@ def _let_lids_close(performance: Performance, moved: torch.Tensor) -> torch.Tens
     return moved.index_copy(1, wides, wide)
 
 
+def _keep_teeth_near(performance: Performance, moved: torch.Tensor) -> torch.Tensor:
+    """moved [T,E] with the jaw as near as words need it, which bring teeth together for other sounds than lips."""
+    teeth, jaw = performance.speech.teeth, _columns(performance, ("jawOpen",))
+    held = teeth.words * teeth.held(_opening_of_teeth(performance, moved))
+    before = performance.expr[:, jaw]
+    more = moved[:, jaw] - before
+    return moved.index_copy(1, jaw, before + torch.where(more > 0, 1 - held[:, None], 1) * more)
+
+
 def _keep_lips_shut(performance: Performance, moved: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """moved [T,E] with the lips as near as in the performance where they are shut there."""
-    held = performance.speech.held(_opening(performance, moved))
+    held = performance.speech.lips.held(_opening(performance, moved))
     frames = torch.nonzero(held > 0)[:, 0]
     if not len(frames):
         return moved
     part, lips = performance.select(frames), performance.lips
     with torch.no_grad():
-        silent = (1 - part.speech.speaking) * _opening_at_rest(performance, offset)[frames]
+        silent = (1 - part.speech.lips.words) * _opening_at_rest(performance, offset)[frames]
         limit = lips.gap(part.expr, part.jaw) + silent
     closed = bring_together(lips, moved[frames], part.jaw, limit, held[frames])
     return moved.index_copy(0, frames, closed)
@@ -125,6 +139,13 @@ def _opening(performance: Performance, moved: torch.Tensor) -> torch.Tensor:
     """How much further apart lips are in moved [T,E] than in the performance, [T] metres."""
     lips, jaw = performance.lips, performance.jaw
     return (lips.gap(moved, jaw) - lips.gap(performance.expr, jaw)).clamp_min(0)
+
+
+@torch.no_grad()
+def _opening_of_teeth(performance: Performance, moved: torch.Tensor) -> torch.Tensor:
+    """How much further apart the jaw has teeth in moved [T,E] than in the performance, [T] metres."""
+    lips = performance.lips
+    return (lips.gap_of_jaw(moved) - lips.gap_of_jaw(performance.expr)).clamp_min(0)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Lips: how far apart they are, when a performance uses them for speech, and how they are brought together."""
+"""Lips: how far apart they are, by the jaw and otherwise, and how they are brought together."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ INNER_LIPS = {
     "mediapipe478": ((13, 14), (82, 87), (312, 317)),
     "ibug68": ((62, 66), (61, 67), (63, 65)),
 }
-TRACKING_SLACK = 0.002  # metres by which a tracker may see closed lips apart
-# Beyond the resting gap, metres: below the first value lips count as shut, above the second as open.
-SHUT, OPEN = 0.0005, 0.002
-EAGER = 6.0  # metres that an emotion adds at most to each metre by which speech parts the lips
-# Seconds from a parting of the lips: up to the first it is all one word, from the second on it is silence.
-WITHIN_WORDS, SILENCE = 0.2, 0.5
+# Metres by which a tracker may see closed lips apart, and by which it sees them differently from frame to frame.
+TRACKING_SLACK, SCATTER = 0.002, 0.0005
 CLOSING_STEPS = 10
 PARTING_UNITS = (
     "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel",
@@ -38,6 +34,14 @@ class Lips:
         heights = self.points.points(self.corners.pose(expr, jaw=jaw))[..., 1]
         count = heights.shape[1] // 2
         return (heights[:, :count] - heights[:, count:]).mean(-1)
+
+    def gap_of_jaw(self, expr: torch.Tensor) -> torch.Tensor:
+        """How far jawOpen alone parts lips, and with them teeth, [T] metres, for expr [T,E]; 0 of heads without it."""
+        head, nothing = self.corners.head, torch.zeros_like(expr)
+        if "jawOpen" not in head.expr_names:
+            return nothing[:, 0]
+        unit = torch.tensor([head.unit("jawOpen")], device=expr.device)
+        return self.gap(nothing.index_copy(1, unit, expr[:, unit])) - self.gap(nothing[:1])
 
 
 def lips_of(identity: Identity) -> Lips:
@@ -58,54 +62,12 @@ def lip_gap(identity: Identity, expr: torch.Tensor, jaw: torch.Tensor | None = N
 def resting_gap(lips: Lips, gap: torch.Tensor) -> torch.Tensor:
     """The lip gap [] of a person's closed mouth, from the gaps [T] of his frames.
 
-    Closed is what the lips are at their closest, as trackers err; but a mouth that is never closed is told
-    by the person's face at rest.
+    Closed is what the lips are at their closest, as trackers err and scatter, though they close in few frames only;
+    but a mouth that is never closed is told by the person's face at rest.
     """
     at_rest = lips.gap(gap.new_zeros(1, len(lips.corners.head.expr_names)))[0]
-    return torch.minimum(torch.quantile(gap, 0.1), at_rest + TRACKING_SLACK)
-
-
-@dataclass(frozen=True)
-class Speech:
-    """How T frames use the lips: parted [T], metres beyond the resting gap; speaking [T], 1 within words."""
-
-    parted: torch.Tensor
-    speaking: torch.Tensor
-
-    def select(self, frames: torch.Tensor | slice | list[int]) -> Speech:
-        """Some of the frames."""
-        return Speech(self.parted[frames], self.speaking[frames])
-
-    @property
-    def shut(self) -> torch.Tensor:
-        """1 where lips touch, 0 where they are apart, [T]."""
-        return 1 - _smoothstep(self.parted, SHUT, OPEN)
-
-    def held(self, opening: torch.Tensor) -> torch.Tensor:
-        """How far lips keep an emotion from opening them by `opening` [T] metres: 1 where they touch, 0 where apart.
-
-        The wider it opens them the later they let go of it, or a mouth that hardly moves in words would snap open.
-        Still a stronger emotion never shows less: opening * (1 - held), what is let through, only grows.
-        """
-        return (1 - self._freed(opening)) ** 2
-
-    def let_through(self, opening: torch.Tensor) -> torch.Tensor:
-        """What shows of one metre more, [T] in 0..1, where an emotion opens the lips by `opening` [T] metres."""
-        return self._freed(opening) ** 2
-
-    def _freed(self, opening: torch.Tensor) -> torch.Tensor:
-        """How far speech has come, [T] in 0..1, on the way to letting an emotion open the lips as it likes."""
-        beyond, soft = (self.parted - SHUT).clamp_min(0), OPEN - SHUT
-        apart = torch.where(beyond < soft, beyond**2 / (2 * soft), beyond - soft / 2)
-        return (EAGER * apart / (2 * opening).clamp_min(1e-9)).clamp_max(1)
-
-
-@torch.no_grad()
-def listen(lips: Lips, expr: torch.Tensor, jaw: torch.Tensor, fps: float) -> Speech:
-    """The speech of a whole motion of the person with these lips: expr [T,E], jaw [T,3]."""
-    gap = lips.gap(expr, jaw)
-    parted = gap - resting_gap(lips, gap)
-    return Speech(parted, _around(_smoothstep(parted, SHUT, OPEN), fps))
+    few, many = torch.quantile(gap, 0.02) + SCATTER, torch.quantile(gap, 0.1)
+    return torch.minimum(torch.minimum(few, many), at_rest + TRACKING_SLACK)
 
 
 def bring_together(
@@ -158,17 +120,3 @@ def _closing_scale(
         low, high = torch.where(is_above, low, middle), torch.where(is_above, middle, high)
         was_above = is_above
     return torch.where(too_open, low, torch.ones_like(low))
-
-
-def _smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    t = ((value - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _around(values: torch.Tensor, fps: float) -> torch.Tensor:
-    """Largest of values [T] in 0..1 within words of each frame; farther ones fade with time until silence."""
-    reach = max(1, round(fps * SILENCE))
-    away = torch.arange(-reach, reach + 1, device=values.device).abs().to(values) / fps
-    fade = 1 - _smoothstep(away, WITHIN_WORDS, SILENCE)
-    near = torch.nn.functional.pad(values, (reach, reach)).unfold(0, 2 * reach + 1, 1)
-    return (near * fade).amax(1)

@@ -51,8 +51,8 @@ class Frames:
     def moves(self, surface: Surface, offset: torch.Tensor) -> np.ndarray:
         """How each of E units moves the points of a surface about an offset [E], metres at one, [T,E,N,3].
 
-        Lids that slide over eyeballs are left out: solvers correct themselves. What parts lips moves less
-        where they are kept shut.
+        Lids that slide over eyeballs are left out: solvers correct themselves. What parts lips or teeth moves less
+        where they are kept together.
         """
         identity, head = self.puppet.identity, self.puppet.head
         basis = surface.on_mesh(identity.expr_basis.numpy()).astype(np.float32)
@@ -67,8 +67,9 @@ class Frames:
             opened[:, jaw] += STEP
             both = [identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
             moves[:, jaw] = surface.on_mesh((both[1] - both[0]) / STEP)
-            parting = [jaw, *(head.unit(name) for name in PARTING_UNITS)]
-            moves[:, parting] *= let_through(self.performance, offset).numpy()[:, None, None, None]
+            of_lips, of_teeth = (one.numpy()[:, None, None] for one in let_through(self.performance, offset))
+            moves[:, [head.unit(name) for name in PARTING_UNITS]] *= of_lips[:, None]
+            moves[:, jaw] *= of_teeth
         return moves
 
     @torch.no_grad()
