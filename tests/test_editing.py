@@ -505,6 +505,7 @@ def test_what_would_be_undone_is_told_without_doing_it(
     shutil.copy(folder / "a.ply", tmp_path)
     assert main(["edit", str(tmp_path / "a.ply"), "--prompt", "red lips", "-o", str(edited), "-q"]) == 0
     capsys.readouterr()
+    assert main(["edit", str(edited), "--undo", "-o", str(edited), "--dry-run"]) == 2
     assert main(["edit", str(edited), "--undo", "-o", str(back), "--dry-run"]) == 0
     assert str(tmp_path / "a.ply") in capsys.readouterr().out and not back.exists()
     assert main(["edit", str(edited), "--undo", "--write-edits", str(tmp_path / "w"), "-q"]) == 2

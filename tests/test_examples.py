@@ -141,6 +141,14 @@ def test_a_plan_knows_what_was_asked_for(
         ("edit avatar.ply --prompt older --write-edits new", 2, "name --method and --track"),
         ("reenact avatar.ply -o new.mp4 --emotion grumpy:1", 2, "grumpy"),
         ("reenact avatar.ply -o new.mp4 --camera film.h5:7", 2, "cameras"),
+        ("track capture -o film.h5", 2, "film.h5: exists already; pass --overwrite"),
+        ("track capture clips/clip.mp4 -o avatar.ply", 2, "avatar.ply: is a file"),
+        ("fit film.h5 -o avatar.ply", 2, "avatar.ply: exists already"),
+        ("optimize-emotion avatar.ply --track film.h5 --emotion happy -o avatar.ply", 2, "exists already"),
+        ("optimize-emotion avatar.ply --track film.h5 --emotion happy --write-edits clips", 2, "not empty"),
+        ("reenact avatar.ply -o clips", 2, "clips: the folder is not empty"),
+        ("studio -o clips", 2, "clips: the folder is not empty"),
+        ("edit avatar.ply --prompt older -o avatar.ply", 2, "avatar.ply: exists already"),
     ],
 )
 def test_a_plan_that_could_not_be_carried_out_is_refused(

@@ -113,11 +113,7 @@ def edit(
     if not 0 <= strength <= MOST_STRENGTH:
         raise InputError(f"--strength {strength:g}: must be between 0 and {MOST_STRENGTH:g}")
     parts = region_parts(region)
-    if output is not None:
-        check_output(output, overwrite)
-        format_of(output)
-    if write_edits is not None:
-        check_output_folder(write_edits, overwrite)
+    check_outputs(output, write_edits, overwrite)
     check_choice(method, pictures, region, image, write_edits is not None)
     picture = None if image is None else read_picture(image)
     chosen = make_plan(prompt, plan, llm)
@@ -141,6 +137,15 @@ def edit(
             write_bytes(kept_name(Path(output)), source.read_bytes(), overwrite)
     found.seconds = round(time.monotonic() - started, 2)
     return after, found
+
+
+def check_outputs(output: str | Path | None, write_edits: str | Path | None, overwrite: bool) -> None:
+    """Refuse what could not be written before anything is worked out. Raises InputError."""
+    if output is not None:
+        check_output(output, overwrite)
+        format_of(output)
+    if write_edits is not None:
+        check_output_folder(write_edits, overwrite)
 
 
 def parent_of(avatar: str | Path) -> Path:

@@ -118,7 +118,7 @@ def optimize_emotion(
     Returns the avatar with its new emotions and a report. Raises InputError for bad input, MissingComponent for
     an editor's weights or packages that are not here.
     """
-    _check_outputs(output, sheet, write_edits, keep_edits, overwrite, resume)
+    check_outputs(output, sheet, write_edits, keep_edits, overwrite, resume)
     ready = prepare(
         avatar, track, emotions, media=media, language_model=language_model, prompts=prompts,
         negative_prompt=negative_prompt, hold_out=hold_out, views=views, frames=frames,
@@ -175,7 +175,7 @@ def _announce(maker: EditMaker, report: Reporter) -> float:
     return round(memory, 1)
 
 
-def _check_outputs(
+def check_outputs(
     output: str | Path | None,
     sheet: str | Path | None,
     write_edits: str | Path | None,

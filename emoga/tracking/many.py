@@ -49,25 +49,29 @@ def track_many(
     `emoga.track`, the same for all. Raises InputError, before anything starts, for sources of one name and for
     outputs that exist.
     """
-    names = clip_names([Path(source) for source in sources])
-    folder = Path(folder)
-    if folder.is_file():
-        raise InputError(f"{folder}: is a file; of several clips --output is a folder")
+    folder, outputs = Path(folder), outputs_of(sources, folder)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: give 1 or more")
-    outputs = [folder / f"{name}.h5" for name in names]
     for output in outputs:
         check_output(output, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    share = max(1, (threads or os.cpu_count() or 1) // min(jobs, len(names)))
+    share = max(1, (threads or os.cpu_count() or 1) // min(jobs, len(outputs)))
     calls = [
         {
-            "source": Path(source), "output": output, "landmarks": _own(landmarks, name, ".npz"),
-            "masks": _own(masks, name, ""), "overwrite": overwrite, **options,
+            "source": Path(source), "output": output, "landmarks": _own(landmarks, output.stem, ".npz"),
+            "masks": _own(masks, output.stem, ""), "overwrite": overwrite, **options,
         }
-        for source, output, name in zip(sources, outputs, names, strict=True)
+        for source, output in zip(sources, outputs, strict=True)
     ]  # fmt: skip
     return _run_all(calls, jobs, share, report)
+
+
+def outputs_of(sources: Sequence[str | Path], folder: str | Path) -> list[Path]:
+    """The file each source's track is written to. Raises InputError for sources of one name and for a file."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; of several clips --output is a folder")
+    return [folder / f"{name}.h5" for name in clip_names([Path(source) for source in sources])]
 
 
 def clip_names(sources: Sequence[Path]) -> list[str]:

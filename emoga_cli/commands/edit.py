@@ -168,9 +168,10 @@ def register(app: typer.Typer) -> None:
         pictures = choice_of(method, wishes, write=write_edits is not None)
         if dry_run:
             from emoga.editing.choosing import check_choice
-            from emoga.editing.edit import make_plan
+            from emoga.editing.edit import check_outputs, make_plan
             from emoga_cli.plans_of_avatars import plan_edit
 
+            check_outputs(output, write_edits, overwrite)
             check_choice(method, pictures, region, image, write_edits is not None)
             made = make_plan(prompt, plan_file, endpoint)
             session.plan(plan_edit(avatar, output, made, pictures, write_edits))
@@ -198,8 +199,10 @@ def register(app: typer.Typer) -> None:
 
 def _undo(session: Session, avatar: Path, output: Path, overwrite: bool, dry_run: bool) -> None:
     if dry_run:
+        from emoga.files import check_output
         from emoga_cli.plans_of_avatars import plan_undo
 
+        check_output(output, overwrite)
         session.plan(plan_undo(avatar, output))
         return
     from emoga.editing.edit import undo

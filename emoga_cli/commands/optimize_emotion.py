@@ -182,8 +182,10 @@ def register(app: typer.Typer) -> None:
         if iterations is not None:
             learning["iterations"] = iterations
         if dry_run:
+            from emoga.emotion.optimize_emotion import check_outputs
             from emoga_cli.plans_of_avatars import plan_optimize_emotion
 
+            check_outputs(output, sheet, write_edits, keep_edits, overwrite, resume)
             passes = None if write_edits else Learning(**learning).iterations
             plan = plan_optimize_emotion(
                 avatar, track, emotion, write_edits or output, editor, passes,

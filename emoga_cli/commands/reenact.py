@@ -95,8 +95,10 @@ def register(app: typer.Typer) -> None:
         session.refuse_json_with_stream(output)
         driver = None if motion == "none" else motion
         if dry_run:
+            from emoga.reenactment.outputs import check_reenact_output
             from emoga_cli.plans_of_avatars import plan_reenact
 
+            check_reenact_output(output, overwrite, resume, sound=audio is not None)
             plan = plan_reenact(
                 avatar, output, driver, emotion, valence_arousal, orbit, parse_camera(camera), parse_size(size),
                 start=start, end=end, fps=fps,

@@ -65,8 +65,10 @@ def register(app: typer.Typer) -> None:
         frames = frames or (120 if kind == "single" else 24)
         held_out = _default_hold_out(views, frames) if hold_out is None else tuple(hold_out)
         if dry_run:
+            from emoga.files import check_output_folder
             from emoga_cli.plans import plan_studio
 
+            check_output_folder(output, overwrite or resume)
             session.plan(plan_studio(output, size, views, frames, samples, held_out, tuple(only or ())))
             return
         from emoga.studio import capture

@@ -98,8 +98,12 @@ def register(app: typer.Typer) -> None:
             "overwrite": overwrite,
         }
         if dry_run:
+            from emoga.files import check_output
+            from emoga.tracking.many import outputs_of
             from emoga_cli.plans import plan_track, plan_tracks
 
+            for written in [output] if len(sources) == 1 else outputs_of(sources, output):
+                check_output(written, overwrite)
             plans = [plan_track(one, output, preset, start, end, overlay, convention) for one in sources]
             session.plan(plans[0] if len(plans) == 1 else plan_tracks(sources, plans, jobs))
         elif len(sources) > 1:
