@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emoga.avatar.light import Light
+from emoga.avatar.rig import Rig, rig_of
 from emoga.camera import look_at, stack_cameras
 from emoga.capture import HeldOut, Track
 from emoga.geometry import vertex_normals
-from emoga.head import HeadParams, load_head
+from emoga.head import Head, HeadParams, Identity, load_head
 from emoga.images import write_png
 from emoga.render import interpolate, rasterize_mesh
 
@@ -33,6 +35,13 @@ def no_light(normals: torch.Tensor) -> torch.Tensor:
 def from_the_left(normals: torch.Tensor) -> torch.Tensor:
     """Brightness [V,1] where light comes from one side, and a little from above."""
     return 0.75 + 0.3 * normals[:, :1] + 0.12 * normals[:, 1:2]
+
+
+def rig_in(light: Light, head: Head, identity: Identity) -> Rig:
+    """The rig of a person who was filmed in this light."""
+    rig = rig_of(head)
+    bind = identity.pose(head.bind_expr()[None], jaw=head.bind_jaw()[None])[0]
+    return rig.lit(light, rig.frames(bind))
 
 
 def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAMES, light=no_light) -> Track:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from painted import from_the_left, make_track, no_light, painted
+from painted import from_the_left, make_track, no_light, painted, rig_in
 
 from emoga.camera import stack_cameras
 from emoga.fitting.refinement import MotionRefinement
@@ -49,7 +49,8 @@ def test_a_turn_beyond_what_was_filmed_changes_brightness_as_the_light_does(tmp_
 
 def test_a_turned_picture_is_lit_as_the_camera_would_have_seen_it(tmp_path):
     head, identity, track, pictures, light = light_and_pictures(tmp_path, from_the_left)
-    source = TurnedPictures(head, identity, MotionRefinement(track.params, {}), pictures, light)
+    rig = rig_in(light, head, identity)
+    source = TurnedPictures(head, identity, MotionRefinement(track.params, {}), pictures, rig)
     example = pictures.example(0, 0)
     filmed = track.params.select([0])
     carried = source.carried(example, filmed, turned(head))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from painted import make_track, painted
+from painted import make_track, painted, rig_in
 
 from emoga.avatar.light import HARMONICS, Light
 from emoga.camera import stack_cameras
@@ -32,12 +32,12 @@ def source(tmp_path_factory) -> TurnedPictures:
     identity = head.identify(track.params.shape, track.params.static_offset)
     motion = MotionRefinement(track.params, {})
     light = find_light(head, identity, motion.base, pictures)
-    return TurnedPictures(head, identity, motion, pictures, light)
+    return TurnedPictures(head, identity, motion, pictures, rig_in(light, head, identity))
 
 
-def replace_light(source: TurnedPictures, light: Light) -> TurnedPictures:
+def in_light(source: TurnedPictures, light: Light) -> TurnedPictures:
     other = copy.copy(source)
-    other.light = light
+    other.rig = rig_in(light, source.head, source.identity)
     return other
 
 
@@ -105,10 +105,31 @@ def test_closing_lids_does_not_brighten_them(source):
     above = torch.zeros(HARMONICS, 3)
     above[:3] = 0.3  # from wherever normals turn to
     shut = [
-        replace_light(source, Light(light)).carried(example, base, base, expr).target
+        in_light(source, Light(light)).carried(example, base, base, expr).target
         for light in (above, 0 * above)
     ]
     assert torch.equal(*shut)
+
+
+def test_a_turned_picture_brightens_as_the_avatar_does(source):
+    """By the same reading of the mesh's normals: another would give folds another brightness."""
+    sideways = torch.zeros(HARMONICS, 3)
+    sideways[0], sideways[4] = 0.5, 0.4
+    lit = in_light(source, Light(sideways))
+    filmed = source.motion.base.select([4])
+    turned = replace(filmed, neck=filmed.neck + torch.tensor([[0.0, 0.4, 0.0]]))
+    example = source.pictures.example(0, 4)
+    with_light, without = (
+        one.carried(example, filmed, turned) for one in (lit, in_light(source, Light(0 * sideways)))
+    )
+    before, after = (source.head.vertices(params)[0] for params in (filmed, turned))
+    drawn = (lit.rig.frames(after).shade / lit.rig.frames(before).shade).numpy()
+    face = seen(source, after, example.camera)[1]
+    known = (face >= 0) & (without.weight.numpy() > 0.9)
+    assert known.sum() > 1000 and np.ptp(drawn[face[known]]) > 0.1
+    np.testing.assert_allclose(
+        with_light.target.numpy()[known], without.target.numpy()[known] * drawn[face[known]], rtol=1e-4
+    )
 
 
 def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):
@@ -116,7 +137,7 @@ def test_lids_that_closed_while_filmed_are_left_to_the_pictures(source):
     expr = base.expr.clone()
     expr[0, [source.head.unit(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1.0
     motion = MotionRefinement(replace(base, expr=expr), {})
-    shut = TurnedPictures(source.head, source.identity, motion, source.pictures, source.light)
+    shut = TurnedPictures(source.head, source.identity, motion, source.pictures, source.rig)
     for seed in range(12):
         example, params = shut.draw(np.random.default_rng(seed), True, None)
         assert torch.equal(params.expr[0], expr[example.frame])

@@ -216,9 +216,9 @@ def prepare(
     track = replace(track, params=fit_outline(head, track, track.params, pictures.pairs, report))
     identity = head.identify(track.params.shape, track.params.static_offset)
     found = find_light(head, identity, track.params, pictures, LIGHT_PICTURES)
-    light = found if preset.light else None
     bind = _bind(track, head, rig_name)
-    rig = rig_of(head, rig_name).lit(light, bind)
+    lit = rig_of(head, rig_name).lit(found, bind)
+    rig, light = (lit, found) if preset.light else (rig_of(head, rig_name), None)
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
@@ -237,7 +237,7 @@ def prepare(
     if preset.appearance == "color_mlp":
         gaussians, network = start_network(gaussians, bind, seed)
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
-    turned = TurnedPictures(head, identity, motion, pictures, found) if preset.turn_every else None
+    turned = TurnedPictures(head, identity, motion, pictures, lit) if preset.turn_every else None
     trainer = Trainer(
         head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches
     )

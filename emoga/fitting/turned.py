@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import torch
 
-from emoga.avatar.light import Light
 from emoga.avatar.posing import MOTION
+from emoga.avatar.rig import Rig
 from emoga.camera import Camera, stack_cameras
 from emoga.fitting.blinks import Blinks
 from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.visibility import facing_cosines
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle, vertex_normals
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
@@ -37,13 +37,13 @@ OPAQUE, WHOLE = 0.99, 0.9
 
 @dataclass
 class TurnedPictures:
-    """Draws such pictures for the one camera of `pictures`."""
+    """Draws such pictures for the one camera of `pictures`; the light of `rig` is what the head turns in."""
 
     head: Head
     identity: Identity
     motion: MotionRefinement
     pictures: TrainingPictures
-    light: Light
+    rig: Rig
     _turns: torch.Tensor = field(init=False)
     _surface: torch.Tensor = field(init=False)
     _skin: np.ndarray = field(init=False)
@@ -98,9 +98,8 @@ class TurnedPictures:
         # Pixel (0, 0) of OpenCV lies where ours has (0.5, 0.5).
         here = interpolate(there, places)[0].numpy() - np.float32(0.5)
         # A folded lid lies in the shade of its fold, whichever way the mesh there faces: closing brightens nothing.
-        turn = (vertex_normals(vertices, self.head.faces) for vertices in (before, open_eyed))
-        brighter = interpolate(there, self.light.ratio(*turn))[0].numpy()
-        picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR) * brighter
+        picture = cv2.remap(example.target.numpy(), here, None, cv2.INTER_LINEAR)
+        picture = picture * self._brighter(before, open_eyed)[there.face_index[0].clamp_min(0).numpy()]
         sure = (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
         sure = cv2.remap(_without_edge(sure.astype(np.float32)), here, None, cv2.INTER_LINEAR)
         face = there.face_index[0].numpy()
@@ -115,6 +114,15 @@ class TurnedPictures:
         full = torch.ones_like(weight)
         hidden = hidden_frames(self.head, after, there, camera)
         return replace(example, target=target, weight=weight, alpha=full, alpha_weight=weight, hidden=hidden)
+
+    def _brighter(self, before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
+        """By how much [F,3] triangles brighten from a mesh [V,3] to another.
+
+        Each as playback shades it, which sees folds around lips coarsely: colours would make up for any difference, and
+        show it as specks once the face moves.
+        """
+        one, other = (self.rig.frames(vertices).shade for vertices in (before, after))
+        return (other / one).float().numpy()
 
     def _vertices(self, params: HeadParams) -> torch.Tensor:
         return self.identity.pose(*(getattr(params, name) for name in MOTION))[0]
