@@ -144,6 +144,7 @@ def test_a_plan_knows_what_was_asked_for(
         ("track capture -o film.h5", 2, "film.h5: exists already; pass --overwrite"),
         ("track capture clips/clip.mp4 -o avatar.ply", 2, "avatar.ply: is a file"),
         ("fit film.h5 -o avatar.ply", 2, "avatar.ply: exists already"),
+        ("fit film.h5 -o new.xyz", 2, "new.xyz: avatars are written as .ply or .h5"),
         ("optimize-emotion avatar.ply --track film.h5 --emotion happy -o avatar.ply", 2, "exists already"),
         ("optimize-emotion avatar.ply --track film.h5 --emotion happy --write-edits clips", 2, "not empty"),
         ("reenact avatar.ply -o clips", 2, "clips: the folder is not empty"),

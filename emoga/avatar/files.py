@@ -10,7 +10,7 @@ from emoga.avatar.checks import check_avatar
 from emoga.avatar.hdf5 import avatar_image, read_avatar
 from emoga.avatar.ply import parse_avatar_ply, parse_splat_ply, ply_image
 from emoga.errors import InputError
-from emoga.files import require_file, write_bytes
+from emoga.files import check_output, require_file, write_bytes
 from emoga.hdf5 import open_hdf5, open_hdf5_image
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -40,6 +40,12 @@ def format_of(path: str | Path) -> str:
     if suffix in HDF5_SUFFIXES:
         return "h5"
     raise InputError(f"{path}: avatars are written as .ply or .h5; choose one of these suffixes")
+
+
+def check_avatar_output(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse, before any work starts, an avatar file that would overwrite or cannot be written."""
+    check_output(path, overwrite)
+    format_of(path)
 
 
 def load_avatar(path: str | Path, like: Avatar | str | Path | None = None) -> Avatar:

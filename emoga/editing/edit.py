@@ -12,7 +12,7 @@ from PIL import Image
 
 import emoga
 from emoga.avatar import Avatar, load_avatar, save_avatar
-from emoga.avatar.files import format_of, is_hdf5
+from emoga.avatar.files import check_avatar_output, format_of, is_hdf5
 from emoga.editing.abilities import OTHER_WAYS, why_not
 from emoga.editing.by_pictures import PictureChoice, edited_by_pictures, write_pictures
 from emoga.editing.choosing import check_choice
@@ -142,8 +142,7 @@ def edit(
 def check_outputs(output: str | Path | None, write_edits: str | Path | None, overwrite: bool) -> None:
     """Refuse what could not be written before anything is worked out. Raises InputError."""
     if output is not None:
-        check_output(output, overwrite)
-        format_of(output)
+        check_avatar_output(output, overwrite)
     if write_edits is not None:
         check_output_folder(write_edits, overwrite)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import emoga
 from emoga.avatar import Avatar, save_avatar
-from emoga.avatar.files import format_of
+from emoga.avatar.files import check_avatar_output
 from emoga.capture import Track
 from emoga.emotion.acting import Actor
 from emoga.emotion.comparing import PresetComparison, compare_with_preset
@@ -185,8 +185,7 @@ def check_outputs(
 ) -> None:
     """Refuse what could not be written before anything is worked out."""
     if output is not None and write_edits is None:
-        check_output(output, overwrite)
-        format_of(output)
+        check_avatar_output(output, overwrite)
     if sheet is not None:
         check_output(sheet, overwrite)
     if write_edits is not None:

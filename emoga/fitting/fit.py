@@ -9,10 +9,9 @@ from pathlib import Path
 
 import emoga
 from emoga.avatar import Avatar, save_avatar
-from emoga.avatar.files import format_of
+from emoga.avatar.files import check_avatar_output
 from emoga.capture import HeldOut, Track, load_track, parse_hold_out
 from emoga.errors import InputError
-from emoga.files import check_output
 from emoga.fitting.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from emoga.fitting.presets import APPEARANCES, Appearance, Preset, for_one_camera
 from emoga.fitting.presets import preset as find_preset
@@ -65,8 +64,7 @@ def fit(
     """
     started = time.monotonic()
     if output is not None:
-        check_output(output, overwrite)
-        format_of(output)
+        check_avatar_output(output, overwrite)
     device = resolve_device(device)
     known = find_preset(preset) if isinstance(preset, str) else preset
     name = preset if isinstance(preset, str) else "own"

@@ -11,7 +11,8 @@ from emoga.motion.lips import TRACKING_SLACK, Lips, resting_gap
 # Beyond rest, metres: below the first value lips and teeth count as shut, above the second as open.
 SHUT, OPEN = 0.0005, 0.002
 EAGER = 6.0  # metres that an emotion adds at most to each metre by which speech parts lips or teeth
-# Metres by which an emotion may part teeth that speech brings together, as they would be under lips that stay shut.
+# Metres more that count as parted of teeth, which trackers see through the lips only: an emotion adds three millimetres
+# at most to teeth that words bring together.
 TEETH_APART = 0.0005
 # Seconds from a parting: up to the first it is all one word, from the second on it is silence.
 WITHIN_WORDS, SILENCE = 0.2, 0.5
@@ -36,7 +37,7 @@ class Parting:
         return 1 - _smoothstep(self.apart, SHUT, OPEN)
 
     def held(self, opening: torch.Tensor) -> torch.Tensor:
-        """How far words keep an emotion from parting them by `opening` [T] metres: 1 where shut, 0 where apart.
+        """How far words keep an emotion from parting them by `opening` [T] metres: 1 where none is free, 0 where apart.
 
         The wider it parts them the later they let go of it, or a mouth that hardly moves in words would snap open.
         Still a stronger emotion never shows less: opening * (1 - held), what is let through, only grows.

@@ -85,10 +85,10 @@ def register(app: typer.Typer) -> None:
         Example: emoga fit track.h5 -o avatar.ply --preset fast
         """
         if dry_run:
-            from emoga.files import check_output
+            from emoga.avatar.files import check_avatar_output
             from emoga_cli.plans import plan_fit
 
-            check_output(output, overwrite)
+            check_avatar_output(output, overwrite)
             session.plan(
                 plan_fit(
                     track, output, preset, media, iterations, gaussians, refine_motion, appearance, light
