@@ -1,7 +1,7 @@
 """From where a single camera never looked, Gaussians wear the colours of what it looked at squarely.
 
-Rims are seen at a grazing angle, mixed with what stands behind them, and nothing says how any colour goes on beyond the
-directions it was seen from. Without a word on that, the side of a head filmed from the front is smeared and glitters.
+Nothing says how a colour goes on beyond the directions it was seen from. Without a word on that, the side of a head
+filmed from the front is smeared and glitters.
 """
 
 from __future__ import annotations
@@ -14,18 +14,11 @@ import torch
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import binding_rows, to_world
-from emoga.fitting.hidden import BEHIND
+from emoga.fitting.alike import LEFT_OUT, Rims, numbers_of
 from emoga.fitting.shown import PosedPictures
-from emoga.fitting.visibility import GRAZING
 from emoga.head import Head
-from emoga.optimize.sightings import told_by_seen
 from emoga.render.sh import sh_basis
 
-SQUARE = 0.35  # cosine from which on a triangle's colours are believed; below GRAZING they are not at all
-# What looks alike; the skin of the face is all the rest.
-APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))
-LEFT_OUT = (*BEHIND, "lashes")
-FEWEST = 8  # of a kind, believed wholly: with fewer nothing is said about the others
 DIRECTIONS = 96  # all around
 # Cosines from the middle of the directions seen, from which on and where fully others count
 AWAY = (0.9, 0.5)
@@ -72,30 +65,15 @@ def colors_all_round(
     curvature += 1e-6 * torch.eye(count)
     pull = seen.mT @ values / seen.shape[1] + (weight @ others)[..., None] * likely[:, None]
     result = torch.linalg.solve(curvature, pull)
-    left = np.isin(gaussians.labels.numpy(), _numbers(head, LEFT_OUT)) | (gaussians.binding.numpy() < 0)
+    left = np.isin(gaussians.labels.numpy(), numbers_of(head, LEFT_OUT)) | (gaussians.binding.numpy() < 0)
     return torch.where(torch.from_numpy(left)[:, None, None], gaussians.sh, result)
 
 
 def _likely(gaussians: Gaussians, head: Head, squarely: np.ndarray, own: torch.Tensor) -> torch.Tensor:
     """What Gaussians look like [N,3] from elsewhere: themselves (own [N,3]) where they were seen squarely."""
-    labels, binding = gaussians.labels.long().numpy(), gaussians.binding.numpy()
-    trust = ((squarely - GRAZING) / (SQUARE - GRAZING)).clip(0, 1).astype(np.float32)[np.maximum(binding, 0)]
-    named = {name for kind in (*APART, LEFT_OUT) for name in kind}
-    kinds = (*APART, tuple(name for name in head.region_names if name not in named))
-    result = own.clone()
-    for kind in kinds:
-        inside = np.flatnonzero(np.isin(labels, _numbers(head, kind)) & (binding >= 0))
-        known, doubted = inside[trust[inside] == 1], inside[trust[inside] < 1]
-        if len(known) < FEWEST:
-            continue
-        told = told_by_seen(head, binding[doubted], binding[known], own[known].numpy())
-        share = torch.from_numpy(trust[doubted])[:, None]
-        result[doubted] = share * own[doubted] + (1 - share) * torch.from_numpy(told).float()
+    rims, result = Rims.of(gaussians, head, squarely), own.clone()
+    result[rims.rows] = torch.lerp(own[rims.rows], rims.told(own), rims.doubt[:, None])
     return result
-
-
-def _numbers(head: Head, names: tuple[str, ...]) -> list[int]:
-    return [number for number, name in enumerate(head.region_names) if name in names]
 
 
 def _all_around() -> torch.Tensor:

@@ -24,6 +24,7 @@ from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
+from emoga.fitting.rim_colors import RimColors
 from emoga.fitting.shown import PosedPictures
 from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.trainer import Trainer
@@ -222,7 +223,8 @@ def prepare(
     generator = np.random.default_rng(seed)
     count = round(preset.gaussians * START_SHARE)
     gaussians = start_gaussians(head, identity.rest, rig, count, preset.sh_degree, generator)
-    middle = FirstLook(track, head, identity, rig, pictures, frames, how_squarely(track, head, pictures))
+    squarely = how_squarely(track, head, pictures)
+    middle = FirstLook(track, head, identity, rig, pictures, frames, squarely)
     middle.settle(gaussians)
     middle.color(gaussians)
     label = head.region_names.index("shoulders")
@@ -238,9 +240,10 @@ def prepare(
         gaussians, network = start_network(gaussians, bind, seed)
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
     turned = TurnedPictures(head, identity, motion, pictures, lit) if preset.turn_every else None
+    rim_colors = None if squarely is None or network is not None else RimColors(head, squarely)
     trainer = Trainer(
-        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches
-    )
+        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches, rim_colors
+    )  # fmt: skip
     if device != "cpu":
         trainer = trainer_on(device, trainer)
     return FitSession(track, held_out, head, rig_name, trainer, light)

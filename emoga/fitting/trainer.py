@@ -18,6 +18,7 @@ from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.rehearsal import Rehearsal
+from emoga.fitting.rim_colors import RimColors
 from emoga.fitting.sink import ROOT
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity
@@ -58,6 +59,7 @@ class Trainer:
     turned: TurnedPictures | None = None
     network: ColorNetwork | None = None
     patches: PatchTerm | None = None
+    rim_colors: RimColors | None = None
     iteration: int = 0
     hidden: HiddenParts | None = None
     _tether_of: tuple[Splats, Tether] | None = None
@@ -153,7 +155,7 @@ class Trainer:
         return self.turned.draw(generator, self._coarse(progress), _backdrop(generator))
 
     def _update(self, rendering: Rendering, example: Example, progress: float) -> None:
-        """Move the visible Gaussians by the gradients at hand and the pull of their tethers.
+        """Move the visible Gaussians by the gradients at hand and the pull of their tethers and of likely colours.
 
         What is hidden stays as it is: it is for skin to hide it, not for it to vanish. Nor may eyes and the inside of
         the mouth turn to glass while they show: what is seen through others comes apart once they move.
@@ -161,6 +163,8 @@ class Trainer:
         behind = self.hidden.behind[self.splats.bindings.rows]
         self.splats.gaussians.logit_opacities.grad.masked_fill_(behind, 0.0)
         shown = rendering.statistics.visible[0] & ~self._disguised(example)
+        if self.rim_colors is not None:
+            self.rim_colors.add(self.splats, shown)
         self._move(shown, self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)

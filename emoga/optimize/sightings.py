@@ -32,9 +32,16 @@ def unhidden(
 
 
 def told_by_seen(head: Head, triangles: np.ndarray, seen: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is likely at places on `triangles` [M] nobody saw: `known` [K,D] of places on triangles `seen` [K].
+    """What is likely at places on `triangles` [M] nobody saw: `known` [K,D] of places on triangles `seen` [K]. [M,D]"""
+    index, share = tellers(head, triangles, seen)
+    return (share[..., None] * known[index]).sum(1)
 
-    A head is much alike left and right, so places count wherever they or their mirror images are near. [M,D]
+
+def tellers(head: Head, triangles: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the places on triangles `seen` [K] tell about those on `triangles` [M]: rows and shares [M,NEIGHBOURS].
+
+    A head is much alike left and right, so places count wherever they or their mirror images are near. Of few places
+    there are twice as many columns at most.
     """
     corners = head.template.double().numpy()[head.faces.numpy()]
     places = corners.mean(1)
@@ -43,4 +50,4 @@ def told_by_seen(head: Head, triangles: np.ndarray, seen: np.ndarray, known: np.
         places[triangles], np.arange(1, min(NEIGHBOURS, 2 * len(seen)) + 1)
     )
     weight = 1 / (distance**2 + NEAR**2)
-    return (weight[..., None] * known[nearest % len(seen)]).sum(1) / weight.sum(1, keepdims=True)
+    return nearest % len(seen), weight / weight.sum(1, keepdims=True)
