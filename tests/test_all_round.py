@@ -32,7 +32,7 @@ def session(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(session):
-    """Heads of skin whose rims are green and glitter: gaussians, normals, squarely, along, and which are rims [N]."""
+    """Heads of skin whose rims are green and glitter: gaussians, normals, likely, along, and which are rims [N]."""
     track, head, trainer = session.track, session.head, session.trainer
     squarely = how_squarely(track, head, trainer.pictures)
     gaussians = trainer.splats.gaussians.detach()
@@ -45,7 +45,8 @@ def scene(session):
     pictures = PosedPictures(trainer.identity, trainer.rig, track.params, track, trainer.pictures.pairs)
     along = seen_along(gaussians, head, bind, pictures)
     normals = bind.rotation[..., 2][binding_rows(gaussians.binding, len(head.faces))]
-    return gaussians, normals, squarely, along, rim
+    likely = replace(trainer.likely, colors=(SKIN + 0.5).expand(len(head.faces), 3))
+    return gaussians, normals, likely, along, rim
 
 
 def seen(sh: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
@@ -53,8 +54,8 @@ def seen(sh: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
 
 
 def test_what_was_filmed_stays_and_what_was_not_looks_like_what_was(session, scene) -> None:
-    gaussians, normals, squarely, along, rim = scene
-    sh = colors_all_round(gaussians, session.head, normals, squarely, along)
+    gaussians, normals, likely, along, rim = scene
+    sh = colors_all_round(gaussians, session.head, normals, likely, along)
     assert (seen(sh, along) - seen(gaussians.sh, along)).abs().mean() < 0.01
     outwards = -normals[:, None]
     skin = rim & ~torch.isin(
@@ -68,8 +69,8 @@ def test_what_was_filmed_stays_and_what_was_not_looks_like_what_was(session, sce
 
 
 def test_mouths_and_eyes_keep_their_colours(session, scene) -> None:
-    gaussians, normals, squarely, along, _ = scene
-    sh = colors_all_round(gaussians, session.head, normals, squarely, along)
+    gaussians, normals, likely, along, _ = scene
+    sh = colors_all_round(gaussians, session.head, normals, likely, along)
     numbers = torch.tensor([session.head.region_names.index(name) for name in LEFT_OUT])
     kept = torch.isin(gaussians.labels.long(), numbers)
     assert kept.any() and torch.equal(sh[kept], gaussians.sh[kept])

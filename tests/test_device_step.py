@@ -315,6 +315,15 @@ def test_a_step_neither_waits_for_the_device_nor_leaves_it(trainers, monkeypatch
                     assert not again or set(seen.uploads) <= {(3,)}
 
 
+def test_pulling_at_rims_neither_waits_for_the_device_nor_leaves_it(tmp_path, monkeypatch) -> None:
+    track = make_track(tmp_path, views=1)
+    compiled = prepare(track, track.held_out, SETTINGS, "smooth", 0, silent).trainer
+    assert compiled.likely is not None
+    with on_meta(compiled, monkeypatch) as trainer, OnDevice():
+        assert trainer.likely.doubt.device.type == "meta"
+        assert trainer.step().device.type == "meta"
+
+
 def test_what_cannot_be_a_graph_is_called_as_it_is() -> None:
     calls = []
 

@@ -5,68 +5,61 @@ Rims are seen at a grazing angle, mixed with what stands behind them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from emoga.avatar.avatar import Gaussians
 from emoga.fitting.hidden import BEHIND
-from emoga.fitting.visibility import GRAZING
+from emoga.fitting.visibility import GRAZING, facing_cosines
 from emoga.head import Head
-from emoga.optimize.sightings import tellers
+from emoga.optimize.regions import visible_faces
+from emoga.optimize.sightings import told_by_seen
+from emoga.optimize.training_pictures import Example
 
 SQUARE = 0.35  # cosine from which on a triangle's colours are believed; below GRAZING they are not at all
 # What looks alike; the skin of the face is all the rest.
 APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))
 LEFT_OUT = (*BEHIND, "lashes")
-FEWEST = 8  # of a kind, believed wholly: with fewer nothing is said about the others
+FEWEST = 8  # triangles of a kind, believed wholly: with fewer nothing is said about the others
+OPAQUE, WHOLE = 0.97, 0.9  # alpha and weight from which on a pixel tells a colour
 
 
 @dataclass(frozen=True)
-class Rims:
-    """Gaussians that were not seen squarely, and which others tell about them.
+class Sighting:
+    """A picture, the head [V,3] in it, and by how much light brightens its triangles there [F,3], if any does."""
 
-    rows [M] of these Gaussians; doubt [M]: 1 where nothing seen of them is believed, towards 0 where nearly all is;
-    tellers, shares [M,K]: rows of the Gaussians that tell what they look like, and how much each has to say.
+    example: Example
+    vertices: torch.Tensor
+    shade: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class LikelyColors:
+    """colors [F,3]: what triangles likely look like, in 0..1 and without light, where nobody looked squarely.
+
+    doubt [F]: 1 where nothing that pictures show is to be believed, 0 where all is, or where nothing better is known.
     """
 
-    rows: torch.Tensor
+    colors: torch.Tensor
     doubt: torch.Tensor
-    tellers: torch.Tensor
-    shares: torch.Tensor
 
     @classmethod
-    def of(cls, gaussians: Gaussians, head: Head, squarely: np.ndarray) -> Rims:
-        """Those of Gaussians bound to the head; squarely [F]: see `shown_squarely`."""
-        labels, binding = gaussians.labels.long().cpu().numpy(), gaussians.binding.cpu().numpy()
-        doubt = (
-            ((SQUARE - squarely) / (SQUARE - GRAZING)).clip(0, 1).astype(np.float32)[np.maximum(binding, 0)]
-        )
-        rows, told, shares = [], [], []
+    def of(cls, head: Head, squarely: np.ndarray, sightings: Iterable[Sighting]) -> LikelyColors:
+        """From some pictures; squarely [F]: see `shown_squarely`."""
+        colors, seen = _seen_colors(head, sightings)
+        doubt, kept = ((SQUARE - squarely) / (SQUARE - GRAZING)).clip(0, 1), np.zeros(len(head.faces))
         for kind in _kinds(head):
-            inside = np.flatnonzero(np.isin(labels, kind) & (binding >= 0))
-            known, doubted = inside[doubt[inside] == 0], inside[doubt[inside] > 0]
-            if len(known) < FEWEST:
-                continue
-            nearest, share = tellers(head, binding[doubted], binding[known])
-            rows.append(doubted)
-            told.append(known[nearest])
-            shares.append(share.astype(np.float32))
-        if not rows:
-            nobody = torch.zeros(0, dtype=torch.int64)
-            return cls(nobody, torch.zeros(0), nobody[:, None], torch.zeros(0, 1))
-        index = np.concatenate(rows)
-        parts = (index, doubt[index], np.concatenate(told), np.concatenate(shares))
-        return cls(*(torch.from_numpy(part) for part in parts)).to(gaussians.binding.device)
+            known, doubted = np.flatnonzero(kind & seen & (doubt == 0)), np.flatnonzero(kind & (doubt > 0))
+            if len(known) >= FEWEST:
+                colors[doubted] = told_by_seen(head, doubted, known, colors[known])
+                kept[doubted] = doubt[doubted]
+        return cls(torch.from_numpy(colors).float(), torch.from_numpy(kept).float())
 
-    def to(self, device: torch.device) -> Rims:
+    def to(self, device: torch.device | str) -> LikelyColors:
         """The same on another device."""
-        return Rims(*(getattr(self, name).to(device) for name in ("rows", "doubt", "tellers", "shares")))
-
-    def told(self, colors: torch.Tensor) -> torch.Tensor:
-        """What the rims likely look like [M,D], where all Gaussians have these `colors` [N,D]."""
-        return (self.shares[..., None] * colors[self.tellers]).sum(1)
+        return LikelyColors(self.colors.to(device), self.doubt.to(device))
 
 
 def numbers_of(head: Head, names: tuple[str, ...]) -> list[int]:
@@ -74,8 +67,28 @@ def numbers_of(head: Head, names: tuple[str, ...]) -> list[int]:
     return [number for number, name in enumerate(head.region_names) if name in names]
 
 
-def _kinds(head: Head) -> list[list[int]]:
-    """Labels of what looks alike."""
+def _kinds(head: Head) -> list[np.ndarray]:
+    """bool [F] each: triangles that look alike."""
     named = {name for kind in (*APART, LEFT_OUT) for name in kind}
     skin = tuple(name for name in head.region_names if name not in named)
-    return [numbers_of(head, kind) for kind in (*APART, skin)]
+    regions = head.face_regions.numpy()
+    return [np.isin(regions, numbers_of(head, kind)) for kind in (*APART, skin)]
+
+
+def _seen_colors(head: Head, sightings: Iterable[Sighting]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean colours [F,3] of triangles, those seen head-on counting most, and which were seen [F]."""
+    count = len(head.faces)
+    total, weight = np.zeros((count, 3)), np.zeros(count)
+    for sighting in sightings:
+        example = sighting.example
+        index = visible_faces(head, sighting.vertices, example.camera)
+        shows = (index >= 0) & (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
+        face, color = index[shows], example.target.numpy()[shows]
+        if sighting.shade is not None:
+            color = color / sighting.shade.numpy()[face]
+        facing = facing_cosines(head, sighting.vertices, example.camera)[face].clip(0, 1) ** 2
+        weight += np.bincount(face, facing, count)
+        for channel in range(3):
+            total[:, channel] += np.bincount(face, facing * color[:, channel], count)
+    seen = weight > 0
+    return total / np.where(seen, weight, 1)[:, None], seen

@@ -14,7 +14,7 @@ import torch
 from emoga.avatar.avatar import Gaussians
 from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.rig import binding_rows, to_world
-from emoga.fitting.alike import LEFT_OUT, Rims, numbers_of
+from emoga.fitting.alike import LEFT_OUT, LikelyColors, numbers_of
 from emoga.fitting.shown import PosedPictures
 from emoga.head import Head
 from emoga.render.sh import sh_basis
@@ -43,17 +43,18 @@ def seen_along(
 
 @torch.no_grad()
 def colors_all_round(
-    gaussians: Gaussians, head: Head, normals: torch.Tensor, squarely: np.ndarray, along: torch.Tensor
+    gaussians: Gaussians, head: Head, normals: torch.Tensor, likely: LikelyColors, along: torch.Tensor
 ) -> torch.Tensor:
     """sh [N,B,3] as before along the directions `along` [N,P,3], and likely elsewhere on the side that shows.
 
-    normals [N,3]: of what Gaussians hang on, in the bind pose; squarely [F]: see `shown_squarely`. Least squares over
-    what each looks like from all sides.
+    normals [N,3]: of what Gaussians hang on, in the bind pose. Least squares over what each looks like from all sides:
+    itself where it was seen squarely, else what is likely there.
     """
     count = gaussians.sh.shape[1]
     seen = sh_basis(along, count)
     values = seen @ gaussians.sh
-    likely = _likely(gaussians, head, squarely, values.mean(1))
+    face = gaussians.binding.long().clamp_min(0)
+    elsewhere = torch.lerp(values.mean(1), likely.colors[face] - 0.5, likely.doubt[face][:, None])
     around = _all_around().to(values)
     others = sh_basis(around, count)
     near, far = AWAY
@@ -63,17 +64,10 @@ def colors_all_round(
     products = (others[:, :, None] * others[:, None]).flatten(1)
     curvature = seen.mT @ seen / seen.shape[1] + (weight @ products).unflatten(1, (count, count))
     curvature += 1e-6 * torch.eye(count)
-    pull = seen.mT @ values / seen.shape[1] + (weight @ others)[..., None] * likely[:, None]
+    pull = seen.mT @ values / seen.shape[1] + (weight @ others)[..., None] * elsewhere[:, None]
     result = torch.linalg.solve(curvature, pull)
     left = np.isin(gaussians.labels.numpy(), numbers_of(head, LEFT_OUT)) | (gaussians.binding.numpy() < 0)
     return torch.where(torch.from_numpy(left)[:, None, None], gaussians.sh, result)
-
-
-def _likely(gaussians: Gaussians, head: Head, squarely: np.ndarray, own: torch.Tensor) -> torch.Tensor:
-    """What Gaussians look like [N,3] from elsewhere: themselves (own [N,3]) where they were seen squarely."""
-    rims, result = Rims.of(gaussians, head, squarely), own.clone()
-    result[rims.rows] = torch.lerp(own[rims.rows], rims.told(own), rims.doubt[:, None])
-    return result
 
 
 def _all_around() -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from emoga.avatar import Gaussians
 from emoga.avatar.posing import MOTION, pose_frames
 from emoga.avatar.rig import Rig, to_world
 from emoga.capture import Track
+from emoga.fitting.alike import LikelyColors, Sighting
 from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, Identity
 from emoga.optimize.coloring import color_as_seen
@@ -74,6 +76,19 @@ class FirstLook:
         """Give Gaussians the colours of some training pictures."""
         pairs = evenly(self.pictures.pairs, SIGHTINGS)
         color_as_seen(gaussians, self.head, self.identity, self.rig, self.track.params, self.pictures, pairs)
+
+    @torch.no_grad()
+    def likely_colors(self) -> LikelyColors:
+        """What the only camera never shows squarely likely looks like, from what it does."""
+        return LikelyColors.of(self.head, self.shown, self._sightings())
+
+    def _sightings(self) -> Iterator[Sighting]:
+        for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
+            vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
+            example = self.pictures.example(view, frame, head_only=True)
+            yield Sighting(
+                example, vertices, None if frames.shade is None else frames.shade[: len(self.head.faces)]
+            )
 
     @torch.no_grad()
     def below_collar(self) -> tuple[np.ndarray, np.ndarray]:

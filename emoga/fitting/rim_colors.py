@@ -6,38 +6,22 @@ for all: the longer the fit, the wilder the colours of such Gaussians, in plain 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 
-from emoga.fitting.alike import Rims
-from emoga.head import Head
-from emoga.optimize.splats import Splats
+from emoga.avatar.avatar import Gaussians
+from emoga.fitting.alike import LikelyColors
+from emoga.render.sh import SH_C0
 
 # Of half the squared difference from what is likely, beside the loss of a picture: little to what shows in more than
 # some millionths of its pixels.
 PULL = 1e-5
 
 
-@dataclass
-class RimColors:
-    """Pulls at colours; squarely [F]: how squarely the camera shows each triangle."""
-
-    head: Head
-    squarely: np.ndarray
-    _rims_of: tuple[Splats, Rims] | None = None
-
-    @torch.no_grad()
-    def add(self, splats: Splats, visible: torch.Tensor) -> None:
-        """Add the pull on visible [N] Gaussians to the gradients of their sh."""
-        rims, sh = self._rims(splats), splats.gaussians.sh
-        away = sh[rims.rows]
-        away[:, 0] -= rims.told(sh[:, 0])
-        sh.grad.index_add_(0, rims.rows, PULL * (rims.doubt * visible[rims.rows])[:, None, None] * away)
-
-    def _rims(self, splats: Splats) -> Rims:
-        """The rims among Gaussians; worked out again when some came or went."""
-        if self._rims_of is None or self._rims_of[0] is not splats:
-            self._rims_of = splats, Rims.of(splats.gaussians, self.head, self.squarely)
-        return self._rims_of[1]
+@torch.no_grad()
+def pull_rims(gaussians: Gaussians, visible: torch.Tensor, likely: LikelyColors) -> None:
+    """Add to the gradients of the sh of visible [N] Gaussians a pull towards what is likely where they hang."""
+    face = gaussians.binding.long().clamp_min(0)
+    doubt = likely.doubt[face] * (visible & (gaussians.binding >= 0))
+    away = gaussians.sh.clone()
+    away[:, 0] -= (likely.colors[face] - 0.5) / SH_C0
+    gaussians.sh.grad.addcmul_(away, doubt[:, None, None], value=PULL)

@@ -24,7 +24,6 @@ from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, rates_for
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.report import FitReport, never_seen, score_fit, unseen_notes
-from emoga.fitting.rim_colors import RimColors
 from emoga.fitting.shown import PosedPictures
 from emoga.fitting.sink import SHARE, start_sink
 from emoga.fitting.trainer import Trainer
@@ -118,14 +117,14 @@ class FitSession:
 
     def _colored_all_round(self, gaussians: Gaussians) -> Gaussians:
         """The Gaussians in likely colours from where a single camera never looked."""
-        squarely = how_squarely(self.track, self.head, self.trainer.pictures)
-        if squarely is None or gaussians.sh_degree == 0:
+        likely = self.trainer.likely
+        if likely is None or gaussians.sh_degree == 0:
             return gaussians
         bind = _bind(self.track, self.head, self.rig)
         along = seen_along(gaussians, self.head, bind, self._sightings())
         outwards = bind.rotation[..., self.trainer.rig.normal]
         normals = outwards[binding_rows(gaussians.binding, len(self.head.faces))].float()
-        return replace(gaussians, sh=colors_all_round(gaussians, self.head, normals, squarely, along))
+        return replace(gaussians, sh=colors_all_round(gaussians, self.head, normals, likely.to("cpu"), along))
 
     def _bare_the_neck(self) -> None:
         """Give what shows clothing the colour of the skin around it."""
@@ -240,9 +239,9 @@ def prepare(
         gaussians, network = start_network(gaussians, bind, seed)
     splats = Splats.start(gaussians, len(head.faces), PARAMETERS if network is None else TRAINED)
     turned = TurnedPictures(head, identity, motion, pictures, lit) if preset.turn_every else None
-    rim_colors = None if squarely is None or network is not None else RimColors(head, squarely)
+    likely = None if squarely is None or network is not None else middle.likely_colors()
     trainer = Trainer(
-        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches, rim_colors
+        head, identity, rig, bind, splats, motion, pictures, preset, rates, seed, turned, network, patches, likely
     )  # fmt: skip
     if device != "cpu":
         trainer = trainer_on(device, trainer)

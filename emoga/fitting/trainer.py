@@ -12,13 +12,14 @@ from emoga.avatar.frames import TriangleFrames
 from emoga.avatar.posing import pose_frames
 from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
+from emoga.fitting.alike import LikelyColors
 from emoga.fitting.hidden import HiddenParts
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.rehearsal import Rehearsal
-from emoga.fitting.rim_colors import RimColors
+from emoga.fitting.rim_colors import pull_rims
 from emoga.fitting.sink import ROOT
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity
@@ -59,7 +60,7 @@ class Trainer:
     turned: TurnedPictures | None = None
     network: ColorNetwork | None = None
     patches: PatchTerm | None = None
-    rim_colors: RimColors | None = None
+    likely: LikelyColors | None = None
     iteration: int = 0
     hidden: HiddenParts | None = None
     _tether_of: tuple[Splats, Tether] | None = None
@@ -163,8 +164,8 @@ class Trainer:
         behind = self.hidden.behind[self.splats.bindings.rows]
         self.splats.gaussians.logit_opacities.grad.masked_fill_(behind, 0.0)
         shown = rendering.statistics.visible[0] & ~self._disguised(example)
-        if self.rim_colors is not None:
-            self.rim_colors.add(self.splats, shown)
+        if self.likely is not None:
+            pull_rims(self.splats.gaussians, shown, self.likely)
         self._move(shown, self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)

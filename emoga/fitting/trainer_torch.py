@@ -146,6 +146,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "network": None if trainer.network is None else trainer.network.to(device),
         "motion": MotionRefinement(params.to(device), trainer.motion.rates, trainer.motion.limits),
         "pictures": DevicePictures(trainer.pictures, device),
+        "likely": None if trainer.likely is None else trainer.likely.to(device),
         "hidden": replace(trainer.hidden, device=device, _hidden={}),
         "_tether_of": None,
     }

@@ -32,16 +32,9 @@ def unhidden(
 
 
 def told_by_seen(head: Head, triangles: np.ndarray, seen: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is likely at places on `triangles` [M] nobody saw: `known` [K,D] of places on triangles `seen` [K]. [M,D]"""
-    index, share = tellers(head, triangles, seen)
-    return (share[..., None] * known[index]).sum(1)
+    """What is likely at places on `triangles` [M] nobody saw: `known` [K,D] of places on triangles `seen` [K].
 
-
-def tellers(head: Head, triangles: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the places on triangles `seen` [K] tell about those on `triangles` [M]: rows and shares [M,NEIGHBOURS].
-
-    A head is much alike left and right, so places count wherever they or their mirror images are near. Of few places
-    there are twice as many columns at most.
+    A head is much alike left and right, so places count wherever they or their mirror images are near. [M,D]
     """
     corners = head.template.double().numpy()[head.faces.numpy()]
     places = corners.mean(1)
@@ -50,4 +43,4 @@ def tellers(head: Head, triangles: np.ndarray, seen: np.ndarray) -> tuple[np.nda
         places[triangles], np.arange(1, min(NEIGHBOURS, 2 * len(seen)) + 1)
     )
     weight = 1 / (distance**2 + NEAR**2)
-    return nearest % len(seen), weight / weight.sum(1, keepdims=True)
+    return (weight[..., None] * known[nearest % len(seen)]).sum(1) / weight.sum(1, keepdims=True)
