@@ -8,7 +8,7 @@ from __future__ import annotations
 from emotion_methods import Method
 
 REGULARISERS = (
-    "motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths", "named", "lengthened",
+    "motion_prior", "drift", "debias", "detail", "registered", "anchored", "strengths", "named", "lengthened", "habit",
 )  # fmt: skip
 ABLATIONS = (
     Method("ours"),

@@ -41,7 +41,7 @@ VARIED = 0.2  # by which strengths of pictures differ
 class Registration:
     """All emotions of one person: tasks, what is found of each, and the editor's face, coefficients [F] of strangeness.
 
-    unwinding: whether the editor's face is looked for.
+    unwinding: whether the editor's face is looked for; habit [E]: an expression that this face always wears.
     """
 
     tasks: Sequence[Task]
@@ -50,6 +50,7 @@ class Registration:
     face: np.ndarray
     unwinding: bool = True
     before: list[np.ndarray] = field(default_factory=list)
+    habit: torch.Tensor | None = None
 
     @staticmethod
     def begin(tasks: Sequence[Task], rest: np.ndarray, unwinding: bool) -> Registration:
@@ -76,7 +77,12 @@ class Registration:
 
     def shape(self) -> np.ndarray:
         """The editor's change of shape [V,3] at rest, metres."""
-        return self.strangeness.vertices @ self.face
+        shape = self.strangeness.vertices @ self.face
+        if self.habit is None:
+            return shape
+        identity = self.tasks[0].frames.puppet.identity
+        still, worn = identity.pose(torch.stack([torch.zeros_like(self.habit), self.habit]))
+        return shape + (worn - still).numpy()
 
     def _step(self, levels: Sequence[Level]) -> None:
         """One Gauss-Newton step of offsets and face, then of the strengths."""

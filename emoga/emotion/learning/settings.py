@@ -39,7 +39,7 @@ class Learning:
     on), registered (offset held near what the flow of the edits says), anchored (colours held near what was worked
     out on the skin), strengths (how strongly each picture plays the emotion; else all alike), named (offset expected
     near what the emotion's words stand for; else near nothing), lengthened (offset made up for what registration
-    takes off a motion that is known).
+    takes off a motion that is known), habit (offset less what all emotions share beyond their words).
     """
 
     iterations: int = 200
@@ -67,6 +67,7 @@ class Learning:
     strengths: bool = True
     named: bool = True
     lengthened: bool = True
+    habit: bool = True
     perceptual: float = PATCH_WEIGHT
     checkpoint_every: int = 200
 

@@ -14,6 +14,7 @@ from emoga.camera import stack_cameras
 from emoga.emotion.learning.cleaning import cleaned
 from emoga.emotion.learning.coloring import gaussian_colors
 from emoga.emotion.learning.fields import Sizes
+from emoga.emotion.learning.habit import shed_habit
 from emoga.emotion.learning.lesson import Body, Lesson
 from emoga.emotion.learning.registration import STEPS, Registration
 from emoga.emotion.learning.schedule import decay_at, phase_at
@@ -129,6 +130,8 @@ class Trainer:
             report(Stage("how much of it is found", STEPS))
             rest = self.body.frames.puppet.identity.rest.double().numpy()
             self.registration.found = lengthened(self.registration, rest, report)
+        if learning.habit:
+            shed_habit(self.registration)
         for index, (lesson, found) in enumerate(zip(self.lessons, self.registration.found, strict=True)):
             lesson.registered = found
             self.offsets[index] = found.offset.expand_as(self.offsets[index]).clone()
