@@ -315,7 +315,7 @@ def test_a_step_neither_waits_for_the_device_nor_leaves_it(trainers, monkeypatch
                     assert not again or set(seen.uploads) <= {(3,)}
 
 
-def test_pulling_at_rims_neither_waits_for_the_device_nor_leaves_it(tmp_path, monkeypatch) -> None:
+def test_pulling_at_colours_neither_waits_for_the_device_nor_leaves_it(tmp_path, monkeypatch) -> None:
     track = make_track(tmp_path, views=1)
     compiled = prepare(track, track.held_out, SETTINGS, "smooth", 0, silent).trainer
     assert compiled.likely is not None

@@ -37,29 +37,33 @@ class Sighting:
 
 @dataclass(frozen=True)
 class LikelyColors:
-    """colors [F,3]: what triangles likely look like, in 0..1 and without light, where nobody looked squarely.
+    """colors [F,3]: what triangles look like, in 0..1 and without light, as far as pictures tell.
 
-    doubt [F]: 1 where nothing that pictures show is to be believed, 0 where all is, or where nothing better is known.
+    doubt [F]: 1 where nothing that is seen of a triangle is to be believed, and its kind tells instead; 0 where all
+    is, or where nothing better is known. known [F]: 1 where colors say anything, of skin and hair alone, else 0.
     """
 
     colors: torch.Tensor
     doubt: torch.Tensor
+    known: torch.Tensor
 
     @classmethod
     def of(cls, head: Head, squarely: np.ndarray, sightings: Iterable[Sighting]) -> LikelyColors:
         """From some pictures; squarely [F]: see `shown_squarely`."""
         colors, seen = _seen_colors(head, sightings)
         doubt, kept = ((SQUARE - squarely) / (SQUARE - GRAZING)).clip(0, 1), np.zeros(len(head.faces))
+        known = np.zeros(len(head.faces), bool)
         for kind in _kinds(head):
-            known, doubted = np.flatnonzero(kind & seen & (doubt == 0)), np.flatnonzero(kind & (doubt > 0))
-            if len(known) >= FEWEST:
-                colors[doubted] = told_by_seen(head, doubted, known, colors[known])
-                kept[doubted] = doubt[doubted]
-        return cls(torch.from_numpy(colors).float(), torch.from_numpy(kept).float())
+            telling, doubted = np.flatnonzero(kind & seen & (doubt == 0)), np.flatnonzero(kind & (doubt > 0))
+            known[telling] = True
+            if len(telling) >= FEWEST:
+                colors[doubted] = told_by_seen(head, doubted, telling, colors[telling])
+                kept[doubted], known[doubted] = doubt[doubted], True
+        return cls(*(torch.from_numpy(part).float() for part in (colors, kept, known)))
 
     def to(self, device: torch.device | str) -> LikelyColors:
         """The same on another device."""
-        return LikelyColors(self.colors.to(device), self.doubt.to(device))
+        return LikelyColors(self.colors.to(device), self.doubt.to(device), self.known.to(device))
 
 
 def numbers_of(head: Head, names: tuple[str, ...]) -> list[int]:

@@ -17,9 +17,9 @@ from emoga.fitting.hidden import HiddenParts
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
+from emoga.fitting.pulled_colors import pull_colors
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.rehearsal import Rehearsal
-from emoga.fitting.rim_colors import pull_rims
 from emoga.fitting.sink import ROOT
 from emoga.fitting.turned import TurnedPictures
 from emoga.head import Head, HeadParams, Identity
@@ -165,7 +165,7 @@ class Trainer:
         self.splats.gaussians.logit_opacities.grad.masked_fill_(behind, 0.0)
         shown = rendering.statistics.visible[0] & ~self._disguised(example)
         if self.likely is not None:
-            pull_rims(self.splats.gaussians, shown, self.likely)
+            pull_colors(self.splats.gaussians, shown, self.likely)
         self._move(shown, self._gaussian_rates(progress))
         if self.network is not None:
             self.network.update(self.rates, progress)

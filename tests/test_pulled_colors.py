@@ -1,4 +1,4 @@
-"""Colours of rims: pulled towards what one camera shows squarely, as long as pictures do not say otherwise."""
+"""Colours of one camera's fits: pulled towards what it shows squarely, as long as pictures do not say otherwise."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from painted import make_track
+from painted import make_track, painted
 
 from emoga.capture import HeldOut
 from emoga.fitting.alike import LEFT_OUT, SQUARE, LikelyColors, Sighting, numbers_of
 from emoga.fitting.first_look import how_squarely
 from emoga.fitting.presets import Preset, for_one_camera
-from emoga.fitting.rim_colors import PULL, pull_rims
+from emoga.fitting.pulled_colors import LOOSELY, PULL, pull_colors
 from emoga.fitting.session import FitSession, prepare
 from emoga.fitting.visibility import GRAZING
 from emoga.optimize.regions import visible_faces
@@ -71,21 +71,32 @@ def test_what_is_seen_squarely_or_lies_behind_skin_is_never_doubted(session, squ
     assert ((doubt[between] > 0) & (doubt[between] < 1)).all()
 
 
-def test_only_visible_rims_are_pulled_and_colours_that_differ_by_direction_evened_out(session) -> None:
+def test_rims_are_pulled_firmly_all_skin_loosely_and_nothing_else(session) -> None:
     gaussians, likely = session.trainer.splats.gaussians.detach(), session.trainer.likely
     sh = torch.full_like(gaussians.sh, 0.7).requires_grad_()
     sh.grad = torch.zeros_like(sh)
     gaussians = replace(gaussians, sh=sh)
-    visible = torch.arange(len(gaussians)) % 2 == 0
-    pull_rims(gaussians, visible, likely)
-    bound = gaussians.binding >= 0
-    doubt = likely.doubt[gaussians.binding.long().clamp_min(0)] * bound
-    pulled = visible & (doubt > 0)
-    assert pulled.sum() > 300 and (~bound).any() and not sh.grad[~pulled].any()
-    face = gaussians.binding[pulled].long()
-    base = PULL * doubt[pulled, None] * (0.7 - (likely.colors[face] - 0.5) / SH_C0)
-    torch.testing.assert_close(sh.grad[pulled, 0], base)
-    torch.testing.assert_close(sh.grad[pulled, 1], (PULL * 0.7 * doubt[pulled, None]).expand(-1, 3))
+    visible, bound = torch.arange(len(gaussians)) % 2 == 0, gaussians.binding >= 0
+    pull_colors(gaussians, visible, likely)
+    face = gaussians.binding.long().clamp_min(0)
+    known, doubt = visible & bound & (likely.known[face] > 0), likely.doubt[face]
+    inside = torch.isin(gaussians.labels.long(), torch.tensor(numbers_of(session.head, LEFT_OUT)))
+    assert (~bound).any() and inside.any() and not sh.grad[~known | inside].any()
+    for rows, firmness in ((known & (doubt == 1), PULL), (known & (doubt == 0), LOOSELY * PULL)):
+        assert rows.sum() > 300
+        base = firmness * (0.7 - (likely.colors[face[rows]] - 0.5) / SH_C0)
+        torch.testing.assert_close(sh.grad[rows, 0], base)
+        torch.testing.assert_close(sh.grad[rows, 1], torch.full_like(base, 0.7 * firmness))
+
+
+def test_what_is_seen_squarely_is_known_by_its_own_pictures(session) -> None:
+    """Where the pattern is seen, colours are those of the picture there, not those of neighbours."""
+    head, likely = session.head, session.trainer.likely
+    own = painted(head)[head.faces].mean(1)
+    rows = (likely.known > 0) & (likely.doubt == 0)
+    error = (likely.colors - own)[rows].abs().mean()
+    assert rows.sum() > 1000 and error < 0.05
+    assert error < 0.5 * (own[rows] - own[rows].mean(0)).abs().mean()
 
 
 def test_a_fit_keeps_rims_that_hardly_show_from_straying(tmp_path) -> None:

@@ -1,7 +1,8 @@
-"""While a single camera's pictures are fitted, colours of rims are held near those of what it shows squarely.
+"""While a single camera's pictures are fitted, colours are held near what these show: rims firmly, all skin a little.
 
 What shows in a few pixels of all pictures has next to no say in the loss, but the optimiser takes steps of one size
-for all: the longer the fit, the wilder the colours of such Gaussians, in plain sight once the head turns.
+for all: the longer the fit, the wilder the colours of such Gaussians, and of those that make up for one another in
+every picture. Both are in plain sight once the head turns, or the face moves, as nobody filmed it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from emoga.render.sh import SH_C0
 # Of half the squared difference from what is likely, beside the loss of a picture: little to what shows in more than
 # some millionths of its pixels.
 PULL = 1e-5
+LOOSELY = 0.1  # share of it for what was seen squarely
 
 
 @torch.no_grad()
-def pull_rims(gaussians: Gaussians, visible: torch.Tensor, likely: LikelyColors) -> None:
+def pull_colors(gaussians: Gaussians, visible: torch.Tensor, likely: LikelyColors) -> None:
     """Add to the gradients of the sh of visible [N] Gaussians a pull towards what is likely where they hang."""
     face = gaussians.binding.long().clamp_min(0)
-    doubt = likely.doubt[face] * (visible & (gaussians.binding >= 0))
+    firmness = torch.maximum(likely.doubt, LOOSELY * likely.known)[face] * (
+        visible & (gaussians.binding >= 0)
+    )
     away = gaussians.sh.clone()
     away[:, 0] -= (likely.colors[face] - 0.5) / SH_C0
-    gaussians.sh.grad.addcmul_(away, doubt[:, None, None], value=PULL)
+    gaussians.sh.grad.addcmul_(away, firmness[:, None, None], value=PULL)
