@@ -10,7 +10,7 @@ import torch
 from painted import make_track, painted
 
 from emoga.capture import HeldOut
-from emoga.fitting.alike import LEFT_OUT, SQUARE, LikelyColors, Sighting, numbers_of
+from emoga.fitting.alike import LEFT_OUT, SQUARE, LikelyColors, LitPicture, numbers_of
 from emoga.fitting.first_look import how_squarely
 from emoga.fitting.presets import Preset, for_one_camera
 from emoga.fitting.pulled_colors import LOOSELY, PULL, pull_colors
@@ -53,7 +53,7 @@ def test_rims_look_like_their_kind_in_the_light_of_each_picture(session, squarel
         weight = example.weight.clone()
         weight[:20] = 0.0
         target[:20] = torch.tensor([0.0, 1.0, 0.0])
-        sightings.append(Sighting(replace(example, target=target, weight=weight), vertices, shade))
+        sightings.append(LitPicture(replace(example, target=target, weight=weight), vertices, shade))
     likely = LikelyColors.of(head, squarely, sightings)
     rims = torch.from_numpy(squarely < GRAZING) & (likely.doubt == 1)
     for kind, color in ((regions, HAIR), (~regions, SKIN)):

@@ -27,7 +27,7 @@ OPAQUE, WHOLE = 0.97, 0.9  # alpha and weight from which on a pixel tells a colo
 
 
 @dataclass(frozen=True)
-class Sighting:
+class LitPicture:
     """A picture, the head [V,3] in it, and by how much light brightens its triangles there [F,3], if any does."""
 
     example: Example
@@ -48,9 +48,9 @@ class LikelyColors:
     known: torch.Tensor
 
     @classmethod
-    def of(cls, head: Head, squarely: np.ndarray, sightings: Iterable[Sighting]) -> LikelyColors:
+    def of(cls, head: Head, squarely: np.ndarray, pictures: Iterable[LitPicture]) -> LikelyColors:
         """From some pictures; squarely [F]: see `shown_squarely`."""
-        colors, seen = _seen_colors(head, sightings)
+        colors, seen = _seen_colors(head, pictures)
         doubt, kept = ((SQUARE - squarely) / (SQUARE - GRAZING)).clip(0, 1), np.zeros(len(head.faces))
         known = np.zeros(len(head.faces), bool)
         for kind in _kinds(head):
@@ -79,18 +79,18 @@ def _kinds(head: Head) -> list[np.ndarray]:
     return [np.isin(regions, numbers_of(head, kind)) for kind in (*APART, skin)]
 
 
-def _seen_colors(head: Head, sightings: Iterable[Sighting]) -> tuple[np.ndarray, np.ndarray]:
+def _seen_colors(head: Head, pictures: Iterable[LitPicture]) -> tuple[np.ndarray, np.ndarray]:
     """Mean colours [F,3] of triangles, those seen head-on counting most, and which were seen [F]."""
     count = len(head.faces)
     total, weight = np.zeros((count, 3)), np.zeros(count)
-    for sighting in sightings:
-        example = sighting.example
-        index = visible_faces(head, sighting.vertices, example.camera)
+    for picture in pictures:
+        example = picture.example
+        index = visible_faces(head, picture.vertices, example.camera)
         shows = (index >= 0) & (example.alpha.numpy() > OPAQUE) & (example.weight.numpy() > WHOLE)
         face, color = index[shows], example.target.numpy()[shows]
-        if sighting.shade is not None:
-            color = color / sighting.shade.numpy()[face]
-        facing = facing_cosines(head, sighting.vertices, example.camera)[face].clip(0, 1) ** 2
+        if picture.shade is not None:
+            color = color / picture.shade.numpy()[face]
+        facing = facing_cosines(head, picture.vertices, example.camera)[face].clip(0, 1) ** 2
         weight += np.bincount(face, facing, count)
         for channel in range(3):
             total[:, channel] += np.bincount(face, facing * color[:, channel], count)

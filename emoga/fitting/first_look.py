@@ -13,7 +13,7 @@ from emoga.avatar import Gaussians
 from emoga.avatar.posing import MOTION, pose_frames
 from emoga.avatar.rig import Rig, to_world
 from emoga.capture import Track
-from emoga.fitting.alike import LikelyColors, Sighting
+from emoga.fitting.alike import LikelyColors, LitPicture
 from emoga.fitting.visibility import GRAZING, shown_squarely
 from emoga.head import Head, Identity
 from emoga.optimize.coloring import color_as_seen
@@ -80,13 +80,13 @@ class FirstLook:
     @torch.no_grad()
     def likely_colors(self) -> LikelyColors:
         """What the only camera never shows squarely likely looks like, from what it does."""
-        return LikelyColors.of(self.head, self.shown, self._sightings())
+        return LikelyColors.of(self.head, self.shown, self._lit_pictures())
 
-    def _sightings(self) -> Iterator[Sighting]:
+    def _lit_pictures(self) -> Iterator[LitPicture]:
         for view, frame in evenly(self.pictures.pairs, SIGHTINGS):
             vertices, frames = pose_frames(self.identity, self.rig, self.track.params, frame)
             example = self.pictures.example(view, frame, head_only=True)
-            yield Sighting(
+            yield LitPicture(
                 example, vertices, None if frames.shade is None else frames.shade[: len(self.head.faces)]
             )
 
