@@ -64,8 +64,7 @@ def save_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
     with atomic_output(path, overwrite=True) as temporary, new_hdf5(temporary, KIND) as file:
         write_text(file, "identity", identity)
         _write(file, "face", trainer.registration.face)
-        if trainer.registration.habit is not None:
-            _write(file, "habit", trainer.registration.habit)
+        _write(file, "habit", trainer.registration.habit)
         file.attrs["iteration"], file.attrs["cycle"] = trainer.iteration, trainer.cycle
         for index, lesson in enumerate(trainer.lessons):
             group = file.create_group(f"emotions/{index}")
@@ -114,8 +113,7 @@ def load_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
             for name, shape in weight_shapes(trainer.mlp.rows, trainer.mlp.terms).items():
                 setattr(trainer.mlp, name, _read(file, f"network/{name}", shape))
         trainer.registration.face = read_array(file, "face", trainer.registration.face.shape)
-        if "habit" in file:
-            trainer.registration.habit = _read(file, "habit", trainer.body.motion_mm.shape)
+        trainer.registration.habit = _read(file, "habit", trainer.body.motion_mm.shape)
         trainer.iteration, trainer.cycle = int(file.attrs["iteration"]), int(file.attrs["cycle"])
     trainer.look()
 

@@ -50,7 +50,7 @@ class Registration:
     face: np.ndarray
     unwinding: bool = True
     before: list[np.ndarray] = field(default_factory=list)
-    habit: torch.Tensor | None = None
+    habit: torch.Tensor = field(init=False)
 
     @staticmethod
     def begin(tasks: Sequence[Task], rest: np.ndarray, unwinding: bool) -> Registration:
@@ -60,6 +60,7 @@ class Registration:
         return Registration(tasks, found, strangeness, np.zeros(strangeness.count), unwinding)
 
     def __post_init__(self) -> None:
+        self.habit = torch.zeros_like(self.found[0].offset)
         self.before = [
             task.frames.vertices(torch.zeros_like(one.offset))
             for task, one in zip(self.tasks, self.found, strict=True)
@@ -78,7 +79,7 @@ class Registration:
     def shape(self) -> np.ndarray:
         """The editor's change of shape [V,3] at rest, metres."""
         shape = self.strangeness.vertices @ self.face
-        if self.habit is None:
+        if not self.habit.any():
             return shape
         identity = self.tasks[0].frames.puppet.identity
         still, worn = identity.pose(torch.stack([torch.zeros_like(self.habit), self.habit]))
