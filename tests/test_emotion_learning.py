@@ -16,6 +16,7 @@ from emoga.emotion.learning import Learning, learn_emotions
 from emoga.emotion.learning.performing import Frames
 from emoga.emotion.learning.surface import skin_points
 from emoga.errors import InputError
+from emoga.hdf5 import open_hdf5, read_array
 from emoga.head import HeadParams, load_head
 from emoga.optimize.picture import AvatarRenderer
 from emoga.progress import Stage, Step
@@ -145,6 +146,29 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_arrays(learnt, person, tmp_p
     assert not checkpoint.exists()
     names = [event.name for event in stages if isinstance(event, Stage)]
     assert names == ["learn emotions"], "what was registered and lengthened is not done again"
+
+
+def test_a_run_that_was_stopped_keeps_the_face_that_all_its_edits_wear(person, tmp_path):
+    checkpoint, head = tmp_path / "state.h5", load_head("open")
+    habit, short = 0 * smile(), replace(SHORT, lengthened=False)
+    habit[head.unit("cheekPuff")] = 0.6
+    edits = [
+        replace(edits_of(person, name, preset + habit), meant=preset.numpy())
+        for name, preset in ((name, head.emotion(name)) for name in ("happy", "sad"))
+    ]
+
+    def stop(event):
+        if isinstance(event, Step) and checkpoint.exists():
+            raise KeyboardInterrupt
+
+    whole, _ = learn_emotions(*person, edits, short)
+    with pytest.raises(KeyboardInterrupt):
+        learn_emotions(*person, edits, short, checkpoint=checkpoint, report=stop)
+    with open_hdf5(checkpoint, "emotion checkpoint") as file:
+        worn = read_array(file, "habit", tuple(habit.shape), kind="fi")
+    assert worn[head.unit("cheekPuff")] > 0.4
+    resumed, _ = learn_emotions(*person, edits, short, checkpoint=checkpoint, resume=True)
+    assert same(resumed, whole)
 
 
 def test_a_run_that_was_stopped_while_it_measured_what_it_found_begins_anew(learnt, person, tmp_path):

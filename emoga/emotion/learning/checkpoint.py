@@ -71,8 +71,10 @@ def save_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
             found = lesson.registered
             parts = {
                 "offset": trainer.offsets[index], "looked": trainer.looked[index], "registered": found.offset,
-                "strengths": found.strengths, "trust": found.trust, "loss": trainer.losses.get(index, np.nan),
+                "strengths": found.strengths, "trust": found.trust,
             }  # fmt: skip
+            if index in trainer.losses:  # by now some emotion may not have had its turn
+                parts["loss"] = trainer.losses[index]
             for name, value in parts.items():
                 _write(group, name, value)
         for name, state in trainer.states.items():
@@ -104,7 +106,8 @@ def load_checkpoint(trainer: Trainer, identity: str, path: Path) -> None:
             units, count = (shape[-1],), (len(lesson.pairs),)
             strengths, trust = (read_array(file, f"{base}/{name}", count) for name in ("strengths", "trust"))
             lesson.registered = Registered(_read(file, f"{base}/registered", units), strengths, trust)
-            trainer.losses[index] = float(read_array(file, f"{base}/loss", ()))
+            if f"{base}/loss" in file:
+                trainer.losses[index] = float(read_array(file, f"{base}/loss", ()))
         for name, state in trainer.states.items():
             for part, value in zip(PARTS, state.parts, strict=True):
                 value.copy_(_read(file, f"adam/{name}/{part}", tuple(value.shape)))
