@@ -19,6 +19,103 @@ if TYPE_CHECKING:
 COMMON = ("seed", "threads", "json", "quiet", "verbose")
 KEY_VARIABLE = "EMOGA_LLM_KEY"
 
+AvatarArgument = Annotated[Path | None, typer.Argument(help="Avatar (.ply or .h5).")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Edited avatar to write (.ply or .h5).")
+]
+PromptOption = Annotated[str | None, typer.Option("--prompt", "-p", help="What is to change, in words.")]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Print the plan of the prompt, do nothing.")]
+PlanFileOption = Annotated[
+    Path | None, typer.Option("--plan-file", help="Run a plan that --plan --json printed.")
+]
+VocabularyOption = Annotated[bool, typer.Option("--vocabulary", help="List all that prompts may ask for.")]
+MethodOption = Annotated[
+    Literal["parametric", "edit3dgs", "dynamicavatars"],
+    typer.Option("--method", help="By formulas, without weights, or learnt from edited pictures."),
+]
+TrackOption = Annotated[
+    Path | None,
+    typer.Option("--track", help="Track (.h5) the avatar was fitted to, to learn from its pictures."),
+]
+EditorOption = Annotated[
+    str,
+    typer.Option(
+        "--editor",
+        help="What edits the pictures: images:DIR, instruct-pix2pix, ultraedit:DIR, a diffusers folder.",
+    ),
+]
+SourceOption = Annotated[
+    Literal["captured", "rendered"],
+    typer.Option("--pictures", help="Edit what the cameras captured, or the avatar's renders."),
+]
+ViewsOption = Annotated[
+    str | None, typer.Option("--views", help="Views to edit: 0,2,5-7.  [default: up to 8]")
+]
+FramesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24, of views edited together 4]",
+    ),
+]
+CorrespondenceOption = Annotated[
+    Literal["depth", "epipolar", "none"],
+    typer.Option(
+        "--correspondence",
+        help="How edit3dgs makes views agree: by the avatar's depth, along epipolar lines, or not at all.",
+    ),
+]
+KeepExpressionOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-expression/--no-keep-expression",
+        help="edit3dgs: keep eyes and mouth as they were, unless the prompt names them.",
+    ),
+]
+FineOption = Annotated[
+    bool,
+    typer.Option(
+        "--fine/--no-fine",
+        help="Second stage: each operation again, in the latents of where it acts, all views together.",
+    ),
+]
+GuidanceOption = Annotated[
+    str | None,
+    typer.Option("--guidance", help="Of a diffusion editor, by text and picture: 7.5,1.5."),
+]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Denoising steps of a diffusion editor.")
+]
+BelieveOption = Annotated[
+    Literal["plan", "all"],
+    typer.Option("--believe", help="Believe of the edits what the plan names, or all of it."),
+]
+WriteEditsOption = Annotated[
+    Path | None,
+    typer.Option("--write-edits", help="Only write pictures and masks for another editor, and end."),
+]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", help="Parts that may change: lips,brows.  [default: all]")
+]
+StrengthOption = Annotated[
+    float, typer.Option("--strength", min=0, max=2, help="0 changes nothing, 1 is clearly visible.")
+]
+ImageOption = Annotated[Path | None, typer.Option("--image", help="Picture of a tattoo.")]
+LlmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        envvar="EMOGA_LLM",
+        help="OpenAI-compatible server that plans instead of the built-in rules: "
+        f"http://localhost:8080/v1. Its key is read from {KEY_VARIABLE}.",
+    ),
+]
+LlmModelOption = Annotated[str, typer.Option("--llm-model", help="Model to ask it for.")]
+UndoOption = Annotated[bool, typer.Option("--undo", help="Write the avatar that this one was made from.")]
+KeepParentOption = Annotated[
+    bool, typer.Option("--keep-parent", help="Put a copy of the input beside the output, for --undo.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -26,111 +123,33 @@ def register(app: typer.Typer) -> None:
     @verb(app, "edit", common=COMMON)
     def edit(
         session: Session,
-        avatar: Annotated[Path | None, typer.Argument(help="Avatar (.ply or .h5).")] = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="Edited avatar to write (.ply or .h5).")
-        ] = None,
-        prompt: Annotated[
-            str | None, typer.Option("--prompt", "-p", help="What is to change, in words.")
-        ] = None,
-        plan: Annotated[
-            bool, typer.Option("--plan", help="Print the plan of the prompt, do nothing.")
-        ] = False,
-        plan_file: Annotated[
-            Path | None, typer.Option("--plan-file", help="Run a plan that --plan --json printed.")
-        ] = None,
-        vocabulary: Annotated[
-            bool, typer.Option("--vocabulary", help="List all that prompts may ask for.")
-        ] = False,
-        method: Annotated[
-            Literal["parametric", "edit3dgs", "dynamicavatars"],
-            typer.Option("--method", help="By formulas, without weights, or learnt from edited pictures."),
-        ] = "parametric",
-        track: Annotated[
-            Path | None,
-            typer.Option("--track", help="Track (.h5) the avatar was fitted to, to learn from its pictures."),
-        ] = None,
-        editor: Annotated[
-            str,
-            typer.Option(
-                "--editor",
-                help="What edits the pictures: images:DIR, instruct-pix2pix, ultraedit:DIR, a diffusers folder.",
-            ),
-        ] = "instruct-pix2pix",
-        source: Annotated[
-            Literal["captured", "rendered"],
-            typer.Option("--pictures", help="Edit what the cameras captured, or the avatar's renders."),
-        ] = "captured",
-        views: Annotated[
-            str | None, typer.Option("--views", help="Views to edit: 0,2,5-7.  [default: up to 8]")
-        ] = None,
-        frames: Annotated[
-            str | None,
-            typer.Option(
-                "--frames",
-                help="Frames to edit: 0,2,5-7.  [default: 6, of one camera 24, of views edited together 4]",
-            ),
-        ] = None,
-        correspondence: Annotated[
-            Literal["depth", "epipolar", "none"],
-            typer.Option(
-                "--correspondence",
-                help="How edit3dgs makes views agree: by the avatar's depth, along epipolar lines, or not at all.",
-            ),
-        ] = "depth",
-        keep_expression: Annotated[
-            bool,
-            typer.Option(
-                "--keep-expression/--no-keep-expression",
-                help="edit3dgs: keep eyes and mouth as they were, unless the prompt names them.",
-            ),
-        ] = True,
-        fine: Annotated[
-            bool,
-            typer.Option(
-                "--fine/--no-fine",
-                help="Second stage: each operation again, in the latents of where it acts, all views together.",
-            ),
-        ] = False,
-        guidance: Annotated[
-            str | None,
-            typer.Option("--guidance", help="Of a diffusion editor, by text and picture: 7.5,1.5."),
-        ] = None,
-        steps: Annotated[
-            int | None, typer.Option("--steps", min=1, help="Denoising steps of a diffusion editor.")
-        ] = None,
+        avatar: AvatarArgument = None,
+        output: OutputOption = None,
+        prompt: PromptOption = None,
+        plan: PlanOption = False,
+        plan_file: PlanFileOption = None,
+        vocabulary: VocabularyOption = False,
+        method: MethodOption = "parametric",
+        track: TrackOption = None,
+        editor: EditorOption = "instruct-pix2pix",
+        source: SourceOption = "captured",
+        views: ViewsOption = None,
+        frames: FramesOption = None,
+        correspondence: CorrespondenceOption = "depth",
+        keep_expression: KeepExpressionOption = True,
+        fine: FineOption = False,
+        guidance: GuidanceOption = None,
+        steps: StepsOption = None,
         media: MediaOption = None,
-        believe: Annotated[
-            Literal["plan", "all"],
-            typer.Option("--believe", help="Believe of the edits what the plan names, or all of it."),
-        ] = "plan",
-        write_edits: Annotated[
-            Path | None,
-            typer.Option("--write-edits", help="Only write pictures and masks for another editor, and end."),
-        ] = None,
-        region: Annotated[
-            str | None, typer.Option("--region", help="Parts that may change: lips,brows.  [default: all]")
-        ] = None,
-        strength: Annotated[
-            float, typer.Option("--strength", min=0, max=2, help="0 changes nothing, 1 is clearly visible.")
-        ] = 1.0,
-        image: Annotated[Path | None, typer.Option("--image", help="Picture of a tattoo.")] = None,
-        llm: Annotated[
-            str | None,
-            typer.Option(
-                "--llm",
-                envvar="EMOGA_LLM",
-                help="OpenAI-compatible server that plans instead of the built-in rules: "
-                f"http://localhost:8080/v1. Its key is read from {KEY_VARIABLE}.",
-            ),
-        ] = None,
-        llm_model: Annotated[str, typer.Option("--llm-model", help="Model to ask it for.")] = "default",
-        undo: Annotated[
-            bool, typer.Option("--undo", help="Write the avatar that this one was made from.")
-        ] = False,
-        keep_parent: Annotated[
-            bool, typer.Option("--keep-parent", help="Put a copy of the input beside the output, for --undo.")
-        ] = False,
+        believe: BelieveOption = "plan",
+        write_edits: WriteEditsOption = None,
+        region: RegionOption = None,
+        strength: StrengthOption = 1.0,
+        image: ImageOption = None,
+        llm: LlmOption = None,
+        llm_model: LlmModelOption = "default",
+        undo: UndoOption = False,
+        keep_parent: KeepParentOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
     ) -> None:

@@ -23,6 +23,29 @@ if TYPE_CHECKING:
 
 COMMON = ("threads", "json", "quiet", "verbose")
 
+AvatarArgument = Annotated[Path, typer.Argument(help="Edited avatar (.ply or .h5).")]
+OriginalOption = Annotated[Path, typer.Option("--original", help="The avatar it was made from.")]
+TrackOption = Annotated[Path, typer.Option("--track", help="Track whose views and frames are played.")]
+PromptOption = Annotated[str, typer.Option("--prompt", "-p", help="What was asked for, in words, for CLIP.")]
+BeforeOption = Annotated[
+    str | None, typer.Option("--before", help="For CLIP: what pictures show before the edit.")
+]
+AfterOption = Annotated[str | None, typer.Option("--after", help="For CLIP: what they show after it.")]
+TruthOption = Annotated[
+    list[Path] | None,
+    typer.Option("--truth", help="Capture of the performer with the true edit. Repeatable."),
+]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", help="Regions of the head that the edit names: lips,cheeks.")
+]
+MotionOption = Annotated[
+    Path | None, typer.Option("--motion", help="Another's motion, for cross-reenactment.")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", envvar="EMOGA_WEIGHTS", help="Folder of LPIPS' backbone."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -30,34 +53,18 @@ def register(app: typer.Typer) -> None:
     @verb(app, "eval-edit", common=COMMON)
     def evaluate_edit(
         session: Session,
-        avatar: Annotated[Path, typer.Argument(help="Edited avatar (.ply or .h5).")],
-        original: Annotated[Path, typer.Option("--original", help="The avatar it was made from.")],
-        track: Annotated[Path, typer.Option("--track", help="Track whose views and frames are played.")],
-        prompt: Annotated[
-            str, typer.Option("--prompt", "-p", help="What was asked for, in words, for CLIP.")
-        ] = "",
-        before: Annotated[
-            str | None, typer.Option("--before", help="For CLIP: what pictures show before the edit.")
-        ] = None,
-        after: Annotated[
-            str | None, typer.Option("--after", help="For CLIP: what they show after it.")
-        ] = None,
-        truth: Annotated[
-            list[Path] | None,
-            typer.Option("--truth", help="Capture of the performer with the true edit. Repeatable."),
-        ] = None,
-        region: Annotated[
-            str | None, typer.Option("--region", help="Regions of the head that the edit names: lips,cheeks.")
-        ] = None,
-        motion: Annotated[
-            Path | None, typer.Option("--motion", help="Another's motion, for cross-reenactment.")
-        ] = None,
+        avatar: AvatarArgument,
+        original: OriginalOption,
+        track: TrackOption,
+        prompt: PromptOption = "",
+        before: BeforeOption = None,
+        after: AfterOption = None,
+        truth: TruthOption = None,
+        region: RegionOption = None,
+        motion: MotionOption = None,
         clip: ClipOption = None,
         arcface: ArcfaceOption = None,
-        weights: Annotated[
-            Path | None,
-            typer.Option("--weights", envvar="EMOGA_WEIGHTS", help="Folder of LPIPS' backbone."),
-        ] = None,
+        weights: WeightsOption = None,
         media: MediaOption = None,
         output: ReportOption = None,
         csv: TruthTableOption = None,

@@ -26,6 +26,62 @@ if TYPE_CHECKING:
 
 NetworkOption = Path | None
 
+AvatarArgument = Annotated[Path, typer.Argument(help="Avatar (.ply or .h5).")]
+TrackOption = Annotated[Path, typer.Option("--track", help="Track whose views and frames are played.")]
+EmotionOption = Annotated[
+    list[str], typer.Option("--emotion", help="Emotion of the avatar or its head. Repeatable.")
+]
+TruthOption = Annotated[
+    list[str] | None,
+    typer.Option("--truth", help="EMOTION=PATH: a capture or track of the performer acting it. Repeatable."),
+]
+NeutralTruthOption = Annotated[
+    Path | None,
+    typer.Option("--neutral-truth", help="Studio capture without emotion.  [default: that of the track]"),
+]
+EditsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edits",
+        help="EMOTION=DIR: edits as CAMERA/000000.png; or DIR with EMOTION/ in it. Repeatable.",
+    ),
+]
+BaselineOption = Annotated[
+    list[str] | None,
+    typer.Option("--baseline", help="[EMOTION=]MOTION whose geometry alone the avatar plays. Repeatable."),
+]
+FeaturesOption = Annotated[
+    NetworkOption, typer.Option("--features", help="Feature network for FID and KID (.onnx).")
+]
+RecogniserOption = Annotated[NetworkOption, typer.Option("--recogniser", help="Emotion recogniser (.onnx).")]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", help="The recogniser's outputs in order: angry,happy,sad.")
+]
+VggfaceOption = Annotated[NetworkOption, typer.Option("--vggface", help="VGG-Face network (.onnx).")]
+AllowTorchscriptOption = Annotated[
+    bool,
+    typer.Option("--allow-torchscript", help="Also run networks in TorchScript, which can do anything."),
+]
+NetworkViewsOption = Annotated[
+    Literal["frontal", "all"], typer.Option("--network-views", help="What networks look at.")
+]
+RetrackOption = Annotated[bool, typer.Option(help="Find the units again in the pictures.")]
+LandmarkModelOption = Annotated[
+    Path | None,
+    typer.Option("--landmark-model", help="MediaPipe's .task file for that.  [default: optical flow]"),
+]
+ViewsOption = Annotated[str | None, typer.Option("--views", help="Views to look at: 0,3,8.  [default: some]")]
+FramesOption = Annotated[
+    str | None, typer.Option("--frames", help="Frames to look at: 0-11,20.  [default: some]")
+]
+SubjectOption = Annotated[
+    str | None, typer.Option("--subject", help="Name in the tables.  [default: the avatar's file]")
+]
+SheetOption = Annotated[Path | None, typer.Option("--sheet", help="Write pictures side by side here (.png).")]
+HeatMapOption = Annotated[
+    Path | None, typer.Option("--heat-map", help="Write how far the face moves here (.png).")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -33,82 +89,31 @@ def register(app: typer.Typer) -> None:
     @verb(app, "eval-emotion")
     def evaluate_emotion(
         session: Session,
-        avatar: Annotated[Path, typer.Argument(help="Avatar (.ply or .h5).")],
-        track: Annotated[Path, typer.Option("--track", help="Track whose views and frames are played.")],
-        emotion: Annotated[
-            list[str], typer.Option("--emotion", help="Emotion of the avatar or its head. Repeatable.")
-        ],
-        truth: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--truth", help="EMOTION=PATH: a capture or track of the performer acting it. Repeatable."
-            ),
-        ] = None,
-        neutral_truth: Annotated[
-            Path | None,
-            typer.Option(
-                "--neutral-truth", help="Studio capture without emotion.  [default: that of the track]"
-            ),
-        ] = None,
-        edits: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--edits",
-                help="EMOTION=DIR: edits as CAMERA/000000.png; or DIR with EMOTION/ in it. Repeatable.",
-            ),
-        ] = None,
-        baseline: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--baseline", help="[EMOTION=]MOTION whose geometry alone the avatar plays. Repeatable."
-            ),
-        ] = None,
-        features: Annotated[
-            NetworkOption, typer.Option("--features", help="Feature network for FID and KID (.onnx).")
-        ] = None,
-        recogniser: Annotated[
-            NetworkOption, typer.Option("--recogniser", help="Emotion recogniser (.onnx).")
-        ] = None,
-        labels: Annotated[
-            str | None, typer.Option("--labels", help="The recogniser's outputs in order: angry,happy,sad.")
-        ] = None,
+        avatar: AvatarArgument,
+        track: TrackOption,
+        emotion: EmotionOption,
+        truth: TruthOption = None,
+        neutral_truth: NeutralTruthOption = None,
+        edits: EditsOption = None,
+        baseline: BaselineOption = None,
+        features: FeaturesOption = None,
+        recogniser: RecogniserOption = None,
+        labels: LabelsOption = None,
         arcface: ArcfaceOption = None,
-        vggface: Annotated[NetworkOption, typer.Option("--vggface", help="VGG-Face network (.onnx).")] = None,
+        vggface: VggfaceOption = None,
         clip: ClipOption = None,
-        allow_torchscript: Annotated[
-            bool,
-            typer.Option(
-                "--allow-torchscript", help="Also run networks in TorchScript, which can do anything."
-            ),
-        ] = False,
-        network_views: Annotated[
-            Literal["frontal", "all"], typer.Option("--network-views", help="What networks look at.")
-        ] = "frontal",
-        retrack: Annotated[bool, typer.Option(help="Find the units again in the pictures.")] = True,
-        landmark_model: Annotated[
-            Path | None,
-            typer.Option(
-                "--landmark-model", help="MediaPipe's .task file for that.  [default: optical flow]"
-            ),
-        ] = None,
-        views: Annotated[
-            str | None, typer.Option("--views", help="Views to look at: 0,3,8.  [default: some]")
-        ] = None,
-        frames: Annotated[
-            str | None, typer.Option("--frames", help="Frames to look at: 0-11,20.  [default: some]")
-        ] = None,
-        subject: Annotated[
-            str | None, typer.Option("--subject", help="Name in the tables.  [default: the avatar's file]")
-        ] = None,
+        allow_torchscript: AllowTorchscriptOption = False,
+        network_views: NetworkViewsOption = "frontal",
+        retrack: RetrackOption = True,
+        landmark_model: LandmarkModelOption = None,
+        views: ViewsOption = None,
+        frames: FramesOption = None,
+        subject: SubjectOption = None,
         media: MediaOption = None,
         output: ReportOption = None,
         csv: TruthTableOption = None,
-        sheet: Annotated[
-            Path | None, typer.Option("--sheet", help="Write pictures side by side here (.png).")
-        ] = None,
-        heat_map: Annotated[
-            Path | None, typer.Option("--heat-map", help="Write how far the face moves here (.png).")
-        ] = None,
+        sheet: SheetOption = None,
+        heat_map: HeatMapOption = None,
         overwrite: OverwriteOption = False,
     ) -> None:
         """Measure an avatar's emotions: likeness to truth, flicker, agreement of views, expression, identity.

@@ -22,6 +22,42 @@ from emoga_cli.session import Session, verb
 if TYPE_CHECKING:
     from emoga.fitting import FitReport
 
+TrackArgument = Annotated[Path, typer.Argument(help="Track (.h5) made by emoga track.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Avatar to write (.ply or .h5).")]
+IterationsOption = Annotated[int | None, typer.Option("--iterations", min=1, help="Instead of the preset's.")]
+GaussiansOption = Annotated[int | None, typer.Option("--gaussians", min=1, help="At most so many Gaussians.")]
+ShDegreeOption = Annotated[
+    int | None, typer.Option("--sh-degree", min=0, max=3, help="Detail of view-dependent colour.")
+]
+AppearanceOption = Annotated[
+    Literal["sh", "color_mlp"],
+    typer.Option(
+        "--appearance",
+        help="Colours as SH, or from a network that emotions can change, fitted with patches.",
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", envvar="EMOGA_WEIGHTS", help="Folder with VGG weights, to compare patches by."),
+]
+RefineMotionOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--refine-motion/--keep-motion",
+        help="Correct the training frames' pose and expression; by default with several cameras.",
+    ),
+]
+LightOption = Annotated[
+    bool,
+    typer.Option("--light/--no-light", help="Let colours follow the light in which the head turns, or not."),
+]
+RigOption = Annotated[
+    Literal["smooth", "ga"], typer.Option("--rig", help="Triangle frames: ours, or GaussianAvatars'.")
+]
+KeepShouldersOption = Annotated[
+    bool, typer.Option("--keep-shoulders", help="Keep what lies below the collar.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -29,52 +65,20 @@ def register(app: typer.Typer) -> None:
     @verb(app, "fit", checkpoints=True)
     def fit(
         session: Session,
-        track: Annotated[Path, typer.Argument(help="Track (.h5) made by emoga track.")],
-        output: Annotated[Path, typer.Option("--output", "-o", help="Avatar to write (.ply or .h5).")],
+        track: TrackArgument,
+        output: OutputOption,
         media: MediaOption = None,
         hold_out: HoldOutOption = None,
         preset: PresetOption = "default",
-        iterations: Annotated[
-            int | None, typer.Option("--iterations", min=1, help="Instead of the preset's.")
-        ] = None,
-        gaussians: Annotated[
-            int | None, typer.Option("--gaussians", min=1, help="At most so many Gaussians.")
-        ] = None,
-        sh_degree: Annotated[
-            int | None, typer.Option("--sh-degree", min=0, max=3, help="Detail of view-dependent colour.")
-        ] = None,
-        appearance: Annotated[
-            Literal["sh", "color_mlp"],
-            typer.Option(
-                "--appearance",
-                help="Colours as SH, or from a network that emotions can change, fitted with patches.",
-            ),
-        ] = "sh",
-        weights: Annotated[
-            Path | None,
-            typer.Option(
-                "--weights", envvar="EMOGA_WEIGHTS", help="Folder with VGG weights, to compare patches by."
-            ),
-        ] = None,
-        refine_motion: Annotated[
-            bool | None,
-            typer.Option(
-                "--refine-motion/--keep-motion",
-                help="Correct the training frames' pose and expression; by default with several cameras.",
-            ),
-        ] = None,
-        light: Annotated[
-            bool,
-            typer.Option(
-                "--light/--no-light", help="Let colours follow the light in which the head turns, or not."
-            ),
-        ] = True,
-        rig: Annotated[
-            Literal["smooth", "ga"], typer.Option("--rig", help="Triangle frames: ours, or GaussianAvatars'.")
-        ] = "smooth",
-        keep_shoulders: Annotated[
-            bool, typer.Option("--keep-shoulders", help="Keep what lies below the collar.")
-        ] = False,
+        iterations: IterationsOption = None,
+        gaussians: GaussiansOption = None,
+        sh_degree: ShDegreeOption = None,
+        appearance: AppearanceOption = "sh",
+        weights: WeightsOption = None,
+        refine_motion: RefineMotionOption = None,
+        light: LightOption = True,
+        rig: RigOption = "smooth",
+        keep_shoulders: KeepShouldersOption = False,
         fail_below: FailBelowOption = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,

@@ -10,6 +10,40 @@ import typer
 from emoga_cli.options import DryRunOption, OverwriteOption, ResumeOption
 from emoga_cli.session import Session, verb
 
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Capture folder to write.")]
+KindOption = Annotated[
+    Literal["rig", "single"],
+    typer.Option("--kind", help="Many cameras, or one before a moving head."),
+]
+PerformerOption = Annotated[int, typer.Option("--performer", min=0, help="Which person, any number.")]
+InModelOption = Annotated[
+    bool, typer.Option("--in-model", help="A person the head model can express exactly.")
+]
+EmotionOption = Annotated[str | None, typer.Option("--emotion", help="Act this emotion throughout.")]
+IntensityOption = Annotated[
+    float, typer.Option("--intensity", min=0, max=1.5, help="How strongly the emotion is acted.")
+]
+SizeOption = Annotated[int, typer.Option("--size", min=16, help="Pixels on a side.")]
+ViewsOption = Annotated[int, typer.Option("--views", min=1, help="Cameras of the rig.")]
+FramesOption = Annotated[
+    int | None, typer.Option("--frames", min=1, help="Frames.  [default: 24, single 120]")
+]
+SamplesOption = Annotated[
+    int, typer.Option("--samples", min=1, help="Samples per pixel; held-out pictures get four times.")
+]
+HoldOutOption = Annotated[
+    list[str] | None,
+    typer.Option("--hold-out", help="Pictures filmed for measuring: views:3,9 or frames:last:20%."),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Film only these of them: views:0,8 or frames:last:6."),
+]
+ChangeOption = Annotated[
+    str | None,
+    typer.Option("--change", help="The same performer, but older, heavier, flushed or with lighter-hair."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -17,41 +51,19 @@ def register(app: typer.Typer) -> None:
     @verb(app, "studio", checkpoints=True)
     def studio(
         session: Session,
-        output: Annotated[Path, typer.Option("--output", "-o", help="Capture folder to write.")],
-        kind: Annotated[
-            Literal["rig", "single"],
-            typer.Option("--kind", help="Many cameras, or one before a moving head."),
-        ] = "rig",
-        performer: Annotated[int, typer.Option("--performer", min=0, help="Which person, any number.")] = 0,
-        in_model: Annotated[
-            bool, typer.Option("--in-model", help="A person the head model can express exactly.")
-        ] = False,
-        emotion: Annotated[str | None, typer.Option("--emotion", help="Act this emotion throughout.")] = None,
-        intensity: Annotated[
-            float, typer.Option("--intensity", min=0, max=1.5, help="How strongly the emotion is acted.")
-        ] = 1.0,
-        size: Annotated[int, typer.Option("--size", min=16, help="Pixels on a side.")] = 512,
-        views: Annotated[int, typer.Option("--views", min=1, help="Cameras of the rig.")] = 16,
-        frames: Annotated[
-            int | None, typer.Option("--frames", min=1, help="Frames.  [default: 24, single 120]")
-        ] = None,
-        samples: Annotated[
-            int, typer.Option("--samples", min=1, help="Samples per pixel; held-out pictures get four times.")
-        ] = 20,
-        hold_out: Annotated[
-            list[str] | None,
-            typer.Option("--hold-out", help="Pictures filmed for measuring: views:3,9 or frames:last:20%."),
-        ] = None,
-        only: Annotated[
-            list[str] | None,
-            typer.Option("--only", help="Film only these of them: views:0,8 or frames:last:6."),
-        ] = None,
-        change: Annotated[
-            str | None,
-            typer.Option(
-                "--change", help="The same performer, but older, heavier, flushed or with lighter-hair."
-            ),
-        ] = None,
+        output: OutputOption,
+        kind: KindOption = "rig",
+        performer: PerformerOption = 0,
+        in_model: InModelOption = False,
+        emotion: EmotionOption = None,
+        intensity: IntensityOption = 1.0,
+        size: SizeOption = 512,
+        views: ViewsOption = 16,
+        frames: FramesOption = None,
+        samples: SamplesOption = 20,
+        hold_out: HoldOutOption = None,
+        only: OnlyOption = None,
+        change: ChangeOption = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,

@@ -13,6 +13,47 @@ from emoga_cli.session import Session, verb
 
 Convention = Literal["opencv-w2c", "opencv-c2w", "opengl-w2c", "opengl-c2w"]
 
+SourcesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Video, picture, folder of pictures or of synchronised videos, capture or dataset folder.",
+    ),
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", help="Track to write (.h5); of several sources a folder.")
+]
+LandmarksOption = Annotated[
+    Path | None,
+    typer.Option("--landmarks", help="Landmarks (.npz), or a folder of CAMERA.npz or of SOURCE.npz."),
+]
+LandmarkModelOption = Annotated[
+    Path | None, typer.Option("--landmark-model", help="Your MediaPipe face_landmarker.task.")
+]
+MasksOption = Annotated[Path | None, typer.Option("--masks", help="Folder of foreground masks.")]
+HeadOption = Annotated[str, typer.Option("--head", help="Head model: open, or a FLAME head that you added.")]
+StartOption = Annotated[int | None, typer.Option("--start", min=0, help="First frame.")]
+EndOption = Annotated[int | None, typer.Option("--end", min=1, help="Frame to stop before.")]
+FovOption = Annotated[
+    float | None,
+    typer.Option("--fov", min=1, max=170, help="Vertical field of view of the camera in degrees."),
+]
+ConventionOption = Annotated[
+    Convention | None,
+    typer.Option("--convention", help="How a dataset's cameras are written.  [default: by its layout]"),
+]
+AsGivenOption = Annotated[
+    bool, typer.Option("--as-given", help="Take the FLAME parameters of a VHAP folder as they are.")
+]
+OverlayOption = Annotated[bool, typer.Option(help="Write overlay video and quality plot beside it.")]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", min=1, help="How many of several sources to track at once.")
+]
+FailBelowOption = Annotated[
+    float | None,
+    typer.Option("--fail-below", help="Exit with 4 when the mean confidence (0 to 1) stays below this."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -20,54 +61,22 @@ def register(app: typer.Typer) -> None:
     @verb(app, "track", checkpoints=True)
     def track(
         session: Session,
-        sources: Annotated[
-            list[Path],
-            typer.Argument(
-                metavar="SOURCE...",
-                help="Video, picture, folder of pictures or of synchronised videos, capture or dataset folder.",
-            ),
-        ],
-        output: Annotated[
-            Path, typer.Option("--output", "-o", help="Track to write (.h5); of several sources a folder.")
-        ],
-        landmarks: Annotated[
-            Path | None,
-            typer.Option("--landmarks", help="Landmarks (.npz), or a folder of CAMERA.npz or of SOURCE.npz."),
-        ] = None,
-        landmark_model: Annotated[
-            Path | None, typer.Option("--landmark-model", help="Your MediaPipe face_landmarker.task.")
-        ] = None,
-        masks: Annotated[Path | None, typer.Option("--masks", help="Folder of foreground masks.")] = None,
-        head: Annotated[
-            str, typer.Option("--head", help="Head model: open, or a FLAME head that you added.")
-        ] = "open",
+        sources: SourcesArgument,
+        output: OutputOption,
+        landmarks: LandmarksOption = None,
+        landmark_model: LandmarkModelOption = None,
+        masks: MasksOption = None,
+        head: HeadOption = "open",
         hold_out: HoldOutOption = None,
         preset: PresetOption = "default",
-        start: Annotated[int | None, typer.Option("--start", min=0, help="First frame.")] = None,
-        end: Annotated[int | None, typer.Option("--end", min=1, help="Frame to stop before.")] = None,
-        fov: Annotated[
-            float | None,
-            typer.Option("--fov", min=1, max=170, help="Vertical field of view of the camera in degrees."),
-        ] = None,
-        convention: Annotated[
-            Convention | None,
-            typer.Option(
-                "--convention", help="How a dataset's cameras are written.  [default: by its layout]"
-            ),
-        ] = None,
-        as_given: Annotated[
-            bool, typer.Option("--as-given", help="Take the FLAME parameters of a VHAP folder as they are.")
-        ] = False,
-        overlay: Annotated[bool, typer.Option(help="Write overlay video and quality plot beside it.")] = True,
-        jobs: Annotated[
-            int, typer.Option("--jobs", min=1, help="How many of several sources to track at once.")
-        ] = 1,
-        fail_below: Annotated[
-            float | None,
-            typer.Option(
-                "--fail-below", help="Exit with 4 when the mean confidence (0 to 1) stays below this."
-            ),
-        ] = None,
+        start: StartOption = None,
+        end: EndOption = None,
+        fov: FovOption = None,
+        convention: ConventionOption = None,
+        as_given: AsGivenOption = False,
+        overlay: OverlayOption = True,
+        jobs: JobsOption = 1,
+        fail_below: FailBelowOption = None,
         resume: ResumeOption = False,
         overwrite: OverwriteOption = False,
         dry_run: DryRunOption = False,
