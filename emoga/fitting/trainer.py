@@ -14,6 +14,7 @@ from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
 from emoga.fitting.alike import LikelyColors
 from emoga.fitting.hidden import HiddenParts
+from emoga.fitting.mouth_colors import hold_mouth
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
@@ -40,6 +41,7 @@ SINK_EVERY = 3
 OTHER_BACKDROPS = 0.5  # share of the steps
 WARM_UP = 0.04  # share of the iterations before the motion is corrected
 CENTRE_EVERY = 100
+HOLD_EVERY = 10
 REPORT_EVERY = 25
 
 
@@ -251,6 +253,8 @@ class Trainer:
         preset = self.preset
         if self.iteration % CENTRE_EVERY == 0:
             self.motion.centre(sorted({frame for _, frame in self.pictures.pairs}))
+        if self.iteration % HOLD_EVERY == 0 and self.network is None:
+            hold_mouth(self.splats.gaussians, self.head)
         due = self.iteration % preset.refine_every == 0 and self.iteration >= 2 * preset.refine_every
         if due and progress < preset.refine_until:
             self.splats = refine(self.splats, Density(preset.gaussians), self.fixed(self.splats.gaussians))
