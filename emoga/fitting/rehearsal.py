@@ -14,12 +14,19 @@ import torch
 from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
 from emoga.fitting.hidden import HiddenParts, behind_skin, hidden_frames
-from emoga.head import HeadParams
+from emoga.head import Head, HeadParams
 from emoga.optimize.training_pictures import Example
 from emoga.render import rasterize_mesh
 
 LARGEST = 256  # pixels on a side
 EDGE = 2  # pixels around mouth and eyes, where it is not for the mesh to say
+
+
+def with_emotion(head: Head, expr: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
+    """An expression [1,E] with one of the head's emotions on top, of any strength."""
+    name = sorted(head.presets)[generator.integers(len(head.presets))]
+    offset = head.emotion(name, float(generator.random()))
+    return (expr + offset.to(expr)).clamp(*head.expr_limits)
 
 
 @dataclass
@@ -36,10 +43,8 @@ class Rehearsal:
         parts, head = self.parts, self.parts.head
         if not head.presets:
             return None
-        name = sorted(head.presets)[generator.integers(len(head.presets))]
         params = parts.params.select([frame])
-        expr = params.expr + head.emotion(name, float(generator.random())).to(params.expr)
-        params = replace(params, expr=expr.clamp(*head.expr_limits))
+        params = replace(params, expr=with_emotion(head, params.expr, generator))
         camera = parts.cameras[view]
         shrink = min(1.0, LARGEST / max(camera.width, camera.height))
         camera = camera.resized(round(shrink * camera.width), round(shrink * camera.height))

@@ -14,7 +14,7 @@ from emoga.avatar.rig import Rig
 from emoga.camera import stack_cameras
 from emoga.fitting.alike import LikelyColors
 from emoga.fitting.hidden import HiddenParts
-from emoga.fitting.mouth_colors import hold_mouth
+from emoga.fitting.inside_mouth import InsideMouth
 from emoga.fitting.network import ColorNetwork
 from emoga.fitting.patching import PatchTerm
 from emoga.fitting.presets import Preset, Rates, decayed
@@ -65,11 +65,14 @@ class Trainer:
     likely: LikelyColors | None = None
     iteration: int = 0
     hidden: HiddenParts | None = None
+    inside: InsideMouth | None = None
     _tether_of: tuple[Splats, Tether] | None = None
 
     def __post_init__(self) -> None:
         if self.hidden is None:
             self.hidden = HiddenParts(self.head, self.identity, self.motion.base, self.pictures.cameras)
+        if self.inside is None:
+            self.inside = InsideMouth.of(self.head, self.splats.gaussians)
 
     def run(self, until: int, report: Reporter) -> None:
         """Iterate to `until`, reporting now and then."""
@@ -253,8 +256,10 @@ class Trainer:
         preset = self.preset
         if self.iteration % CENTRE_EVERY == 0:
             self.motion.centre(sorted({frame for _, frame in self.pictures.pairs}))
-        if self.iteration % HOLD_EVERY == 0 and self.network is None:
-            hold_mouth(self.splats.gaussians, self.head)
+        if self.iteration % HOLD_EVERY == 0:
+            self.inside.hold_sizes(self.splats.gaussians)
+            if self.network is None:
+                self.inside.hold_colors(self.splats.gaussians)
         due = self.iteration % preset.refine_every == 0 and self.iteration >= 2 * preset.refine_every
         if due and progress < preset.refine_until:
             self.splats = refine(self.splats, Density(preset.gaussians), self.fixed(self.splats.gaussians))

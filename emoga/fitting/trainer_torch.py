@@ -148,6 +148,7 @@ def trainer_on(device: torch.device | str, trainer: Trainer) -> DeviceTrainer:
         "pictures": DevicePictures(trainer.pictures, device),
         "likely": None if trainer.likely is None else trainer.likely.to(device),
         "hidden": replace(trainer.hidden, device=device, _hidden={}),
+        "inside": replace(trainer.inside, largest=trainer.inside.largest.to(device)),
         "_tether_of": None,
     }
     return DeviceTrainer(**given, maker=FrameMaker.of(trainer.rig, device))

@@ -1,8 +1,8 @@
-"""Pictures of what nobody filmed: what one camera saw, laid on the mesh, turned a little further, eyes closed.
+"""Pictures of what nobody filmed: what one camera saw, laid on the mesh, turned a little further, eyes closed, moved.
 
 With one camera, layers of Gaussians that only together look like skin match every picture, and come apart as soon
-as the head turns further, or its lids close further, than while filmed. A picture carried along by the mesh, which
-turns in a light that stands still, says what to expect there.
+as the head turns further, its lids close further, or an emotion stretches its skin further, than while filmed. A
+picture carried along by the mesh, which turns in a light that stands still, says what to expect there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from emoga.camera import Camera, stack_cameras
 from emoga.fitting.blinks import Blinks
 from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
+from emoga.fitting.rehearsal import with_emotion
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
@@ -28,6 +29,7 @@ from emoga.render.mesh import MeshFragments
 
 # Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
 SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
+ACTED = 0.5  # share of the pictures in which an emotion moves the face
 YAW, PITCH = 12.0, 6.0  # degrees: spread of the turns away from a pose that was filmed
 NEAREST = 6  # training pictures to draw one from: light and highlights are those of a similar pose
 SQUARE = (0.25, 0.55)  # cosines between which what a picture shows of a triangle begins to count in full
@@ -66,6 +68,8 @@ class TurnedPictures:
         filmed = self.motion.of_frame(frame, learning=False)
         root = axis_angle_to_matrix(filmed.rotation)
         turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
+        if self.head.presets and generator.random() < ACTED:
+            turned = replace(turned, expr=with_emotion(self.head, turned.expr, generator))
         closed = self._blinks.closed(turned.expr, generator)
         example = self.pictures.example(view, frame, half, head_only=True, backdrop=backdrop)
         disguise = torch.from_numpy(generator.random(3, np.float32))

@@ -1,4 +1,4 @@
-"""Inside a mouth all but teeth has the hue of the lips, and is no brighter."""
+"""Inside a mouth nothing grows past what it covered at first, and all but teeth has the hue of the lips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from painted import make_track
 
 from emoga.capture import HeldOut
-from emoga.fitting.mouth_colors import DULL, hold_mouth
+from emoga.fitting.inside_mouth import DULL, INSIDE, InsideMouth
 from emoga.fitting.presets import Preset
 from emoga.fitting.session import prepare
 from emoga.fitting.trainer import HOLD_EVERY, Trainer
@@ -39,7 +39,7 @@ def held(trainer: Trainer, color: list[float]) -> torch.Tensor:
     sh[lips & (torch.cumsum(lips, 0) % 3 == 0), 0] = 0.4 / SH_C0  # of the lips, those that cover teeth
     sh[inside, 0] = (torch.tensor(color) - 0.5) / SH_C0
     before = sh.clone()
-    hold_mouth(replace(gaussians, sh=sh), trainer.head)
+    trainer.inside.hold_colors(replace(gaussians, sh=sh))
     assert torch.equal(sh[~inside], before[~inside])
     assert not sh[inside, 1:].any()
     return SH_C0 * sh[inside, 0] + 0.5
@@ -60,7 +60,7 @@ def test_a_tongue_has_no_dark_spots(trainer) -> None:
     sh[:, 0] = (0.6 * LIPS - 0.5) / SH_C0
     sh[labelled(trainer, "lips"), 0] = (LIPS - 0.5) / SH_C0
     sh[tongue[:10], 0] = (0.0 * LIPS - 0.5) / SH_C0
-    hold_mouth(replace(gaussians, sh=sh), trainer.head)
+    trainer.inside.hold_colors(replace(gaussians, sh=sh))
     colors = SH_C0 * sh[tongue, 0] + 0.5
     torch.testing.assert_close(colors[:10], (0.6 * DULL["tongue"] * LIPS).expand(10, 3))
     torch.testing.assert_close(colors[10:], (0.6 * LIPS).expand(len(tongue) - 10, 3))
@@ -70,18 +70,53 @@ def test_a_head_without_lips_holds_nothing(trainer) -> None:
     names = tuple(name.replace("lips", "mouth") for name in trainer.head.region_names)
     gaussians = trainer.splats.gaussians.detach()
     sh = torch.ones_like(gaussians.sh)
-    hold_mouth(replace(gaussians, sh=sh), replace(trainer.head, region_names=names))
+    replace(trainer.inside, head=replace(trainer.head, region_names=names)).hold_colors(
+        replace(gaussians, sh=sh)
+    )
     assert (sh == 1).all()
     lipless = replace(gaussians, sh=sh).select(~labelled(trainer, "lips"))
-    hold_mouth(lipless, trainer.head)
+    trainer.inside.hold_colors(lipless)
     assert (lipless.sh == 1).all()
 
 
-def test_no_fit_leaves_a_tongue_in_colours_of_teeth(trainer) -> None:
+def test_inside_a_mouth_nothing_grows_larger_than_it_was(trainer) -> None:
+    gaussians = trainer.splats.gaussians.detach()
+    inside, scales = labelled(trainer, *INSIDE), gaussians.log_scales.clone()
+    rules = InsideMouth.of(trainer.head, gaussians)
+    grown = replace(gaussians, log_scales=scales + 2.0)
+    rules.hold_sizes(grown)
+    torch.testing.assert_close(grown.log_scales[~inside], scales[~inside] + 2.0)
+    torch.testing.assert_close(grown.log_scales[inside], scales[inside].amax(1)[:, None].expand(-1, 3))
+    shrunk = replace(gaussians, log_scales=scales - 1.0)
+    rules.hold_sizes(shrunk)
+    torch.testing.assert_close(shrunk.log_scales, scales - 1.0)
+
+
+def test_clothing_may_grow_as_it_likes(trainer) -> None:
+    gaussians = trainer.splats.gaussians.detach()
+    loose = replace(
+        gaussians, binding=torch.full_like(gaussians.binding, -1), log_scales=gaussians.log_scales + 5
+    )
+    trainer.inside.hold_sizes(loose)
+    torch.testing.assert_close(loose.log_scales, gaussians.log_scales + 5)
+
+
+def test_a_head_without_a_mouth_holds_no_sizes(trainer) -> None:
+    gaussians = trainer.splats.gaussians.detach()
+    names = tuple(f"no {name}" for name in trainer.head.region_names)
+    rules = InsideMouth.of(replace(trainer.head, region_names=names), gaussians)
+    assert rules.largest.isposinf().all()
+
+
+def test_no_fit_leaves_a_mouth_in_colours_or_sizes_it_may_not_have(trainer) -> None:
     tongue, lips = labelled(trainer, "tongue"), labelled(trainer, "lips")
+    largest = trainer.splats.gaussians.log_scales.detach()[tongue].max(1).values
     with torch.no_grad():
         trainer.splats.gaussians.sh[tongue] = 0.4 / SH_C0
+        trainer.splats.gaussians.log_scales[tongue] += 2.0
     trainer.run(HOLD_EVERY, silent)
-    colors = SH_C0 * trainer.splats.gaussians.sh.detach() + 0.5
+    gaussians = trainer.splats.gaussians.detach()
+    colors = SH_C0 * gaussians.sh + 0.5
     expected = colors[lips, 0].median(0).values
     torch.testing.assert_close(colors[tongue, 0], expected.expand(int(tongue.sum()), 3))
+    torch.testing.assert_close(gaussians.log_scales[tongue], largest[:, None].expand(-1, 3))
