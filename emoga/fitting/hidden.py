@@ -21,6 +21,7 @@ from emoga.render.mesh import MeshFragments
 
 BEHIND = ("mouth_interior", "teeth", "tongue", "eyeballs", "irises")
 SLACK = 0.001  # metres by which what shows may be deeper than the surface found under a pixel
+FAR = 0.02  # metres: more than any hair that hangs on a triangle stands off it
 
 
 @dataclass
@@ -66,20 +67,35 @@ def hidden_frames(
     Neighbours of what shows count as shown, and so does what is no deeper than what shows a pixel away: neither mesh
     nor pixels are exact, and triangles may be smaller than these.
     """
-    behind = np.flatnonzero(behind_skin(head))
-    faces, face_index = head.faces.numpy(), fragments.face_index[0].numpy()
-    seen = np.intersect1d(face_index, behind)
+    faces, seen = head.faces.numpy(), fragments.face_index[0].numpy()
+    behind = behind_skin(head)
     corners = np.zeros(len(vertices), bool)
-    corners[faces[seen]] = True
-    covered = np.where(face_index >= 0, fragments.depth[0].numpy(), np.inf).astype(np.float32)
-    deepest = cv2.dilate(covered, np.ones((3, 3), np.uint8))
-    pixels, depth = camera.project(vertices.double().numpy()[faces[behind]].mean(1))
+    corners[faces[seen[(seen >= 0) & behind[seen]]]] = True
+    deeper = _deeper(head, vertices, fragments, camera) >= SLACK
+    return _and_bones(behind & ~corners[faces].any(1) & deeper)
+
+
+def far_frames(head: Head, vertices: torch.Tensor, fragments: MeshFragments, camera: Camera) -> torch.Tensor:
+    """bool [F + bones]: triangles, of whatever, far behind all that a picture of the posed mesh [V,3] shows there."""
+    far, seen = _deeper(head, vertices, fragments, camera) > FAR, fragments.face_index[0].numpy()
+    far[seen[seen >= 0]] = False
+    return _and_bones(far)
+
+
+def _deeper(head: Head, vertices: torch.Tensor, fragments: MeshFragments, camera: Camera) -> np.ndarray:
+    """Metres [F] by which triangles' middles lie deeper than what shows there or a pixel away; inf outside pictures."""
+    covered = np.where(fragments.face_index[0].numpy() >= 0, fragments.depth[0].numpy(), np.inf)
+    deepest = cv2.dilate(covered.astype(np.float32), np.ones((3, 3), np.uint8))
+    pixels, depth = camera.project(vertices.double().numpy()[head.faces.numpy()].mean(1))
     column, row = np.floor(pixels).astype(int).T
     within = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    column, row = column.clip(0, camera.width - 1), row.clip(0, camera.height - 1)
-    hidden = np.zeros(len(faces) + len(BONES), bool)
-    hidden[behind] = ~corners[faces[behind]].any(1) & ~(within & (depth < deepest[row, column] + SLACK))
-    return torch.from_numpy(hidden)
+    shown = deepest[row.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
+    return np.where(within, depth - shown, np.inf)
+
+
+def _and_bones(faces: np.ndarray) -> torch.Tensor:
+    """bool [F + bones] of one about triangles [F]."""
+    return torch.from_numpy(np.append(faces, np.zeros(len(BONES), bool)))
 
 
 def behind_skin(head: Head) -> np.ndarray:

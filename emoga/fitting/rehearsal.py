@@ -1,6 +1,7 @@
-"""Expressions nobody filmed are rehearsed: there, too, skin must hide what lies behind it.
+"""Expressions and views nobody filmed are rehearsed: there, too, skin must hide what lies behind it.
 
-No picture says what such a face looks like, but the mesh says where its skin is.
+No picture says what such a face looks like, but the mesh says where its skin is. One camera leaves holes in the sides
+of jaws and necks, through which the head's inside shows, and its far side.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import torch
 
 from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
-from emoga.fitting.hidden import HiddenParts, behind_skin, hidden_frames
+from emoga.fitting.hidden import HiddenParts, behind_skin, far_frames, hidden_frames
+from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams
 from emoga.optimize.training_pictures import Example
 from emoga.render import rasterize_mesh
 
 LARGEST = 256  # pixels on a side
 EDGE = 2  # pixels around mouth and eyes, where it is not for the mesh to say
+# Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
+SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
+ASIDE = 0.5  # share of a single camera's rehearsals in which the head is turned
+YAW, PITCH = 70.0, 20.0  # degrees that it is turned at most
 
 
 def with_emotion(head: Head, expr: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
@@ -45,6 +51,9 @@ class Rehearsal:
             return None
         params = parts.params.select([frame])
         params = replace(params, expr=with_emotion(head, params.expr, generator))
+        aside = len(parts.cameras) == 1 and generator.random() < ASIDE
+        if aside:
+            params = _turned_aside(params, generator)
         camera = parts.cameras[view]
         shrink = min(1.0, LARGEST / max(camera.width, camera.height))
         camera = camera.resized(round(shrink * camera.width), round(shrink * camera.height))
@@ -57,8 +66,19 @@ class Rehearsal:
         brush = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
         skin = torch.from_numpy(1 - cv2.dilate(inside.astype(np.float32), brush))
         hidden = hidden_frames(head, vertices, fragments, camera)
+        if aside:
+            skin = skin * head.faces_of(SURFACE)[np.maximum(face, 0)]
+            hidden = hidden | far_frames(head, vertices, fragments, camera)
         black = torch.zeros(3)
         return Example(
             view, frame, camera, black.expand(*skin.shape, 3), black, skin, skin, skin,
             head_only=True, hidden=hidden, disguise=torch.ones(3), bare=True,
         ), params  # fmt: skip
+
+
+def _turned_aside(params: HeadParams, generator: np.random.Generator) -> HeadParams:
+    """The one frame of `params`, the head turned about the world's axes as its neck lets it."""
+    yaw, pitch = (2 * generator.random(2) - 1) * (YAW, PITCH)
+    turn = torch.deg2rad(torch.tensor([pitch, yaw, 0.0], dtype=params.neck.dtype))
+    root, neck = axis_angle_to_matrix(params.rotation), axis_angle_to_matrix(params.neck)
+    return replace(params, neck=matrix_to_axis_angle(root.mT @ axis_angle_to_matrix(turn) @ root @ neck))

@@ -140,7 +140,7 @@ class Trainer:
         self._update(rendering, example, progress)
 
     def _rehearse(self, filmed: Example, progress: float) -> None:
-        """One update of the skin from an expression that nobody filmed."""
+        """One update of the skin from an expression that nobody filmed, perhaps from aside."""
         generator = np.random.default_rng([self.seed, self.iteration, 3])
         drawn = Rehearsal(self.hidden).draw(filmed.view, filmed.frame, generator)
         if drawn is None:
@@ -149,8 +149,8 @@ class Trainer:
         rendering = self.render(example, self.pose(params))
         (rendering.image[0] * example.weight[..., None]).mean().backward()
         self.splats.gaussians.sh.grad = None  # nothing here has a colour to learn
-        behind = self.hidden.behind[self.splats.bindings.rows]
-        self._move(rendering.statistics.visible[0] & ~behind, self._shape_rates(progress))
+        still = self.hidden.behind[self.splats.bindings.rows] | self._disguised(example)
+        self._move(rendering.statistics.visible[0] & ~still, self._shape_rates(progress))
 
     def sent(self, example: Example, params: HeadParams) -> tuple[Example, HeadParams]:
         """What was drawn on the host, where the trainer works."""

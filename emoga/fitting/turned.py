@@ -19,7 +19,7 @@ from emoga.camera import Camera, stack_cameras
 from emoga.fitting.blinks import Blinks
 from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
-from emoga.fitting.rehearsal import with_emotion
+from emoga.fitting.rehearsal import SURFACE, with_emotion
 from emoga.fitting.visibility import facing_cosines
 from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
@@ -27,8 +27,6 @@ from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
 from emoga.render.mesh import MeshFragments
 
-# Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
-SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
 ACTED = 0.5  # share of the pictures in which an emotion moves the face
 YAW, PITCH = 12.0, 6.0  # degrees: spread of the turns away from a pose that was filmed
 NEAREST = 6  # training pictures to draw one from: light and highlights are those of a similar pose
