@@ -7,11 +7,12 @@ import pytest
 import torch
 from painted import make_track
 
+from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
 from emoga.capture import HeldOut
 from emoga.fitting.hidden import far_frames
 from emoga.fitting.presets import Preset
-from emoga.fitting.rehearsal import SURFACE, YAW, Rehearsal
+from emoga.fitting.rehearsal import SOLID, SURFACE, YAW, Rehearsal
 from emoga.fitting.session import prepare
 from emoga.fitting.trainer import Trainer
 from emoga.head import HeadParams
@@ -63,6 +64,22 @@ def test_what_shows_is_never_far_and_the_other_side_is(trainer) -> None:
     back = (depth > depth[shown].median() + 0.1) & (head.face_regions == head.region_names.index("scalp"))
     assert back.sum() > 100 and far[:count][back].float().mean() > 0.9
     assert 0.2 < far[:count].float().mean() < 0.8 and not far[count:].any()
+
+
+def test_from_aside_hair_counts_in_part_and_ears_do_not(trainer) -> None:
+    head, base = trainer.head, trainer.motion.base.neck[0]
+    example, params = next(
+        pair for pair in (drawn(trainer, it) for it in range(100)) if (pair[1].neck - base).norm() > 0.5
+    )
+    vertices = trainer.hidden.identity.pose(*(getattr(params, part) for part in MOTION))[0]
+    width, height = example.camera.width, example.camera.height
+    fragments = rasterize_mesh(vertices, head.faces, *stack_cameras([example.camera]), width, height)
+    shown = fragments.face_index[0]
+    for region, counts in (("scalp", SOLID["scalp"]), ("jaw", 1.0), ("ears", 0.0)):
+        there = (shown >= 0) & head.faces_of((region,))[shown.clamp_min(0)]
+        weights = example.weight[there]
+        assert there.sum() > 20 and weights.max() == pytest.approx(counts)
+    assert not example.weight[shown < 0].any()
 
 
 def drawn(trainer: Trainer, iteration: int) -> tuple[Example, HeadParams]:

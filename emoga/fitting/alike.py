@@ -19,6 +19,10 @@ from emoga.optimize.sightings import told_by_seen
 from emoga.optimize.training_pictures import Example
 
 SQUARE = 0.35  # cosine from which on a triangle's colours are believed; below GRAZING they are not at all
+SLANTED = (
+    0.6  # cosine below which what belongs to others is mistaken for them, wherever mesh and pictures part
+)
+LOOSELY = 0.1  # firmness with which Gaussians keep to colours of what was seen squarely
 # What looks alike; the skin of the face is all the rest.
 APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))
 LEFT_OUT = (*BEHIND, "lashes")
@@ -40,18 +44,20 @@ class LikelyColors:
     """colors [F,3]: what triangles look like, in 0..1 and without light, as far as pictures tell.
 
     doubt [F]: 1 where nothing that is seen of a triangle is to be believed, and its kind tells instead; 0 where all
-    is, or where nothing better is known. known [F]: 1 where colors say anything, of skin and hair alone, else 0.
+    is, or where nothing better is known. firmness [F]: how firmly Gaussians are to keep to colors, 1 at rims and where
+    only clothing was seen, down to LOOSELY, and 0 where they say nothing, which is all but skin and hair.
     """
 
     colors: torch.Tensor
     doubt: torch.Tensor
-    known: torch.Tensor
+    firmness: torch.Tensor
 
     @classmethod
     def of(cls, head: Head, squarely: np.ndarray, pictures: Iterable[LitPicture]) -> LikelyColors:
         """From some pictures; squarely [F]: see `shown_squarely`."""
         colors, seen = _seen_colors(head, pictures)
-        doubt, kept = ((SQUARE - squarely) / (SQUARE - GRAZING)).clip(0, 1), np.zeros(len(head.faces))
+        squarely = np.where(seen, squarely, 0.0)
+        doubt, kept = _below(SQUARE, squarely), np.zeros(len(head.faces))
         known = np.zeros(len(head.faces), bool)
         for kind in _kinds(head):
             telling, doubted = np.flatnonzero(kind & seen & (doubt == 0)), np.flatnonzero(kind & (doubt > 0))
@@ -59,11 +65,17 @@ class LikelyColors:
             if len(telling) >= FEWEST:
                 colors[doubted] = told_by_seen(head, doubted, telling, colors[telling])
                 kept[doubted], known[doubted] = doubt[doubted], True
-        return cls(*(torch.from_numpy(part).float() for part in (colors, kept, known)))
+        firmness = known * _below(SLANTED, squarely).clip(LOOSELY)
+        return cls(*(torch.from_numpy(part).float() for part in (colors, kept, firmness)))
 
     def to(self, device: torch.device | str) -> LikelyColors:
         """The same on another device."""
-        return LikelyColors(self.colors.to(device), self.doubt.to(device), self.known.to(device))
+        return LikelyColors(self.colors.to(device), self.doubt.to(device), self.firmness.to(device))
+
+
+def _below(limit: float, squarely: np.ndarray) -> np.ndarray:
+    """1 up to GRAZING, 0 from `limit` on, of cosines [F]."""
+    return ((limit - squarely) / (limit - GRAZING)).clip(0, 1)
 
 
 def numbers_of(head: Head, names: tuple[str, ...]) -> list[int]:

@@ -16,16 +16,13 @@ from emoga.render.sh import SH_C0
 # Of half the squared difference from what is likely, beside the loss of a picture: little to what shows in more than
 # some millionths of its pixels.
 PULL = 1e-5
-LOOSELY = 0.1  # share of it for what was seen squarely
 
 
 @torch.no_grad()
 def pull_colors(gaussians: Gaussians, visible: torch.Tensor, likely: LikelyColors) -> None:
     """Add to the gradients of the sh of visible [N] Gaussians a pull towards what is likely where they hang."""
     face = gaussians.binding.long().clamp_min(0)
-    firmness = torch.maximum(likely.doubt, LOOSELY * likely.known)[face] * (
-        visible & (gaussians.binding >= 0)
-    )
+    firmness = likely.firmness[face] * (visible & (gaussians.binding >= 0))
     away = gaussians.sh.clone()
     away[:, 0] -= (likely.colors[face] - 0.5) / SH_C0
     gaussians.sh.grad.addcmul_(away, firmness[:, None, None], value=PULL)

@@ -1,7 +1,7 @@
 """Expressions and views nobody filmed are rehearsed: there, too, skin must hide what lies behind it.
 
-No picture says what such a face looks like, but the mesh says where its skin is. One camera leaves holes in the sides
-of jaws and necks, through which the head's inside shows, and its far side.
+No picture says what such a face looks like, but the mesh says where its skin is. One camera leaves holes in hair and
+in the sides of jaws and necks, through which the head's inside shows, and its far side.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ LARGEST = 256  # pixels on a side
 EDGE = 2  # pixels around mouth and eyes, where it is not for the mesh to say
 # Where the mesh is the surface; hair, lashes and what lies inside mouth and eyes are not where it is.
 SURFACE = ("face", "forehead", "brows", "cheeks", "nose", "jaw", "lips", "neck", "ears")
+# How much skin and hair count that must hide the far side. Ears turned aside are not where the mesh has them; hair that
+# counted in full would lie down on the scalp.
+SOLID = {**dict.fromkeys(SURFACE, 1.0), "ears": 0.0, "scalp": 0.3}
 ASIDE = 0.5  # share of a single camera's rehearsals in which the head is turned
 YAW, PITCH = 70.0, 20.0  # degrees that it is turned at most
 
@@ -45,7 +48,7 @@ class Rehearsal:
     def draw(
         self, view: int, frame: int, generator: np.random.Generator
     ) -> tuple[Example, HeadParams] | None:
-        """A frame under an emotion, or None without any: what is hidden drawn white on black, to be black."""
+        """A frame under an emotion, or None without any: what must be black, what is hidden being white."""
         parts, head = self.parts, self.parts.head
         if not head.presets:
             return None
@@ -66,14 +69,19 @@ class Rehearsal:
         brush = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
         skin = torch.from_numpy(1 - cv2.dilate(inside.astype(np.float32), brush))
         hidden = hidden_frames(head, vertices, fragments, camera)
+        black, white = torch.zeros(3), torch.ones(3)
         if aside:
-            skin = skin * head.faces_of(SURFACE)[np.maximum(face, 0)]
+            skin = skin * _solid(head)[np.maximum(face, 0)]
             hidden = hidden | far_frames(head, vertices, fragments, camera)
-        black = torch.zeros(3)
         return Example(
-            view, frame, camera, black.expand(*skin.shape, 3), black, skin, skin, skin,
-            head_only=True, hidden=hidden, disguise=torch.ones(3), bare=True,
+            view, frame, camera, black.expand(*skin.shape, 3), white if aside else black, skin, skin, skin,
+            head_only=True, hidden=hidden, disguise=white, bare=True,
         ), params  # fmt: skip
+
+
+def _solid(head: Head) -> torch.Tensor:
+    """SOLID of the triangles [F]."""
+    return torch.tensor([SOLID.get(name, 0.0) for name in head.region_names])[head.face_regions.long()]
 
 
 def _turned_aside(params: HeadParams, generator: np.random.Generator) -> HeadParams:
