@@ -21,7 +21,7 @@ LIPS = torch.tensor([0.6, 0.4, 0.3])
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory) -> Trainer:
-    track = make_track(tmp_path_factory.mktemp("painted"))
+    track = make_track(tmp_path_factory.mktemp("painted"), views=1)
     return prepare(track, HeldOut(), Preset(iterations=100, gaussians=9000), "smooth", 0, silent).trainer
 
 
@@ -120,3 +120,15 @@ def test_no_fit_leaves_a_mouth_in_colours_or_sizes_it_may_not_have(trainer) -> N
     expected = colors[lips, 0].median(0).values
     torch.testing.assert_close(colors[tongue, 0], expected.expand(int(tongue.sum()), 3))
     torch.testing.assert_close(gaussians.log_scales[tongue], largest[:, None].expand(-1, 3))
+
+
+def test_several_cameras_may_find_teeth_larger(tmp_path) -> None:
+    track = make_track(tmp_path, views=2)
+    rig = prepare(track, HeldOut(), Preset(iterations=100, gaussians=9000), "smooth", 0, silent).trainer
+    teeth = labelled(rig, "teeth")
+    largest = rig.splats.gaussians.log_scales.detach()[teeth].max(1).values
+    with torch.no_grad():
+        rig.splats.gaussians.log_scales[teeth] += 2.0
+    rig.run(HOLD_EVERY, silent)
+    grown = rig.splats.gaussians.detach().log_scales[teeth].max(1).values
+    assert (grown > largest + 1).float().mean() > 0.9

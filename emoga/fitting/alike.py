@@ -19,9 +19,7 @@ from emoga.optimize.sightings import told_by_seen
 from emoga.optimize.training_pictures import Example
 
 SQUARE = 0.35  # cosine from which on a triangle's colours are believed; below GRAZING they are not at all
-SLANTED = (
-    0.6  # cosine below which what belongs to others is mistaken for them, wherever mesh and pictures part
-)
+SLANTED = 0.6  # cosine below which colours of others get mixed in, as mesh and pictures never quite agree
 LOOSELY = 0.1  # firmness with which Gaussians keep to colours of what was seen squarely
 # What looks alike; the skin of the face is all the rest.
 APART = (("scalp",), ("ears",), ("neck", "shoulders", "boundary"))

@@ -2,8 +2,8 @@
 
 Teeth that are longer than the head's, or shut where a track has them parted, are seen where the mesh has a tongue. It
 would be taught their colours, and wear them openly once an emotion opens the mouth. Held to shades of the lips, it
-leaves pale pixels to the teeth. And where one tooth shows, its Gaussians may grow behind the lips as they please, up
-to the nose: a smile that stretches nostrils lets them through.
+leaves pale pixels to the teeth. And where a single camera sees one tooth, its Gaussians may grow behind the lips as
+they please, up to the nose: a smile that stretches nostrils lets them through.
 """
 
 from __future__ import annotations

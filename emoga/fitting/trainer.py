@@ -257,7 +257,8 @@ class Trainer:
         if self.iteration % CENTRE_EVERY == 0:
             self.motion.centre(sorted({frame for _, frame in self.pictures.pairs}))
         if self.iteration % HOLD_EVERY == 0:
-            self.inside.hold_sizes(self.splats.gaussians)
+            if len(self.pictures.cameras) == 1:  # several see for themselves how large teeth are
+                self.inside.hold_sizes(self.splats.gaussians)
             if self.network is None:
                 self.inside.hold_colors(self.splats.gaussians)
         due = self.iteration % preset.refine_every == 0 and self.iteration >= 2 * preset.refine_every
