@@ -13,7 +13,7 @@ from emoga.avatar import Emotion
 from emoga.avatar.conversion import with_emotion_rows
 from emoga.emotion.edits import EmotionEdits
 from emoga.emotion.learning import Learning, learn_emotions
-from emoga.emotion.learning.performing import Frames
+from emoga.emotion.learning.performing import Frames, axes_at
 from emoga.emotion.learning.surface import skin_points
 from emoga.errors import InputError
 from emoga.hdf5 import open_hdf5, read_array
@@ -88,9 +88,15 @@ def jaws_of(person, opened):
     return frames, skin_points(head, frames.puppet.identity.rest.double().numpy(), 500), head.unit("jawOpen")
 
 
+def moves_in_world(frames, surface, offset):
+    """How units move points, metres at one, [T,E,N,3]."""
+    axes = axes_at(surface, frames.turns(offset))
+    return np.einsum("tnij,tnje->teni", axes, frames.moves(surface, offset, axes))
+
+
 def test_a_jaw_is_not_fitted_to_lips_that_playback_keeps_shut(person):
     frames, surface, jaw = jaws_of(person, [0.3, 0.0, 0.3])
-    moves = np.linalg.norm(frames.moves(surface, 0 * smile())[:, jaw], axis=-1).max(1)
+    moves = np.linalg.norm(moves_in_world(frames, surface, 0 * smile())[:, jaw], axis=-1).max(1)
     assert moves[1] == 0 < min(moves[0], moves[2])
 
 
@@ -99,11 +105,26 @@ def test_a_jaw_moves_as_much_as_playback_lets_through(person):
     frames, surface, jaw = jaws_of(person, [0.0, 0.1, 0.0])
     wide, wider, step = 0 * smile(), 0 * smile(), 0.05
     wide[jaw], wider[jaw] = 0.6, 0.6 + step
-    shown, meshes = frames.moves(surface, wide)[1, jaw], (frames.vertices(wide)[1], frames.vertices(wider)[1])
+    shown = moves_in_world(frames, surface, wide)[1, jaw]
+    meshes = frames.vertices(wide)[1], frames.vertices(wider)[1]
     true = surface.on_mesh((meshes[1] - meshes[0]) / step)
-    free = frames.moves(surface, 0 * wide)[1, jaw]
+    free = moves_in_world(frames, surface, 0 * wide)[1, jaw]
     assert np.linalg.norm(true) < 0.7 * np.linalg.norm(free), "this frame holds the emotion back"
     assert np.linalg.norm(shown - true) < 0.25 * np.linalg.norm(free)
+
+
+@pytest.mark.parametrize("name", ["browInnerUp", "mouthSmileLeft", "noseSneerRight"])
+def test_skin_carries_its_units_where_head_and_jaw_turn_it(person, name):
+    frames, surface, _ = jaws_of(person, [0.5])
+    frames.params.rotation[0] = torch.tensor([0.2, -0.5, 0.1])
+    frames.params.neck[0] = torch.tensor([-0.1, 0.3, 0.2])
+    nothing, step = 0 * smile(), 0.1
+    little, unit = 0 * smile(), frames.puppet.head.unit(name)
+    little[unit] = step
+    true = surface.on_mesh((frames.vertices(little)[0] - frames.vertices(nothing)[0]) / step)
+    told = moves_in_world(frames, surface, nothing)[0, unit]
+    assert np.linalg.norm(true) > 0.005
+    assert np.linalg.norm(told - true) < 0.02 * np.linalg.norm(true)
 
 
 def test_without_the_emotion_every_byte_is_as_before(learnt, person):

@@ -118,17 +118,17 @@ def _leave_drawn_aside(
     """Take out of the equations what contrasts that stay on the skin, in every picture alike, may explain as well."""
     cut, wide = int(starts[-1]), []
     for e, part in enumerate(parts):
-        rows = np.zeros((3 * len(strange), len(right)), np.float32)
-        rows[:, starts[e] : starts[e + 1]] = part.drawn.reshape(len(rows), -1)
-        rows[:, cut:] = (part.sums.slopes0 @ strange).reshape(len(rows), -1)
-        wide.append((rows, part.sums.left.reshape(-1)))
+        own = np.r_[starts[e] : starts[e + 1], cut : len(right)]  # the others' units tell nothing here
+        drawn = part.drawn.reshape(3 * len(strange), -1)
+        shaped = (part.sums.slopes0 @ strange).reshape(len(drawn), -1).astype(np.float32)
+        wide.append((own, np.concatenate([drawn, shaped], 1), part.sums.left.reshape(-1)))
     known = _drawn([part.sums.total / variance for part in parts])
-    for e, (rows, _) in enumerate(wide):
-        for f, (others, left) in enumerate(wide):
+    for e, (own, rows, _) in enumerate(wide):
+        for f, (its, others, left) in enumerate(wide):
             share = np.repeat(known[:, e, f], 3).astype(np.float32)[:, None] / np.float32(variance**2)
             turned = torch.from_numpy(rows * share).T
-            normal -= (turned @ torch.from_numpy(others)).numpy()
-            right -= (turned @ torch.from_numpy(left)).numpy()
+            normal[np.ix_(own, its)] -= (turned @ torch.from_numpy(others)).numpy()
+            right[own] -= (turned @ torch.from_numpy(left)).numpy()
 
 
 def _drawn(totals: Sequence[np.ndarray]) -> np.ndarray:

@@ -48,28 +48,26 @@ class Frames:
         return self.puppet.identity.pose(expr, *self._motion()).numpy()
 
     @torch.no_grad()
-    def moves(self, surface: Surface, offset: torch.Tensor) -> np.ndarray:
-        """How each of E units moves the points of a surface about an offset [E], metres at one, [T,E,N,3].
+    def moves(self, surface: Surface, offset: torch.Tensor, axes: np.ndarray) -> np.ndarray:
+        """How each of E units moves the points of a surface about an offset [E], metres at one, [T,N,3,E] float32.
 
-        Lids that slide over eyeballs are left out: solvers correct themselves. What parts lips or teeth moves less
-        where they are kept together.
+        Along the axes of rest, which lie along `axes` [T,N,3,3] (columns) there: skin carries its units with it. Lids
+        that slide over eyeballs are left out: solvers correct themselves. What parts lips or teeth moves less where
+        they are kept together.
         """
         identity, head = self.puppet.identity, self.puppet.head
-        basis = surface.on_mesh(identity.expr_basis.numpy()).astype(np.float32)
-        weights = surface.on_mesh(head.skin_weights.numpy())
-        expr = express(self.performance, offset)
-        turns = identity.bones(expr, *self._motion())[..., :3].numpy()
-        turns = np.einsum("nb,tbij->tnij", weights, turns).astype(np.float32)
-        moves = np.stack([np.einsum("nij,enj->eni", one, basis) for one in turns])
+        basis = surface.on_mesh(identity.expr_basis.numpy()).astype(np.float32).transpose(1, 2, 0)
+        moves = np.repeat(basis[None], len(self), 0)
         if "jawOpen" in head.expr_names:
             jaw = head.unit("jawOpen")
+            expr = express(self.performance, offset)
             opened = expr.clone()
             opened[:, jaw] += STEP
             both = [identity.pose(one, *self._motion()).numpy() for one in (expr, opened)]
-            moves[:, jaw] = surface.on_mesh((both[1] - both[0]) / STEP)
+            swing = surface.on_mesh((both[1] - both[0]) / STEP)
             of_lips, of_teeth = (one.numpy()[:, None, None] for one in let_through(self.performance, offset))
-            moves[:, [head.unit(name) for name in PARTING_UNITS]] *= of_lips[:, None]
-            moves[:, jaw] *= of_teeth
+            moves[..., jaw] = of_teeth * np.linalg.solve(axes, swing[..., None])[..., 0]
+            moves[..., [head.unit(name) for name in PARTING_UNITS]] *= of_lips[..., None]
         return moves
 
     @torch.no_grad()
@@ -82,7 +80,7 @@ class Frames:
 
     def turned(self, shift: np.ndarray, offset: torch.Tensor) -> np.ndarray:
         """A displacement [V,3] at rest as it lies on the posed meshes, [T,V,3] float32."""
-        return np.einsum("tvij,vj->tvi", self.turns(offset), shift).astype(np.float32)
+        return carried(self.turns(offset), shift)
 
     @torch.no_grad()
     def shades(self, surface: Surface, vertices: np.ndarray) -> np.ndarray:
@@ -93,3 +91,13 @@ class Frames:
 
     def _motion(self) -> list[torch.Tensor]:
         return [getattr(self.params, name) for name in MOTION[1:]]
+
+
+def carried(turns: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """A displacement [V,3] at rest as skin carries it that is turned by turns [T,V,3,3], [T,V,3] float32."""
+    return np.einsum("tvij,vj->tvi", turns, shift).astype(np.float32)
+
+
+def axes_at(surface: Surface, turns: np.ndarray) -> np.ndarray:
+    """The axes of rest (columns) at the points of a surface that is turned by turns [T,V,3,3], [T,N,3,3]."""
+    return surface.on_mesh(turns.reshape(*turns.shape[:2], 9)).reshape(len(turns), -1, 3, 3)

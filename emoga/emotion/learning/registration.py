@@ -21,6 +21,7 @@ import torch
 
 from emoga.emotion.learning.bounded import Meant, bounded, sides
 from emoga.emotion.learning.normal_equations import Joined, Sums, joined, normal_equations
+from emoga.emotion.learning.performing import axes_at, carried
 from emoga.emotion.learning.pyramid import Compared, Level
 from emoga.emotion.learning.stranger import Strangeness
 from emoga.emotion.learning.task import Registered, Task
@@ -109,10 +110,9 @@ class _Part:
         self.task, self.found, self.points = task, found, registration.strangeness.points
         self.units = np.flatnonzero(task.bounds[1] > task.bounds[0])
         after, turns = task.frames.vertices(found.offset), task.frames.turns(found.offset)
-        strange = task.frames.turned(registration.shape(), found.offset)
-        axes = task.surface.on_mesh(turns.reshape(*turns.shape[:2], 9)).reshape(len(turns), -1, 3, 3)
-        moves = task.frames.moves(task.surface, found.offset)[:, self.units].transpose(0, 2, 3, 1)
-        self.moves = np.linalg.solve(axes, moves).astype(np.float32)  # [T,N,3,U], along the axes of rest
+        strange = carried(turns, registration.shape())
+        axes = axes_at(task.surface, turns)
+        self.moves = task.frames.moves(task.surface, found.offset, axes)[..., self.units]  # [T,N,3,U]
         self.compared: list[Compared] = []
         for p, (_, row) in enumerate(task.pairs):
             posed = before[row] + np.float32(found.strengths[p]) * (after[row] - before[row]) + strange[row]
