@@ -15,8 +15,8 @@ import torch
 from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
 from emoga.fitting.hidden import HiddenParts, behind_skin, far_frames, hidden_frames
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams
+from emoga.head.neck import pitch_and_yaw, turn_of_head, turned_to
 from emoga.optimize.training_pictures import Example
 from emoga.render import rasterize_mesh
 
@@ -87,6 +87,4 @@ def _solid(head: Head) -> torch.Tensor:
 def _turned_aside(params: HeadParams, generator: np.random.Generator) -> HeadParams:
     """The one frame of `params`, the head turned about the world's axes as its neck lets it."""
     yaw, pitch = (2 * generator.random(2) - 1) * (YAW, PITCH)
-    turn = torch.deg2rad(torch.tensor([pitch, yaw, 0.0], dtype=params.neck.dtype))
-    root, neck = axis_angle_to_matrix(params.rotation), axis_angle_to_matrix(params.neck)
-    return replace(params, neck=matrix_to_axis_angle(root.mT @ axis_angle_to_matrix(turn) @ root @ neck))
+    return turned_to(params, pitch_and_yaw(pitch, yaw, params.neck.dtype) @ turn_of_head(params))

@@ -21,8 +21,8 @@ from emoga.fitting.hidden import hidden_frames
 from emoga.fitting.refinement import MotionRefinement
 from emoga.fitting.rehearsal import SURFACE, with_emotion
 from emoga.fitting.visibility import facing_cosines
-from emoga.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from emoga.head import Head, HeadParams, Identity
+from emoga.head.neck import pitch_and_yaw, turn_of_head, turned_to
 from emoga.optimize.training_pictures import Example, TrainingPictures
 from emoga.render import interpolate, rasterize_mesh
 from emoga.render.mesh import MeshFragments
@@ -51,7 +51,7 @@ class TurnedPictures:
 
     def __post_init__(self) -> None:
         base, frames = self.motion.base, [frame for _, frame in self.pictures.pairs]
-        self._turns = axis_angle_to_matrix(base.rotation[frames]) @ axis_angle_to_matrix(base.neck[frames])
+        self._turns = turn_of_head(base.select(frames))
         self._surface = self.head.faces_of(SURFACE)
         self._skin = self.head.faces_of((*SURFACE, "eyelids")).numpy()
         self._blinks = Blinks.of(self.head, base, frames)
@@ -64,8 +64,7 @@ class TurnedPictures:
         number, target = self._turn(generator)
         view, frame = self.pictures.pairs[number]
         filmed = self.motion.of_frame(frame, learning=False)
-        root = axis_angle_to_matrix(filmed.rotation)
-        turned = replace(filmed, neck=matrix_to_axis_angle(root.mT @ target))
+        turned = turned_to(filmed, target)
         if self.head.presets and generator.random() < ACTED:
             turned = replace(turned, expr=with_emotion(self.head, turned.expr, generator))
         closed = self._blinks.closed(turned.expr, generator)
@@ -78,8 +77,7 @@ class TurnedPictures:
         """Which picture to turn, and the head's turn [3,3] in the world it shall show."""
         start = self._turns[generator.integers(len(self._turns))]
         pitch, yaw = generator.normal(size=2) * (PITCH, YAW)
-        away = axis_angle_to_matrix(torch.deg2rad(torch.tensor([pitch, yaw, 0.0], dtype=start.dtype)))
-        target = away @ start
+        target = pitch_and_yaw(pitch, yaw, start.dtype) @ start
         nearness = (self._turns * target).sum((1, 2))  # 1 + 2 cos of the angle between the turns
         nearest = torch.argsort(nearness, descending=True, stable=True)[:NEAREST]
         return int(nearest[generator.integers(len(nearest))]), target
