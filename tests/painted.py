@@ -77,3 +77,10 @@ def make_track(folder: Path, views: int = 2, size: int = SIZE, count: int = FRAM
         head.name, head.version, head.checksum, params, cameras, media, np.arange(count), 25.0, masks,
         head_masks, held_out=held_out,
     )  # fmt: skip
+
+
+def light_that_counts(trainer, example, params) -> float:
+    """How much red a trainer's head shows where an example counts, in pixels at full."""
+    with torch.no_grad():
+        image = trainer.render(example, trainer.pose(params)).image[0, ..., 0]
+    return float((image * example.weight).sum())

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from painted import FRAMES, make_track
+from painted import FRAMES, light_that_counts, make_track
 
 from emoga.capture import HeldOut
 from emoga.fitting.glimpsed import ENOUGH, believable_colors, believable_walls, shown_colors, shown_share
@@ -77,18 +77,12 @@ def test_skin_learns_to_hide_in_expressions_nobody_filmed_and_nothing_else_chang
     assert (params.expr - trainer.motion.base.expr[filmed.frame]).abs().max() > 0.1
     assert rehearsed.weight.sum() > 500
     before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
-
-    def shows() -> float:
-        with torch.no_grad():
-            image = trainer.render(rehearsed, trainer.pose(params)).image[0, ..., 0]
-        return float((image * rehearsed.weight).sum())
-
-    at_first = shows()
+    at_first = light_that_counts(trainer, rehearsed, params)
     for trainer.iteration in range(12):
         trainer._rehearse(filmed, 0.5)
     after = trainer.splats.gaussians.detach()
     behind = labelled(trainer, *BEHIND)
-    assert shows() < 0.8 * at_first
+    assert light_that_counts(trainer, rehearsed, params) < 0.8 * at_first
     assert torch.equal(after.sh, before.sh)
     assert torch.equal(after.logit_opacities[behind], before.logit_opacities[behind])
     assert not torch.equal(after.logit_opacities, before.logit_opacities)

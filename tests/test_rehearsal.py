@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from painted import make_track
+from painted import light_that_counts, make_track
 
 from emoga.avatar.posing import MOTION
 from emoga.camera import stack_cameras
@@ -96,18 +96,12 @@ def test_from_aside_skin_learns_to_hide_the_other_side_which_stays_as_it_is(trai
     skin = torch.isin(labels, torch.tensor([names.index(name) for name in SURFACE]))
     assert (hidden & skin).sum() > 100, "of skin, what is on the other side"
     before = trainer.splats.gaussians.detach().select(torch.arange(len(trainer.splats)))
-
-    def shows() -> float:
-        with torch.no_grad():
-            image = trainer.render(example, trainer.pose(params)).image[0, ..., 0]
-        return float((image * example.weight).sum())
-
-    at_first = shows()
+    at_first = light_that_counts(trainer, example, params)
     for _ in range(30):
         trainer.iteration = aside
         trainer._rehearse(example, 0.5)
     after = trainer.splats.gaussians.detach()
-    assert shows() < 0.8 * at_first
+    assert light_that_counts(trainer, example, params) < 0.8 * at_first
     for name in ("means", "log_scales", "logit_opacities"):
         assert torch.equal(getattr(after, name)[hidden], getattr(before, name)[hidden]), name
     assert not torch.equal(after.logit_opacities[skin], before.logit_opacities[skin])
